@@ -1,0 +1,41 @@
+# What a developer does here. Needs Rust, a C compiler and make; PostgreSQL and Redis are installed where that is possible.
+
+PORT ?= 8080
+URL ?= http://127.0.0.1:$(PORT)
+BIN = target/debug/lianxin
+# Nothing from a shell that happens to point at a real installation leaks into tests.
+TEST_ENV = LIANXIN_MODE=development LIANXIN_DATA=.lianxin/test LOG=error
+
+.PHONY: run demo test bench gate openapi schema services
+
+## Everything in one process, with private databases and the sample county, on http://127.0.0.1:8080 (PORT=… for another).
+run: services
+	cargo build --quiet
+	@LIANXIN_MODE=development LOG_FORMAT=$${LOG_FORMAT:-pretty} PORT=$(PORT) exec $(BIN) run
+
+## Plays the story against a running `make run` and prints each request and answer.
+demo:
+	cargo run --quiet --example demo -- $(URL)
+
+## All tests: units, and black-box tests over HTTP on real PostgreSQL and Redis.
+test: services
+	cargo build --quiet
+	@$(TEST_ENV) $(BIN) with-services -- sh scripts/test.sh $(ARGS)
+
+## Measures endpoints against pgbench and a constant handler in one run; ratios go to benches/results.md.
+bench: services
+	cargo build --quiet --release --bench http
+	cargo build --quiet --release
+	@LIANXIN_MODE=development LIANXIN_DATA=.lianxin/bench LOG=warn target/release/lianxin bench-services -- true
+
+## What must hold before a commit: format, lints, documentation, migrations both ways, document in step.
+gate: services
+	sh scripts/gate.sh
+
+## Writes the OpenAPI document.
+openapi:
+	cargo build --quiet
+	$(BIN) openapi > openapi/lianxin.json
+
+services:
+	@sh scripts/services.sh

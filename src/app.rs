@@ -1,0 +1,44 @@
+//! The application: built once, shared by server, worker, command line and tests.
+
+use anyhow::{Context, Result};
+use secrecy::ExposeSecret;
+
+use crate::{
+    calendar, clock::Clock, config::Config, crypto::Keyring, db::Db, http::cached::Rendered, redis::Redis,
+    sessions::Tokens, units::Counties, wechat,
+};
+
+pub struct App {
+    pub config: Config,
+    pub db: Db,
+    pub redis: Redis,
+    pub clock: Clock,
+    pub keys: Keyring,
+    pub calendar: calendar::Current,
+    pub counties: Counties,
+    pub tokens: Tokens,
+    /// Public answers that are the same for everybody.
+    pub rendered: Rendered,
+    pub wechat: wechat::Client,
+}
+
+impl App {
+    /// Builds it from a checked configuration. Connects lazily: what is away now may be back at the first request.
+    pub fn new(config: Config, clock: Clock) -> Result<Self> {
+        config.check()?;
+        let database = config.database_url.as_ref().context("checked")?.expose_secret();
+        let redis = config.redis_url.as_ref().context("checked")?.expose_secret();
+        Ok(Self {
+            db: Db::new(database, config.database_pool),
+            redis: Redis::new(redis, &config.redis_prefix)?,
+            keys: config.keyring()?,
+            calendar: calendar::Current::default(),
+            counties: Counties::default(),
+            tokens: Tokens::default(),
+            rendered: Rendered::default(),
+            wechat: wechat::Client::new(&config.wechat_url)?,
+            clock,
+            config,
+        })
+    }
+}

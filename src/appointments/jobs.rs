@@ -1,0 +1,49 @@
+//! Jobs about appointments.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use uuid::Uuid;
+
+use super::store;
+use crate::{
+    app::App,
+    clock::CST,
+    error::Result,
+    jobs::{Job, Ticket},
+    messages::{self, NewMessage},
+};
+
+/// Tells the resident that the appointment is booked.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct NotifyBooked {
+    pub appointment: Uuid,
+}
+
+impl Job for NotifyBooked {
+    const KIND: &'static str = "notify_booked";
+
+    async fn run(self, app: &Arc<App>, ticket: Ticket) -> Result<()> {
+        let now = app.clock.now();
+        app.db
+            .write("notify_booked", move |conn| {
+                if let Some(row) = store::for_job(conn, ticket.county, self.appointment)? {
+                    let params = json!({
+                        "matter": row.matter_name, "unit": row.unit_name, "window": row.window_name,
+                        "starts_at": row.starts_at.with_timezone(&CST).to_rfc3339(),
+                    });
+                    let message = NewMessage {
+                        county: ticket.county,
+                        resident: row.resident_id,
+                        kind: messages::Kind::AppointmentBooked,
+                        about: row.id,
+                        params,
+                    };
+                    messages::post(conn, message, now)?;
+                }
+                ticket.done(conn)
+            })
+            .await
+    }
+}

@@ -1,0 +1,90 @@
+//! `lianxin import calendar FILE`: replaces the years that the file holds, all or nothing.
+
+use std::collections::BTreeMap;
+
+use chrono::{Datelike, NaiveDate};
+use serde::Deserialize;
+
+use super::{model::Calendar, model::Day, model::DayKind, store};
+use crate::{
+    app::App,
+    error::Result,
+    import::{BadRows, Imported, rows},
+};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Row {
+    date: String,
+    kind: String,
+    name: String,
+}
+
+/// Reads a file with the columns `date,kind,name`; every bad row is reported with its line.
+pub fn parse(file: &[u8]) -> Result<Vec<Day>, BadRows> {
+    let mut bad = BadRows::default();
+    let mut seen: BTreeMap<NaiveDate, u64> = BTreeMap::new();
+    let mut days = Vec::new();
+    for (line, row) in rows::<Row>(file, &["date", "kind", "name"], &mut bad) {
+        let date = row.date.parse::<NaiveDate>().ok().filter(|_| row.date.len() == 10);
+        let kind = row.kind.parse::<DayKind>();
+        if date.is_none() {
+            bad.add(line, format!("date {:?} is not a day, YYYY-MM-DD", row.date));
+        }
+        if let Err(why) = &kind {
+            bad.add(line, format!("kind {why}"));
+        }
+        if row.name.trim().is_empty() {
+            bad.add(line, "name is empty");
+        }
+        if let (Some(date), Ok(kind)) = (date, kind) {
+            match seen.insert(date, line) {
+                Some(first) => bad.add(line, format!("{date} is already on line {first}")),
+                None => days.push(Day { date, kind, name: row.name.trim().to_owned() }),
+            }
+        }
+    }
+    bad.into_result(days)
+}
+
+/// Imports; with `dry_run` only says what would change.
+pub async fn import(app: &App, file: &[u8], dry_run: bool) -> anyhow::Result<Imported> {
+    let days = parse(file)?;
+    let now = app.clock.now();
+    let imported = app
+        .db
+        .write("import_calendar", move |conn| {
+            let (old, new) = (store::load(conn)?, Calendar::new(days.clone()));
+            let mut counts = Imported::default();
+            for (date, what) in &new.days {
+                match old.days.get(date) {
+                    None => counts.created += 1,
+                    Some(known) if known != what => counts.changed += 1,
+                    Some(_) => counts.unchanged += 1,
+                }
+            }
+            let gone = old.days.keys().filter(|date| new.years.contains(&date.year()) && !new.days.contains_key(date));
+            counts.removed = gone.count();
+            if !dry_run && (counts.differs() || !new.years.is_subset(&old.years)) {
+                store::replace(conn, &days, now)?;
+            }
+            Ok(counts)
+        })
+        .await?;
+    Ok(imported)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_bad_row_is_named_with_its_line() {
+        let file = "date,kind,name\n2026-02-30,holiday,春节\n2026-02-17,feast,春节\n2026-02-18,holiday,\n2026-02-19,holiday,春节\n2026-02-19,holiday,春节\n";
+        let bad = parse(file.as_bytes()).expect_err("five faults").to_string();
+        for line in ["line 2", "line 3", "line 4", "line 6"] {
+            assert!(bad.contains(line), "{bad}");
+        }
+        assert!(!bad.contains("line 5"), "{bad}");
+    }
+}

@@ -1,0 +1,278 @@
+//! What each command does.
+
+use std::{
+    io::BufRead,
+    net::TcpListener,
+    process::{Command, ExitCode},
+    sync::Arc,
+};
+
+use actix_web::{rt::System, web::Data};
+use anyhow::{Context, Result, ensure};
+use lianxin::{
+    app::App,
+    calendar,
+    clock::Clock,
+    config::Config,
+    db::migrate,
+    http::serve::{self, Document},
+    jobs,
+    launcher::{self, Purpose, Services},
+    messages, sample, sessions, staff, telemetry, units,
+    wechat::{self, fake},
+};
+use secrecy::ExposeSecret;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+};
+
+use crate::{Cli, County, Import, Keys, Staff};
+
+pub fn execute(cli: Cli) -> Result<ExitCode> {
+    if let Cli::Openapi = cli {
+        print!("{}", Document::json());
+        return Ok(ExitCode::SUCCESS);
+    }
+    let config = Config::load()?;
+    telemetry::start_logs(&config);
+    match cli {
+        Cli::Run => run(config)?,
+        Cli::Serve => alone(config, true, false)?,
+        Cli::Worker => alone(config, false, true)?,
+        Cli::Migrate { down } => migrate(&config, down)?,
+        Cli::WithServices { command } => return with_services(config, &command),
+        Cli::FakeWechat { port } => fake_wechat(&config, port)?,
+        Cli::Openapi => {}
+        Cli::Import(import) => in_app(config, async |app| self::import(app, import).await)?,
+        Cli::Staff(staff) => in_app(config, async |app| self::staff(app, staff).await)?,
+        Cli::County(county) => in_app(config, async |app| self::county(app, county).await)?,
+        Cli::Keys(Keys::Rotate) => in_app(config, async |app| {
+            println!("key {} signs in a minute", sessions::rotate(app).await?);
+            Ok(())
+        })?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Runs something short against the configured database.
+fn in_app(config: Config, work: impl AsyncFnOnce(&App) -> Result<()>) -> Result<()> {
+    System::new().block_on(async { work(&App::new(config, Clock::System)?).await })
+}
+
+fn migrate(config: &Config, down: bool) -> Result<()> {
+    let url = config.database_owner_url.as_ref().context("DATABASE_OWNER_URL is not set: the owner's connection")?;
+    let mut conn = migrate::connect(url.expose_secret())?;
+    if down {
+        migrate::down(&mut conn)?;
+        println!("every migration was taken back");
+        return Ok(());
+    }
+    for name in migrate::up(&mut conn)? {
+        println!("migrated {name}");
+    }
+    Ok(())
+}
+
+/// Private databases for whatever the configuration does not bring.
+fn private_services(config: &mut Config, purpose: Purpose) -> Result<Option<Services>> {
+    match (&config.database_url, &config.redis_url) {
+        (Some(_), Some(_)) => return Ok(None),
+        (None, None) => {}
+        _ => anyhow::bail!("set both DATABASE_URL and REDIS_URL, or neither: without them development runs its own"),
+    }
+    ensure!(
+        config.is_development(),
+        "DATABASE_URL and REDIS_URL are not set. Production needs both; for development, `make run` starts its own"
+    );
+    let services = launcher::start(&config.lianxin_data, purpose)?;
+    config.database_url = Some(services.service_url.clone().into());
+    config.database_owner_url = Some(services.owner_url.clone().into());
+    config.redis_url = Some(services.redis_url.clone().into());
+    Ok(Some(services))
+}
+
+/// Everything in one process.
+fn run(mut config: Config) -> Result<()> {
+    // Before anything starts: a taken port is the commonest mistake.
+    let listener = listen(&config)?;
+    // On this thread, which lives to the end: the children die with the thread that started them.
+    let services = private_services(&mut config, Purpose::Development)?;
+    config.check()?;
+    if config.database_owner_url.is_some() {
+        migrate(&config, false)?;
+    }
+    let development = config.is_development();
+    let wechat = if development && !std::env::var("WECHAT_URL").is_ok_and(|url| !url.is_empty()) {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        config.wechat_url = format!("http://{}", listener.local_addr()?);
+        Some(listener)
+    } else {
+        None
+    };
+    let outcome = System::new().block_on(async {
+        let app = Data::new(App::new(config, Clock::System)?);
+        if let Some(listener) = wechat {
+            actix_web::rt::spawn(fake::server(listener, Arc::default())?);
+        }
+        if development {
+            sample::load(&app).await?;
+        }
+        work(app, Some(listener), true).await
+    });
+    if let Some(mut services) = services {
+        services.stop();
+    }
+    outcome
+}
+
+fn alone(config: Config, server: bool, worker: bool) -> Result<()> {
+    let listener = if server { Some(listen(&config)?) } else { None };
+    System::new().block_on(async { work(Data::new(App::new(config, Clock::System)?), listener, worker).await })
+}
+
+fn listen(config: &Config) -> Result<TcpListener> {
+    let address = format!("{}:{}", config.bind, config.port);
+    TcpListener::bind(&address)
+        .with_context(|| format!("{address} cannot be used; choose another port, for example PORT=8081 make run"))
+}
+
+/// Serves and works until Ctrl-C or SIGTERM, then finishes what was begun.
+async fn work(app: Data<App>, listener: Option<TcpListener>, worker: bool) -> Result<()> {
+    telemetry::start_metrics();
+    let (stop, stopped) = watch::channel(false);
+    let worker = worker.then(|| actix_web::rt::spawn(jobs::run(app.clone().into_inner(), stopped)));
+    let server = match listener {
+        Some(listener) => {
+            welcome(&app, &listener.local_addr()?.to_string());
+            let server = serve::server(app.clone(), listener)?;
+            Some((server.handle(), actix_web::rt::spawn(server)))
+        }
+        None => None,
+    };
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    tracing::info!("stopping: requests and jobs that have begun are finished");
+    if let Some((handle, task)) = server {
+        handle.stop(true).await;
+        task.await??;
+    }
+    let _ = stop.send(true);
+    if let Some(worker) = worker {
+        worker.await?;
+    }
+    Ok(())
+}
+
+/// What a newcomer needs to see.
+fn welcome(app: &App, address: &str) {
+    println!("lianxin serves http://{address}  (documentation: http://{address}/docs/)");
+    if !app.config.is_development() {
+        return;
+    }
+    println!(
+        "\ndevelopment, sample county {} (大田县); password of every account: {}",
+        sample::COUNTY,
+        sample::PASSWORD
+    );
+    for (username, name, role, _) in sample::ACCOUNTS {
+        println!("  {username:<14} {:<17} {name}", role.as_str());
+    }
+    let (county, password) = (sample::COUNTY, sample::PASSWORD);
+    println!(
+        "\nlog in as a member of staff:\n  curl -s http://{address}/v1/sessions/staff -H 'Content-Type: application/json' \\\n    \
+         -d '{{\"county\":\"{county}\",\"username\":\"cadre\",\"password\":\"{password}\",\"role\":\"village_cadre\"}}'\n\
+         log in as a resident (any name, any number; each code is good once, as WeChat's are):\n  \
+         curl -s http://{address}/v1/sessions/wechat -H 'Content-Type: application/json' \\\n    \
+         -d '{{\"county\":\"{county}\",\"code\":\"login.zhang.1\"}}'\n\
+         free slots: make demo plays the whole story\n"
+    );
+}
+
+fn with_services(mut config: Config, command: &[String]) -> Result<ExitCode> {
+    let services = private_services(&mut config, Purpose::Tests)?;
+    let text = |secret: &Option<secrecy::SecretString>| {
+        secret.as_ref().map(|url| url.expose_secret().to_owned()).unwrap_or_default()
+    };
+    let (program, args) = command.split_first().context("which command?")?;
+    let status = Command::new(program)
+        .args(args)
+        .env("DATABASE_URL", text(&config.database_url))
+        .env("DATABASE_OWNER_URL", text(&config.database_owner_url))
+        .env("REDIS_URL", text(&config.redis_url))
+        .status()
+        .with_context(|| format!("running {program}"))?;
+    drop(services);
+    Ok(ExitCode::from(status.code().unwrap_or(1) as u8))
+}
+
+fn fake_wechat(config: &Config, port: u16) -> Result<()> {
+    ensure!(config.is_development(), "the fake WeChat is for development; it would let anybody in as anybody");
+    let listener = TcpListener::bind(("127.0.0.1", port))?;
+    println!("fake WeChat on http://{}", listener.local_addr()?);
+    System::new().block_on(async { Ok(fake::server(listener, Arc::default())?.await?) })
+}
+
+async fn import(app: &App, import: Import) -> Result<()> {
+    let (file, imported) = match import {
+        Import::Divisions { file, source, vintage } => {
+            let content = std::fs::read(&file.file).with_context(|| file.file.display().to_string())?;
+            let imported = units::import::import(app, &content, &source, vintage.as_deref(), file.dry_run).await?;
+            (file, imported)
+        }
+        Import::Calendar { file } => {
+            let content = std::fs::read(&file.file).with_context(|| file.file.display().to_string())?;
+            let imported = calendar::import::import(app, &content, file.dry_run).await?;
+            (file, imported)
+        }
+    };
+    let did = if file.dry_run { "would import" } else { "imported" };
+    println!("{did} {}: {imported}", file.file.display());
+    Ok(())
+}
+
+/// A secret from the environment or the first line of the input; never from the arguments, which everybody can list.
+fn secret(variable: &str) -> Result<String> {
+    if let Ok(secret) = std::env::var(variable) {
+        return Ok(secret);
+    }
+    eprintln!("{variable} is not set; reading the first line of the input:");
+    let mut line = String::new();
+    std::io::stdin().lock().read_line(&mut line)?;
+    Ok(line.trim_end_matches(['\r', '\n']).to_owned())
+}
+
+async fn staff(app: &App, command: Staff) -> Result<()> {
+    match command {
+        Staff::Create { county, username, name, role, unit } => {
+            let password = secret("LIANXIN_PASSWORD")?;
+            let new = staff::NewStaff { county, username, display_name: name, password, role, unit };
+            println!("created {}", staff::create(app, new).await?);
+        }
+        Staff::Dismiss { county, username } => {
+            staff::dismiss(app, &county, &username).await?;
+            println!("dismissed {username}");
+        }
+    }
+    Ok(())
+}
+
+async fn county(app: &App, command: County) -> Result<()> {
+    let County::Wechat { county, appid, booked_template } = command;
+    let secret = secret("LIANXIN_WECHAT_SECRET")?;
+    let county = app.counties.public(app, &county).await?.id;
+    let sealed = app.keys.seal(county, wechat::SECRET_PLACE, secret.as_bytes());
+    let set = app.db.write("set_wechat", move |conn| {
+        units::store::set_wechat(conn, county, &appid, &sealed)?;
+        if let Some(template) = &booked_template {
+            messages::store::set_template(conn, county, messages::Kind::AppointmentBooked, template)?;
+        }
+        Ok(())
+    });
+    set.await?;
+    println!("set");
+    Ok(())
+}

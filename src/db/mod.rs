@@ -1,0 +1,197 @@
+//! The only door to PostgreSQL: `Db::read` and `Db::write`.
+//!
+//! What makes diesel with r2d2 fast, and stays so only if all four hold: no `SELECT 1` at checkout, statements cached,
+//! as many blocking threads as connections, and the connection taken *inside* the blocking pool.
+
+pub mod changes;
+pub mod enums;
+pub mod migrate;
+pub mod schema;
+pub mod statement;
+
+use std::time::{Duration, Instant};
+
+use diesel::{
+    connection::{AnsiTransactionManager, SimpleConnection, TransactionManager},
+    pg::PgConnection,
+    r2d2::{self, ConnectionManager, ManageConnection, Pool, PooledConnection},
+    result::Error as DieselError,
+};
+use tracing::Span;
+
+use crate::error::{Code, Error, Result, Retry};
+
+/// Every session of the service: bounded waits, and UTC.
+const SESSION: &str = "SET statement_timeout = '5s'; SET lock_timeout = '2s'; \
+    SET idle_in_transaction_session_timeout = '15s'; SET timezone = 'UTC'";
+
+/// Serialization failures and lost races are run again this often.
+const RETRIES: u32 = 5;
+
+/// A pooled connection and whether it is known to be dead.
+pub struct Conn {
+    pg: PgConnection,
+    dead: bool,
+}
+
+/// diesel's manager, except that it sets the session up and believes what [`Db`] found out about a connection.
+pub struct Manager(ConnectionManager<PgConnection>);
+
+impl ManageConnection for Manager {
+    type Connection = Conn;
+    type Error = r2d2::Error;
+
+    fn connect(&self) -> Result<Conn, r2d2::Error> {
+        let mut pg = self.0.connect()?;
+        pg.batch_execute(SESSION).map_err(r2d2::Error::QueryError)?;
+        Ok(Conn { pg, dead: false })
+    }
+
+    fn is_valid(&self, conn: &mut Conn) -> Result<(), r2d2::Error> {
+        self.0.is_valid(&mut conn.pg)
+    }
+
+    fn has_broken(&self, conn: &mut Conn) -> bool {
+        conn.dead || self.0.has_broken(&mut conn.pg)
+    }
+}
+
+/// The connection pool behind the door.
+#[derive(Clone)]
+pub struct Db {
+    pool: Pool<Manager>,
+    size: u32,
+}
+
+impl Db {
+    /// A pool that connects lazily: a database that is away is an answer of 503, not a crash at start.
+    pub fn new(url: &str, size: u32) -> Self {
+        let pool = Pool::builder()
+            .max_size(size)
+            .min_idle(Some(1))
+            .test_on_check_out(false)
+            .connection_timeout(Duration::from_secs(1))
+            .error_handler(Box::new(Quiet))
+            .build_unchecked(Manager(ConnectionManager::new(url)));
+        Self { pool, size }
+    }
+
+    /// Runs `f` without a transaction: for a single statement, or several that need not agree. May run twice.
+    pub async fn read<T, F>(&self, name: &'static str, f: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: Fn(&mut PgConnection) -> Result<T> + Send + 'static,
+    {
+        self.blocking(name, move |db| db.attempt(&f, false)).await
+    }
+
+    /// Runs `f` in one transaction; SQL only, because it may run again after a serialization failure or on a new
+    /// connection. [`Code::OutcomeUnknown`] if the connection died while committing.
+    pub async fn write<T, F>(&self, name: &'static str, f: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: Fn(&mut PgConnection) -> Result<T> + Send + 'static,
+    {
+        self.blocking(name, move |db| db.attempt(&f, true)).await
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the door itself")]
+    async fn blocking<T: Send + 'static>(
+        &self,
+        name: &'static str,
+        work: impl FnOnce(&Self) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let (db, span) = (self.clone(), Span::current());
+        let started = Instant::now();
+        let answer = actix_web::web::block(move || span.in_scope(|| work(&db))).await;
+        metrics::histogram!("lianxin_database_seconds", "work" => name).record(started.elapsed());
+        answer.unwrap_or_else(|_| Err(Error::unavailable("shutting down")))
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the door itself")]
+    fn checkout(&self) -> Result<PooledConnection<Manager>> {
+        self.pool.get().map_err(|_| Error::unavailable("no connection to PostgreSQL"))
+    }
+
+    /// Runs `f` until it has an answer: again on new connections as long as old ones prove dead, again after races.
+    fn attempt<T>(&self, f: &impl Fn(&mut PgConnection) -> Result<T>, transaction: bool) -> Result<T> {
+        let (mut races, mut deaths) = (0, 0);
+        loop {
+            let mut conn = self.checkout()?;
+            let error = match Self::once(&mut conn, f, transaction) {
+                Ok(value) => return Ok(value),
+                Err(error) => error,
+            };
+            if conn.dead && error.code != Code::OutcomeUnknown && deaths <= self.size {
+                deaths += 1;
+            } else if error.retry == Retry::Again && races < RETRIES {
+                races += 1;
+                drop(conn);
+                std::thread::sleep(Duration::from_millis(rand::random_range(1..=8 << races)));
+            } else if conn.dead && error.code != Code::OutcomeUnknown {
+                return Err(Error::unavailable(error));
+            } else {
+                return Err(error);
+            }
+        }
+    }
+
+    fn once<T>(conn: &mut Conn, f: &impl Fn(&mut PgConnection) -> Result<T>, transaction: bool) -> Result<T> {
+        type Transaction = AnsiTransactionManager;
+        if !transaction {
+            return f(&mut conn.pg).inspect_err(|error| conn.probe(error));
+        }
+        if let Err(error) = Transaction::begin_transaction(&mut conn.pg) {
+            conn.dead = true;
+            return Err(error.into());
+        }
+        match f(&mut conn.pg) {
+            Ok(value) => match Transaction::commit_transaction(&mut conn.pg) {
+                Ok(()) => Ok(value),
+                Err(error) => {
+                    let error = Error::from(error);
+                    conn.probe(&error);
+                    // Not knowing is an answer of its own: only the idempotency key can tell.
+                    let unknown = conn.dead && error.retry != Retry::Again;
+                    Err(if unknown { Error::new(Code::OutcomeUnknown).cause(&error).retry_after(1) } else { error })
+                }
+            },
+            Err(error) => {
+                if Transaction::rollback_transaction(&mut conn.pg).is_err() {
+                    conn.dead = true;
+                }
+                conn.probe(&error);
+                Err(error)
+            }
+        }
+    }
+}
+
+impl Conn {
+    /// After an error that could mean a dead connection, asks it.
+    fn probe(&mut self, error: &Error) {
+        if error.retry == Retry::Suspect {
+            self.dead |= self.pg.batch_execute("SELECT 1").is_err();
+        }
+    }
+}
+
+/// Connection errors are answered as 503 and counted there; r2d2's own log lines would repeat them every second.
+#[derive(Debug)]
+struct Quiet;
+
+impl r2d2::HandleError<r2d2::Error> for Quiet {
+    fn handle_error(&self, error: r2d2::Error) {
+        tracing::debug!(%error, "connecting to PostgreSQL");
+        metrics::counter!("lianxin_database_connect_failures_total").increment(1);
+    }
+}
+
+/// Turns a missing row into "not found" and keeps every other error.
+pub fn found<T>(row: Result<T, DieselError>) -> Result<Option<T>> {
+    match row {
+        Ok(row) => Ok(Some(row)),
+        Err(DieselError::NotFound) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}

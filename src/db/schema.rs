@@ -1,0 +1,330 @@
+// @generated automatically by Diesel CLI.
+
+pub mod sql_types {
+    #[derive(diesel::sql_types::SqlType)]
+    #[diesel(postgres_type(name = "xid8", schema = "pg_catalog"))]
+    pub struct Xid8;
+}
+
+diesel::table! {
+    appointments (county_id, id) {
+        county_id -> Int4,
+        id -> Uuid,
+        unit_id -> Uuid,
+        window_id -> Uuid,
+        matter_id -> Uuid,
+        resident_id -> Uuid,
+        booked_by -> Nullable<Uuid>,
+        channel -> Text,
+        on_date -> Date,
+        starts_at -> Timestamptz,
+        ends_at -> Timestamptz,
+        state -> Text,
+        cancelled_at -> Nullable<Timestamptz>,
+        cancel_reason -> Nullable<Text>,
+        version -> Int8,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    audit_log (county_id, id) {
+        county_id -> Int4,
+        id -> Uuid,
+        at -> Timestamptz,
+        actor_id -> Uuid,
+        actor_role -> Text,
+        action -> Text,
+        entity -> Text,
+        entity_id -> Uuid,
+        fields -> Array<Nullable<Text>>,
+        reason -> Nullable<Text>,
+        request_id -> Nullable<Uuid>,
+    }
+}
+
+diesel::table! {
+    calendar_days (day) {
+        day -> Date,
+        year -> Int4,
+        kind -> Text,
+        name -> Text,
+    }
+}
+
+diesel::table! {
+    calendar_years (year) {
+        year -> Int4,
+        loaded_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use super::sql_types::Xid8;
+
+    changes (county_id, xid, seq) {
+        county_id -> Int4,
+        xid -> Xid8,
+        seq -> Int8,
+        entity -> Text,
+        entity_id -> Uuid,
+        unit_id -> Nullable<Uuid>,
+        resident_id -> Nullable<Uuid>,
+        gone -> Bool,
+        at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    counties (id) {
+        id -> Int4,
+        key -> Text,
+        name -> Text,
+        wechat_appid -> Nullable<Text>,
+        wechat_secret -> Nullable<Bytea>,
+        booking_days_ahead -> Int2,
+        cancel_minutes_before -> Int2,
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    idempotency_keys (county_id, caller_id, operation, key) {
+        county_id -> Int4,
+        caller_id -> Uuid,
+        operation -> Text,
+        key -> Text,
+        request_digest -> Bytea,
+        status -> Int2,
+        location -> Nullable<Text>,
+        etag -> Nullable<Text>,
+        body -> Bytea,
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    matters (county_id, id) {
+        county_id -> Int4,
+        id -> Uuid,
+        name -> Text,
+        description -> Nullable<Text>,
+        state -> Text,
+        version -> Int8,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    message_templates (county_id, kind) {
+        county_id -> Int4,
+        kind -> Text,
+        wechat_template_id -> Text,
+    }
+}
+
+diesel::table! {
+    messages (county_id, id) {
+        county_id -> Int4,
+        id -> Uuid,
+        resident_id -> Uuid,
+        kind -> Text,
+        about_id -> Uuid,
+        params -> Jsonb,
+        wechat -> Text,
+        wechat_errcode -> Nullable<Int4>,
+        created_at -> Timestamptz,
+        read_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
+    opening_rules (county_id, id) {
+        county_id -> Int4,
+        id -> Uuid,
+        window_id -> Uuid,
+        weekdays -> Int2,
+        opens_at -> Time,
+        closes_at -> Time,
+        slot_minutes -> Int2,
+        capacity_public -> Int2,
+        capacity_proxy -> Int2,
+        capacity_desk -> Int2,
+        valid_from -> Date,
+        valid_until -> Nullable<Date>,
+    }
+}
+
+diesel::table! {
+    outbox (id) {
+        id -> Int8,
+        county_id -> Int4,
+        kind -> Text,
+        payload -> Jsonb,
+        run_at -> Timestamptz,
+        attempts -> Int4,
+        pushed_until -> Nullable<Timestamptz>,
+        leased_until -> Nullable<Timestamptz>,
+        last_error -> Nullable<Text>,
+        dead_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
+    residents (county_id, id) {
+        county_id -> Int4,
+        id -> Uuid,
+        unit_id -> Nullable<Uuid>,
+        name -> Nullable<Bytea>,
+        id_number -> Nullable<Bytea>,
+        id_number_index -> Nullable<Bytea>,
+        phone -> Nullable<Bytea>,
+        phone_index -> Nullable<Bytea>,
+        wechat_openid -> Nullable<Bytea>,
+        wechat_openid_index -> Nullable<Bytea>,
+        identity_level -> Text,
+        identity_seen -> Nullable<Text>,
+        registered_by -> Nullable<Uuid>,
+        version -> Int8,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    sessions (county_id, id) {
+        county_id -> Int4,
+        id -> Uuid,
+        resident_id -> Nullable<Uuid>,
+        staff_id -> Nullable<Uuid>,
+        role -> Text,
+        unit_id -> Nullable<Uuid>,
+        device -> Nullable<Text>,
+        refresh_hash -> Bytea,
+        previous_hash -> Nullable<Bytea>,
+        rotated_at -> Timestamptz,
+        created_at -> Timestamptz,
+        expires_at -> Timestamptz,
+        ended_at -> Nullable<Timestamptz>,
+        ended_because -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    signing_keys (kid) {
+        kid -> Text,
+        public_key -> Bytea,
+        private_key -> Bytea,
+        created_at -> Timestamptz,
+        signs_from -> Timestamptz,
+        retired_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
+    slot_usage (county_id, window_id, starts_at, channel) {
+        county_id -> Int4,
+        window_id -> Uuid,
+        starts_at -> Timestamptz,
+        channel -> Text,
+        taken -> Int2,
+        capacity -> Int2,
+    }
+}
+
+diesel::table! {
+    staff (county_id, id) {
+        county_id -> Int4,
+        id -> Uuid,
+        username -> Text,
+        display_name -> Text,
+        password_hash -> Text,
+        state -> Text,
+        version -> Int8,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    staff_posts (county_id, staff_id, role, unit_id) {
+        county_id -> Int4,
+        staff_id -> Uuid,
+        role -> Text,
+        unit_id -> Uuid,
+    }
+}
+
+diesel::table! {
+    units (county_id, id) {
+        county_id -> Int4,
+        id -> Uuid,
+        parent_id -> Nullable<Uuid>,
+        level -> Text,
+        name -> Text,
+        division_code -> Text,
+        code_source -> Text,
+        code_vintage -> Nullable<Text>,
+        version -> Int8,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    window_matters (county_id, window_id, matter_id) {
+        county_id -> Int4,
+        window_id -> Uuid,
+        matter_id -> Uuid,
+    }
+}
+
+diesel::table! {
+    windows (county_id, id) {
+        county_id -> Int4,
+        id -> Uuid,
+        unit_id -> Uuid,
+        name -> Text,
+        state -> Text,
+        version -> Int8,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+    }
+}
+
+diesel::joinable!(audit_log -> counties (county_id));
+diesel::joinable!(calendar_days -> calendar_years (year));
+diesel::joinable!(matters -> counties (county_id));
+diesel::joinable!(message_templates -> counties (county_id));
+diesel::joinable!(messages -> counties (county_id));
+diesel::joinable!(residents -> counties (county_id));
+diesel::joinable!(sessions -> counties (county_id));
+diesel::joinable!(staff -> counties (county_id));
+diesel::joinable!(units -> counties (county_id));
+
+diesel::allow_tables_to_appear_in_same_query!(
+    appointments,
+    audit_log,
+    calendar_days,
+    calendar_years,
+    changes,
+    counties,
+    idempotency_keys,
+    matters,
+    message_templates,
+    messages,
+    opening_rules,
+    outbox,
+    residents,
+    sessions,
+    signing_keys,
+    slot_usage,
+    staff,
+    staff_posts,
+    units,
+    window_matters,
+    windows,
+);

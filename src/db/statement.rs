@@ -1,0 +1,44 @@
+//! Hand-written SQL that is prepared once per connection, like diesel's own queries (`sql_query` is planned anew each time).
+
+/// Declares a statement as a struct of its binds; `{name}` in the SQL is the bind of that name, any number of times.
+#[macro_export]
+macro_rules! statement {
+    ($(#[$meta:meta])* $vis:vis struct $name:ident { $($bind:ident: $rust:ty as $sql:ty),+ $(,)? } $text:expr) => {
+        $(#[$meta])*
+        #[derive(Clone, Debug)]
+        $vis struct $name { $(pub $bind: $rust),+ }
+
+        impl $name {
+            /// The text, with `{bind}` for the binds.
+            pub const SQL: &'static str = $text;
+        }
+
+        impl diesel::query_builder::QueryFragment<diesel::pg::Pg> for $name {
+            fn walk_ast<'b>(&'b self, mut out: diesel::query_builder::AstPass<'_, 'b, diesel::pg::Pg>) -> diesel::QueryResult<()> {
+                let mut rest = Self::SQL;
+                while let Some((before, after)) = rest.split_once('{') {
+                    let (bind, after) = after.split_once('}').unwrap_or((after, ""));
+                    out.push_sql(before);
+                    match bind {
+                        $(stringify!($bind) => out.push_bind_param::<$sql, $rust>(&self.$bind)?,)+
+                        _ => return Err(diesel::result::Error::QueryBuilderError(format!("no bind {bind}").into())),
+                    }
+                    rest = after;
+                }
+                out.push_sql(rest);
+                Ok(())
+            }
+        }
+
+        impl diesel::query_builder::QueryId for $name {
+            type QueryId = Self;
+            const HAS_STATIC_QUERY_ID: bool = true;
+        }
+
+        impl diesel::query_builder::Query for $name {
+            type SqlType = diesel::sql_types::Untyped;
+        }
+
+        impl<C> diesel::RunQueryDsl<C> for $name {}
+    };
+}

@@ -1,0 +1,383 @@
+//! Every error of the API: one table from code to status and title, rendered as RFC 9457 `application/problem+json`.
+
+use std::borrow::Cow;
+
+use actix_web::{
+    HttpResponse, ResponseError,
+    http::{
+        StatusCode,
+        header::{self, HeaderName, HeaderValue},
+    },
+};
+use diesel::result::{DatabaseErrorKind, Error as DieselError};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// The language of an answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Lang {
+    #[default]
+    Zh,
+    En,
+}
+
+/// A sentence in both languages.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Text {
+    pub zh: Cow<'static, str>,
+    pub en: Cow<'static, str>,
+}
+
+impl Text {
+    pub const fn fixed(zh: &'static str, en: &'static str) -> Self {
+        Self { zh: Cow::Borrowed(zh), en: Cow::Borrowed(en) }
+    }
+
+    pub fn new(zh: impl Into<Cow<'static, str>>, en: impl Into<Cow<'static, str>>) -> Self {
+        Self { zh: zh.into(), en: en.into() }
+    }
+
+    pub fn get(&self, lang: Lang) -> &str {
+        match lang {
+            Lang::Zh => &self.zh,
+            Lang::En => &self.en,
+        }
+    }
+}
+
+macro_rules! codes {
+    ($($name:ident $status:literal $code:literal $zh:literal $en:literal;)*) => {
+        /// A kind of error. The code never changes with language or version.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Code { $($name),* }
+
+        impl Code {
+            /// All codes, for the document and its test.
+            pub const ALL: &[Code] = &[$(Code::$name),*];
+
+            const fn row(self) -> (u16, &'static str, Text) {
+                match self { $(Code::$name => ($status, $code, Text::fixed($zh, $en))),* }
+            }
+        }
+    };
+}
+
+codes! {
+    MalformedJson 400 "malformed_json" "请求体不是合法的 JSON" "The body is not JSON";
+    MalformedHeader 400 "malformed_header" "请求头格式不正确" "A header is malformed";
+    MalformedRequest 400 "malformed_request" "请求格式不正确" "The request is malformed";
+    IdempotencyKeyMissing 400 "idempotency_key_missing" "缺少 Idempotency-Key 请求头" "The Idempotency-Key header is missing";
+    Unauthenticated 401 "unauthenticated" "请先登录" "Log in first";
+    TokenExpired 401 "token_expired" "登录凭证已过期，请刷新" "The access token has expired; refresh it";
+    SessionEnded 401 "session_ended" "登录已失效，请重新登录" "The session has ended; log in again";
+    LoginFailed 401 "login_failed" "用户名、密码或岗位不正确" "User name, password or post is wrong";
+    WechatCodeRefused 401 "wechat_code_refused" "微信登录凭证无效或已使用" "WeChat refused the code: invalid, expired or used";
+    Forbidden 403 "forbidden" "没有进行此操作的权限" "You may not do this";
+    NotFound 404 "not_found" "不存在，或不在您可见的范围内" "It does not exist, or you may not see it";
+    RouteNotFound 404 "route_not_found" "没有这个接口" "There is no such endpoint";
+    MethodNotAllowed 405 "method_not_allowed" "该接口不支持此请求方法" "The endpoint does not take this method";
+    IdempotencyInProgress 409 "idempotency_in_progress" "同一请求正在处理，请稍后用同一个键重试" "The same request is still running; repeat it with the same key";
+    SlotFull 409 "slot_full" "该时段已约满" "The slot is full";
+    AlreadyBooked 409 "already_booked" "该事项当天已有预约" "There is already a booking of this matter on that day";
+    AlreadyCancelled 409 "already_cancelled" "预约已取消" "The appointment is already cancelled";
+    CancelTooLate 409 "cancel_too_late" "距离开始时间太近，不能在线取消" "It is too late to cancel online";
+    ResidentExists 409 "resident_exists" "该居民已登记" "This resident is already registered";
+    IdentityChecked 409 "identity_checked" "身份已经工作人员核验，请到窗口更正" "An officer has checked this identity; have it corrected at the desk";
+    NameTaken 409 "name_taken" "名称已被使用" "The name is taken";
+    JobNotDead 409 "job_not_dead" "该任务不在失败列表中" "The job is not among the failed ones";
+    VersionStale 412 "version_stale" "数据已被他人修改，请重新读取" "Someone changed it meanwhile; read it again";
+    BodyTooLarge 413 "body_too_large" "请求体过大" "The body is too large";
+    UnsupportedMediaType 415 "unsupported_media_type" "请求体类型须为 application/json" "The body must be application/json";
+    Invalid 422 "invalid" "请求内容有误" "The request has faults";
+    IdempotencyKeyReused 422 "idempotency_key_reused" "同一个 Idempotency-Key 用于了不同的请求" "The Idempotency-Key was used with another request";
+    SlotNotOffered 422 "slot_not_offered" "该时间不在可预约的时段内" "No slot is offered at that time";
+    BookingWindow 422 "booking_window" "超出可预约的日期范围" "The day is outside the days that can be booked";
+    PreconditionRequired 428 "precondition_required" "缺少 If-Match 请求头" "The If-Match header is missing";
+    TooManyRequests 429 "too_many_requests" "请求过于频繁，请稍后再试" "Too many requests; try again later";
+    LoginLocked 429 "login_locked" "登录失败次数过多，账号暂时锁定" "Too many failed logins; the account is locked for a while";
+    Internal 500 "internal" "服务器内部错误，已记录" "Something broke on our side; it has been logged";
+    Unavailable 503 "unavailable" "服务暂时不可用，未做任何更改" "The service is away for a moment; nothing was changed";
+    OutcomeUnknown 503 "outcome_unknown" "结果未知，请用同一个键重试" "The outcome is unknown; repeat with the same key to learn it";
+    WechatUnavailable 503 "wechat_unavailable" "微信服务暂时不可用" "WeChat is away for a moment";
+}
+
+impl Code {
+    pub fn status(self) -> StatusCode {
+        StatusCode::from_u16(self.row().0).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+
+    pub fn as_str(self) -> &'static str {
+        self.row().1
+    }
+
+    pub fn title(self) -> Text {
+        self.row().2
+    }
+}
+
+/// Database constraints that stand for an error of their own.
+const CONSTRAINTS: &[(&str, Code)] = &[
+    ("appointments_one_a_day", Code::AlreadyBooked),
+    ("residents_id_number", Code::ResidentExists),
+    ("matters_name", Code::NameTaken),
+    ("windows_name", Code::NameTaken),
+    ("staff_username", Code::NameTaken),
+];
+
+/// Two callers raced for one idempotency key, or for one first login: the second finds the first's row when it looks again.
+const LOST_RACES: &[&str] = &["idempotency_keys_pkey", "residents_wechat"];
+
+/// Whether the same closure may simply run again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Retry {
+    #[default]
+    No,
+    /// Serialization failure, deadlock or a lost race: run it again.
+    Again,
+    /// The database reported something that may mean a dead connection: find out.
+    Suspect,
+}
+
+/// Where a field stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum At {
+    /// JSON pointer into the body (RFC 6901).
+    Body(String),
+    Query(String),
+}
+
+/// One wrong field.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FieldError {
+    pub at: At,
+    pub code: Cow<'static, str>,
+    pub text: Text,
+}
+
+impl FieldError {
+    pub fn body(pointer: impl Into<String>, code: impl Into<Cow<'static, str>>, text: Text) -> Self {
+        Self { at: At::Body(pointer.into()), code: code.into(), text }
+    }
+
+    pub fn query(name: impl Into<String>, code: impl Into<Cow<'static, str>>, text: Text) -> Self {
+        Self { at: At::Query(name.into()), code: code.into(), text }
+    }
+}
+
+/// What went wrong, for the caller; the cause is for the log only.
+#[derive(Debug)]
+pub struct Error {
+    pub code: Code,
+    pub detail: Option<Text>,
+    pub errors: Vec<FieldError>,
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    pub retry: Retry,
+    pub cause: Option<String>,
+}
+
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    pub fn new(code: Code) -> Self {
+        let (detail, cause, retry) = (None, None, Retry::No);
+        Self { code, detail, errors: Vec::new(), headers: Vec::new(), retry, cause }
+    }
+
+    pub fn detail(mut self, zh: impl Into<Cow<'static, str>>, en: impl Into<Cow<'static, str>>) -> Self {
+        self.detail = Some(Text::new(zh, en));
+        self
+    }
+
+    pub fn cause(mut self, cause: impl std::fmt::Display) -> Self {
+        self.cause = Some(cause.to_string());
+        self
+    }
+
+    pub fn header(mut self, name: HeaderName, value: impl std::fmt::Display) -> Self {
+        if let Ok(value) = HeaderValue::from_str(&value.to_string()) {
+            self.headers.push((name, value));
+        }
+        self
+    }
+
+    pub fn retry_after(self, seconds: u64) -> Self {
+        self.header(header::RETRY_AFTER, seconds.max(1))
+    }
+
+    /// 422 with every wrong field.
+    pub fn invalid(errors: Vec<FieldError>) -> Self {
+        Self { errors, ..Self::new(Code::Invalid) }
+    }
+
+    /// 422 for one field of the body.
+    pub fn field(pointer: &str, code: &'static str, zh: &'static str, en: &'static str) -> Self {
+        Self::invalid(vec![FieldError::body(pointer, code, Text::fixed(zh, en))])
+    }
+
+    pub fn unavailable(cause: impl std::fmt::Display) -> Self {
+        Self::new(Code::Unavailable).cause(cause).retry_after(2)
+    }
+
+    pub fn internal(cause: impl std::fmt::Display) -> Self {
+        Self::new(Code::Internal).cause(cause)
+    }
+}
+
+impl From<Code> for Error {
+    fn from(code: Code) -> Self {
+        match code {
+            Code::Unauthenticated | Code::TokenExpired | Code::SessionEnded => {
+                Self::new(code).header(header::WWW_AUTHENTICATE, "Bearer")
+            }
+            Code::IdempotencyInProgress => Self::new(code).retry_after(1),
+            _ => Self::new(code),
+        }
+    }
+}
+
+impl From<DieselError> for Error {
+    fn from(error: DieselError) -> Self {
+        let suspect = |code: Code| Self { retry: Retry::Suspect, ..Self::new(code).cause(&error) };
+        match &error {
+            DieselError::NotFound => Code::NotFound.into(),
+            DieselError::DatabaseError(kind, info) => {
+                let constraint = info.constraint_name().unwrap_or_default();
+                let known = CONSTRAINTS.iter().find(|(name, _)| *name == constraint);
+                match kind {
+                    DatabaseErrorKind::SerializationFailure => {
+                        Self { retry: Retry::Again, ..Self::unavailable(&error) }
+                    }
+                    _ if LOST_RACES.contains(&constraint) => {
+                        Self { retry: Retry::Again, ..Self::from(Code::IdempotencyInProgress) }
+                    }
+                    _ if known.is_some() => known.map_or(Code::Internal, |(_, code)| *code).into(),
+                    DatabaseErrorKind::Unknown if info.message().starts_with("deadlock") => {
+                        Self { retry: Retry::Again, ..Self::unavailable(&error) }
+                    }
+                    DatabaseErrorKind::Unknown if info.message().contains("timeout") => Self::unavailable(&error),
+                    DatabaseErrorKind::ClosedConnection
+                    | DatabaseErrorKind::UnableToSendCommand
+                    | DatabaseErrorKind::Unknown => suspect(Code::Internal),
+                    _ => Self::internal(&error),
+                }
+            }
+            _ => Self::internal(&error),
+        }
+    }
+}
+
+impl From<crate::crypto::Unsealable> for Error {
+    fn from(error: crate::crypto::Unsealable) -> Self {
+        Self::internal(error)
+    }
+}
+
+impl std::fmt::Display for Error {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.cause {
+            Some(cause) => write!(f, "{}: {cause}", self.code.as_str()),
+            None => write!(f, "{}", self.code.as_str()),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl ResponseError for Error {
+    fn status_code(&self) -> StatusCode {
+        self.code.status()
+    }
+
+    /// Only the status: language, path and request id are known to `http::way`, which writes the body.
+    fn error_response(&self) -> HttpResponse {
+        HttpResponse::new(self.code.status())
+    }
+}
+
+/// The body of every error (RFC 9457).
+#[derive(Serialize, ToSchema)]
+#[schema(example = json!({
+    "type": "https://lianxin.example/problems/slot-full", "code": "slot_full", "title": "该时段已约满", "status": 409,
+    "detail": "2026-11-23 09:00 的名额已被约完", "instance": "/v1/appointments",
+    "request_id": "01994c5e-7f00-7000-8000-000000000000"}))]
+pub struct Problem {
+    /// Names the kind of problem; the last segment is `code` with hyphens.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Stable, never translated: what programs branch on.
+    pub code: String,
+    /// What `code` means, in the language of the request.
+    pub title: String,
+    pub status: u16,
+    /// What happened in this case.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+    /// The path of the request.
+    pub instance: String,
+    /// The same as the `X-Request-Id` header; give it to whoever runs the service.
+    pub request_id: String,
+    /// Every wrong field of a 422.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<ProblemField>,
+}
+
+/// One wrong field: `pointer` into the body or `parameter` of the query.
+#[derive(Serialize, ToSchema)]
+#[schema(example = json!({"pointer": "/id_number", "code": "id_number", "detail": "身份证号不正确：须为 18 位且校验位相符"}))]
+pub struct ProblemField {
+    /// JSON pointer into the body (RFC 6901).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pointer: Option<String>,
+    /// Name of the query parameter.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parameter: Option<String>,
+    pub code: String,
+    pub detail: String,
+}
+
+impl Error {
+    /// The problem document for one request.
+    pub fn problem(&self, lang: Lang, instance: &str, request_id: &str) -> Problem {
+        let field = |error: &FieldError| {
+            let (pointer, parameter) = match &error.at {
+                At::Body(pointer) => (Some(pointer.clone()), None),
+                At::Query(name) => (None, Some(name.clone())),
+            };
+            let detail = error.text.get(lang).to_owned();
+            ProblemField { pointer, parameter, code: error.code.to_string(), detail }
+        };
+        Problem {
+            kind: format!("https://lianxin.example/problems/{}", self.code.as_str().replace('_', "-")),
+            code: self.code.as_str().to_owned(),
+            title: self.code.title().get(lang).to_owned(),
+            status: self.code.status().as_u16(),
+            detail: self.detail.as_ref().map(|text| text.get(lang).to_owned()),
+            instance: instance.to_owned(),
+            request_id: request_id.to_owned(),
+            errors: self.errors.iter().map(field).collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_is_told_once_in_both_languages() {
+        let mut seen = std::collections::HashSet::new();
+        for code in Code::ALL {
+            assert!(seen.insert(code.as_str()), "{} twice", code.as_str());
+            assert!(code.status().is_client_error() || code.status().is_server_error());
+            assert!(code.title().zh.chars().any(|c| c > '\u{4e00}'), "{code:?} has no Chinese title");
+            assert!(code.title().en.is_ascii(), "{code:?} has no English title");
+        }
+    }
+
+    #[test]
+    fn a_cause_never_reaches_the_caller() {
+        let problem = Error::internal("password=secret").problem(Lang::En, "/x", "1");
+        let body = serde_json::to_string(&problem).expect("serialises");
+        assert!(!body.contains("secret"));
+    }
+}

@@ -1,0 +1,143 @@
+//! Who is calling: the access token, checked once and remembered, and the permission as a type.
+
+use std::{marker::PhantomData, ops::Deref, sync::Arc};
+
+use actix_web::{FromRequest, HttpRequest, dev::Payload, http::header, web::Data};
+use futures_util::future::LocalBoxFuture;
+use uuid::Uuid;
+
+use crate::{
+    app::App,
+    error::{Code, Error, Lang, Result},
+    http::permissions::{Grant, Permission, Role},
+    sessions,
+};
+
+/// A logged-in person in one county and one role.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    pub county: i32,
+    pub county_key: Arc<str>,
+    pub session: Uuid,
+    /// The resident's or the staff member's id.
+    pub subject: Uuid,
+    pub role: Role,
+    /// The unit of the post; none for residents.
+    pub unit: Option<Uuid>,
+}
+
+/// What a caller may reach. Finders take it before any id, so that what lies outside is not found rather than forbidden.
+#[derive(Clone, Copy, Debug)]
+pub struct Scope {
+    pub county: i32,
+    pub reach: Reach,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// What belongs to this resident (or, for sessions, to this person).
+    Own(Uuid),
+    /// This unit and the units below it.
+    Unit(Uuid),
+    County,
+}
+
+impl Caller {
+    pub fn is_resident(&self) -> bool {
+        self.role == Role::Resident
+    }
+
+    /// The staff member's id, to be recorded beside what they do.
+    pub fn staff(&self) -> Option<Uuid> {
+        (!self.is_resident()).then_some(self.subject)
+    }
+
+    fn scope(&self, grant: Grant) -> Result<Scope> {
+        let reach = match grant {
+            Grant::Own => Reach::Own(self.subject),
+            Grant::County => Reach::County,
+            Grant::Village | Grant::Township => Reach::Unit(self.unit.ok_or(Code::Forbidden)?),
+        };
+        Ok(Scope { county: self.county, reach })
+    }
+}
+
+/// A caller who has permission `P`. Stands first among a handler's arguments, so that it fails before the body is read.
+pub struct Can<P> {
+    caller: Caller,
+    pub scope: Scope,
+    permission: PhantomData<P>,
+}
+
+impl<P> Deref for Can<P> {
+    type Target = Caller;
+
+    fn deref(&self) -> &Caller {
+        &self.caller
+    }
+}
+
+impl<P: Permission> Can<P> {
+    fn check(caller: Caller) -> Result<Self> {
+        let grant = P::GRANTS.iter().find(|(role, _)| *role == caller.role);
+        let (_, grant) = grant.ok_or_else(|| {
+            Error::new(Code::Forbidden)
+                .detail(format!("需要权限 {}", P::NAME), format!("The permission {} is needed", P::NAME))
+        })?;
+        let scope = caller.scope(*grant)?;
+        Ok(Self { caller, scope, permission: PhantomData })
+    }
+}
+
+fn bearer(request: &HttpRequest) -> Result<&str> {
+    let value = request.headers().get(header::AUTHORIZATION).ok_or(Code::Unauthenticated)?;
+    let value = value.to_str().map_err(|_| Code::Unauthenticated)?;
+    let (scheme, token) = value.split_once(' ').ok_or(Code::Unauthenticated)?;
+    if scheme.eq_ignore_ascii_case("bearer") { Ok(token.trim()) } else { Err(Code::Unauthenticated.into()) }
+}
+
+impl<P: Permission> FromRequest for Can<P> {
+    type Error = Error;
+    type Future = LocalBoxFuture<'static, Result<Self>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let token = bearer(request).map(str::to_owned);
+        let app = app(request);
+        Box::pin(async move { Self::check(sessions::authenticate(&app, &token?).await?) })
+    }
+}
+
+/// The application behind a request.
+pub fn app(request: &HttpRequest) -> Data<App> {
+    request.app_data::<Data<App>>().expect("http::mount puts it there").clone()
+}
+
+/// The language that the client prefers: the Chinese or English entry of `Accept-Language` with the highest weight.
+pub fn language(request: &header::HeaderMap) -> Lang {
+    let Some(value) = request.get(header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok()) else {
+        return Lang::Zh;
+    };
+    let mut best = (0.0, Lang::Zh);
+    for entry in value.split(',') {
+        let (tag, weight) = entry.split_once(";q=").unwrap_or((entry, "1"));
+        let weight: f32 = weight.trim().parse().unwrap_or(0.0);
+        let lang = match tag.trim().split('-').next().unwrap_or_default().to_ascii_lowercase().as_str() {
+            "en" => Lang::En,
+            "zh" => Lang::Zh,
+            _ => continue,
+        };
+        if weight > best.0 {
+            best = (weight, lang);
+        }
+    }
+    best.1
+}
+
+impl FromRequest for Lang {
+    type Error = Error;
+    type Future = std::future::Ready<Result<Self>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        std::future::ready(Ok(language(request.headers())))
+    }
+}

@@ -1,0 +1,204 @@
+//! Every fault of a value, found by the schema that the OpenAPI document publishes for it.
+
+use std::str::FromStr;
+
+use chrono::{DateTime, NaiveDate, NaiveTime};
+use jsonschema::{Draft, ValidationError, error::ValidationErrorKind};
+use serde_json::{Map, Value, json};
+use utoipa::{
+    IntoParams, ToSchema,
+    openapi::{RefOr, Required, path::ParameterIn, schema::Schema},
+};
+use uuid::Uuid;
+
+use crate::error::{FieldError, Text};
+
+type Check = fn(&str) -> bool;
+
+/// Formats of strings: how the schema names them, whether a value fits, and what is said when it does not.
+/// A new parsed type adds its row here.
+const FORMATS: &[(&str, Check, Text)] = &[
+    ("uuid", |text| Uuid::parse_str(text).is_ok(), Text::fixed("须为 UUID", "must be a UUID")),
+    (
+        "date",
+        |text| text.len() == 10 && NaiveDate::from_str(text).is_ok(),
+        Text::fixed("须为存在的日期 YYYY-MM-DD", "must be a date that exists, YYYY-MM-DD"),
+    ),
+    (
+        "date-time",
+        |text| DateTime::parse_from_rfc3339(text).is_ok(),
+        Text::fixed(
+            "须为带时区的时间，如 2026-11-23T09:00:00+08:00",
+            "must be a time with an offset, such as 2026-11-23T09:00:00+08:00",
+        ),
+    ),
+    (
+        "time",
+        |text| NaiveTime::from_str(text).is_ok(),
+        Text::fixed("须为时间 HH:MM:SS", "must be a time of day, HH:MM:SS"),
+    ),
+    (
+        "id_number",
+        |text| crate::people::IdNumber::from_str(text).is_ok(),
+        Text::fixed(
+            "身份证号不正确：须为 18 位且校验位相符（GB 11643）",
+            "not an ID number: 18 characters with a matching check digit (GB 11643)",
+        ),
+    ),
+    (
+        "phone",
+        |text| crate::people::Phone::from_str(text).is_ok(),
+        Text::fixed("须为 11 位大陆手机号", "must be a mainland mobile number of 11 digits"),
+    ),
+    (
+        "person_name",
+        |text| crate::people::PersonName::from_str(text).is_ok(),
+        Text::fixed(
+            "姓名须为 1 至 50 个字，不含控制字符和 *",
+            "a name has 1 to 50 characters, no control characters and no *",
+        ),
+    ),
+    (
+        "masked_id_number",
+        |text| text.contains('*') || crate::people::IdNumber::from_str(text).is_ok(),
+        Text::fixed("身份证号不正确", "not an ID number"),
+    ),
+    (
+        "masked_phone",
+        |text| text.contains('*') || crate::people::Phone::from_str(text).is_ok(),
+        Text::fixed("须为 11 位大陆手机号", "must be a mainland mobile number of 11 digits"),
+    ),
+    (
+        "masked_person_name",
+        |text| text.contains('*') || crate::people::PersonName::from_str(text).is_ok(),
+        Text::fixed("姓名须为 1 至 50 个字", "a name has 1 to 50 characters"),
+    ),
+];
+
+/// Every fault of a body, by the schema of `T`.
+pub fn in_body<T: ToSchema>(value: &Value) -> Vec<FieldError> {
+    let mut parts = Vec::new();
+    T::schemas(&mut parts);
+    let parts: Map<String, Value> = parts.into_iter().map(|(name, part)| (name, json!(part))).collect();
+    let mut schema = json!(T::schema());
+    schema["components"] = json!({"schemas": parts});
+    check(&schema, value).into_iter().map(|(pointer, code, text)| FieldError::body(pointer, code, text)).collect()
+}
+
+/// Every fault of a query, by the parameters of `T`.
+pub fn in_query<T: IntoParams>(given: &Map<String, Value>) -> Vec<FieldError> {
+    let params = T::into_params(|| Some(ParameterIn::Query));
+    let unknown = given.keys().filter(|name| !params.iter().any(|param| param.name == **name));
+    let mut errors: Vec<_> =
+        unknown.map(|name| FieldError::query(name, "unknown_field", text_of("unknown_field"))).collect();
+    for param in &params {
+        match given.get(&param.name).and_then(Value::as_str) {
+            None if matches!(param.required, Required::True) => {
+                errors.push(FieldError::query(&param.name, "required", text_of("required")));
+            }
+            None => {}
+            Some(text) => {
+                let schema = json!(param.schema);
+                let value = typed(param.schema.as_ref(), text);
+                let found = check(&schema, &value).into_iter().next();
+                errors.extend(found.map(|(_, code, text)| FieldError::query(&param.name, code, text)));
+            }
+        }
+    }
+    errors
+}
+
+/// A query value as the JSON that its schema speaks of: `"5"` is a number where a number is wanted.
+fn typed(schema: Option<&RefOr<Schema>>, text: &str) -> Value {
+    let wants = json!(schema)["type"].to_string();
+    let number = || text.parse::<i64>().ok().filter(|_| wants.contains("integer")).map(Value::from);
+    let truth = || text.parse::<bool>().ok().filter(|_| wants.contains("boolean")).map(Value::from);
+    number().or_else(truth).unwrap_or_else(|| text.into())
+}
+
+fn check(schema: &Value, value: &Value) -> Vec<(String, &'static str, Text)> {
+    let mut options = jsonschema::options().with_draft(Draft::Draft202012).should_validate_formats(true);
+    for (name, check, _) in FORMATS {
+        options = options.with_format(*name, *check);
+    }
+    let Ok(validator) = options.build(schema) else { return Vec::new() };
+    let mut found = Vec::new();
+    for error in validator.iter_errors(value) {
+        explain(&error, &mut found);
+    }
+    found.sort_by(|a, b| a.0.cmp(&b.0));
+    found.dedup();
+    found
+}
+
+fn explain(error: &ValidationError, found: &mut Vec<(String, &'static str, Text)>) {
+    use ValidationErrorKind as Kind;
+    let here = error.instance_path().to_string();
+    let child = |name: &str| format!("{here}/{}", name.replace('~', "~0").replace('/', "~1"));
+    match error.kind() {
+        Kind::Required { property } => {
+            found.push((child(property.as_str().unwrap_or_default()), "required", text_of("required")));
+        }
+        Kind::AdditionalProperties { unexpected } | Kind::UnevaluatedProperties { unexpected } => {
+            found.extend(unexpected.iter().map(|name| (child(name), "unknown_field", text_of("unknown_field"))));
+        }
+        Kind::Format { format } => {
+            let row = FORMATS.iter().find(|(name, ..)| name == format);
+            found.extend(row.map(|(name, _, text)| (here, name.strip_prefix("masked_").unwrap_or(name), text.clone())));
+        }
+        Kind::Type { kind } => {
+            let wanted = without_values(&format!("{kind:?}"));
+            let text = Text::new(format!("类型不正确（{wanted}）"), format!("wrong JSON type ({wanted})"));
+            found.push((here, "type", text));
+        }
+        Kind::Enum { options } => {
+            let text = Text::new(format!("须为 {options} 之一"), format!("must be one of {options}"));
+            found.push((here, "unknown_value", text));
+        }
+        Kind::Minimum { limit } => found.push((here, "range", bounds(Some(limit.to_string()), None))),
+        Kind::Maximum { limit } => found.push((here, "range", bounds(None, Some(limit.to_string())))),
+        Kind::MinLength { limit } | Kind::MinItems { limit } => {
+            found.push((here, "length", bounds(Some(limit.to_string()), None)));
+        }
+        Kind::MaxLength { limit } | Kind::MaxItems { limit } => {
+            found.push((here, "length", bounds(None, Some(limit.to_string()))));
+        }
+        // An optional object is "null or the object": what matters are the faults of the branch that is no null.
+        Kind::AnyOf { context } | Kind::OneOfNotValid { context } => {
+            let branch = context.iter().max_by_key(|branch| {
+                branch.iter().map(|error| error.instance_path().to_string().len()).max().unwrap_or(0)
+            });
+            for error in branch.into_iter().flatten() {
+                explain(error, found);
+            }
+        }
+        _ => found.push((here, "invalid", text_of("invalid"))),
+    }
+}
+
+fn text_of(code: &str) -> Text {
+    match code {
+        "required" => Text::fixed("必填", "is required"),
+        "unknown_field" => Text::fixed("没有这个字段", "there is no such field"),
+        _ => Text::fixed("不正确", "is not right"),
+    }
+}
+
+/// What is said of a value outside its bounds.
+pub fn bounds(min: Option<String>, max: Option<String>) -> Text {
+    match (min, max) {
+        (Some(min), Some(max)) => Text::new(format!("须在 {min} 至 {max} 之间"), format!("must be {min} to {max}")),
+        (Some(min), None) => Text::new(format!("不得少于 {min}"), format!("must be at least {min}")),
+        (None, Some(max)) => Text::new(format!("不得超过 {max}"), format!("must be at most {max}")),
+        (None, None) => text_of("invalid"),
+    }
+}
+
+/// serde's words without what stands in quotation marks: it may be somebody's name.
+pub fn without_values(words: &str) -> String {
+    let mut kept = String::new();
+    for (index, part) in words.split('"').enumerate() {
+        kept.push_str(if index % 2 == 0 { part } else { "…" });
+    }
+    kept
+}

@@ -1,0 +1,50 @@
+//! Rate limits: GCRA in one Lua script, so that every process counts together.
+
+use std::sync::LazyLock;
+
+use actix_web::http::header::HeaderName;
+use redis::Script;
+
+use crate::{
+    app::App,
+    error::{Code, Error, Result},
+    redis::Away,
+};
+
+/// Generic cell rate algorithm: keeps the theoretical arrival time, answers the milliseconds to wait.
+static GCRA: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        r"local t = redis.call('TIME')
+          local now = t[1] * 1000 + math.floor(t[2] / 1000)
+          local due = math.max(tonumber(redis.call('GET', KEYS[1]) or now), now) + ARGV[1]
+          local wait = due - now - ARGV[2]
+          if wait > 0 then return math.ceil(wait) end
+          redis.call('SET', KEYS[1], string.format('%.3f', due), 'PX', math.ceil(due - now) + 1000)
+          return 0",
+    )
+});
+
+/// Takes one of `per_minute` requests of `who`, or answers 429 with when to come back. All of them may come at once.
+/// While Redis is away nobody is held up.
+pub async fn take(app: &App, policy: &str, who: &str, per_minute: u32) -> Result<()> {
+    take_certain(app, policy, who, per_minute).await.unwrap_or(Ok(()))
+}
+
+/// [`take`] for what must not go on uncounted: the outer error is a Redis that is away.
+pub async fn take_certain(app: &App, policy: &str, who: &str, per_minute: u32) -> Result<Result<()>, Away> {
+    let key = app.redis.key(format_args!("rate:{policy}:{who}"));
+    let interval = 60_000.0 / f64::from(per_minute);
+    let ask = async |mut redis| GCRA.key(key).arg(interval).arg(60_000).invoke_async::<i64>(&mut redis).await;
+    let wait = app.redis.run(ask).await?;
+    if wait == 0 {
+        return Ok(Ok(()));
+    }
+    let seconds = (wait as u64).div_ceil(1000);
+    metrics::counter!("lianxin_rate_limited_total", "policy" => policy.to_owned()).increment(1);
+    Ok(Err(Error::new(Code::TooManyRequests)
+        .detail(format!("每分钟至多 {per_minute} 次"), format!("At most {per_minute} a minute"))
+        .retry_after(seconds)
+        // draft-ietf-httpapi-ratelimit-headers-10
+        .header(HeaderName::from_static("ratelimit"), format!("\"{policy}\";r=0;t={seconds}"))
+        .header(HeaderName::from_static("ratelimit-policy"), format!("\"{policy}\";q={per_minute};w=60"))))
+}

@@ -1,0 +1,105 @@
+//! Jobs: what is to be done after a write, prompt through Redis, certain through PostgreSQL.
+//!
+//! ```text
+//! outbox row ──relay──▶ Redis stream ──worker──▶ claimed ──done──▶ row deleted
+//!      ▲                                            │
+//!      └──────────── fails: again later ◀───────────┤
+//!                                                   └─ last attempt ─▶ dead, until a person replays it
+//! ```
+//! The row is written in the transaction that wants the job, and deleted in the transaction that did it. A wiped Redis, a
+//! dead worker or a crash between any two steps only means that the relay pushes the row again.
+
+pub mod routes;
+pub mod store;
+mod worker;
+
+use std::sync::Arc;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use diesel::{PgConnection, QueryResult};
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::{
+    app::App,
+    appointments,
+    error::{Error, Result},
+    messages,
+};
+
+pub use worker::{run, run_due};
+
+/// Attempts before a job is given up: 8, over about 10 minutes.
+pub const MAX_ATTEMPTS: i32 = 8;
+
+/// A kind of job. Its payload is ids: what happened since it was written counts.
+pub trait Job: Serialize + DeserializeOwned + Send + 'static {
+    const KIND: &'static str;
+
+    /// Does it, and ends with [`Ticket::done`] in the transaction that holds its effect. May run more than once.
+    fn run(self, app: &Arc<App>, ticket: Ticket) -> impl Future<Output = Result<()>>;
+}
+
+/// The right to finish a job: good while no other worker has claimed it since.
+#[derive(Clone, Copy, Debug)]
+pub struct Ticket {
+    pub county: i32,
+    id: i64,
+    attempt: i32,
+}
+
+impl Ticket {
+    /// Deletes the job's row with its effect; fails, and undoes the effect, if another worker has taken over.
+    pub fn done(&self, conn: &mut PgConnection) -> Result<()> {
+        if store::done(conn, self.id, self.attempt)? == 1 {
+            Ok(())
+        } else {
+            Err(Error::unavailable("another worker took over"))
+        }
+    }
+}
+
+/// Orders a job in the transaction of `conn`, to run at `at` or as soon after as possible.
+pub fn push<J: Job>(conn: &mut PgConnection, county: i32, job: &J, at: DateTime<Utc>) -> QueryResult<()> {
+    let payload = serde_json::to_value(job).map_err(|error| diesel::result::Error::SerializationError(error.into()))?;
+    store::push(conn, county, J::KIND, &payload, at)
+}
+
+async fn start<J: Job>(app: &Arc<App>, claimed: store::Claimed) -> Result<()> {
+    let job: J = serde_json::from_value(claimed.payload).map_err(Error::internal)?;
+    job.run(app, Ticket { county: claimed.county_id, id: claimed.id, attempt: claimed.attempts }).await
+}
+
+macro_rules! jobs {
+    ($($job:ty),* $(,)?) => {
+        /// Starts a claimed job by its kind.
+        async fn dispatch(app: &Arc<App>, claimed: store::Claimed) -> Result<()> {
+            match claimed.kind.as_str() {
+                $(<$job>::KIND => start::<$job>(app, claimed).await,)*
+                other => Err(Error::internal(format!("no job is called {other}"))),
+            }
+        }
+    };
+}
+
+// Every job of every room.
+jobs! {
+    appointments::jobs::NotifyBooked,
+    messages::jobs::DeliverMessage,
+}
+
+/// Idempotent passes over what has become old; several workers may run them at once.
+async fn sweep(app: &App) -> Result<()> {
+    let now = app.clock.now();
+    app.db.write("purge_idempotency_keys", move |conn| Ok(store::purge_idempotency_keys(conn, now)?)).await?;
+    app.db.write("purge_changes", move |conn| Ok(store::purge_changes(conn, now)?)).await?;
+    app.db.write("purge_sessions", move |conn| Ok(crate::sessions::purge(conn, now)?)).await?;
+    Ok(())
+}
+
+/// When to try again after an attempt failed: doubling from 2 s, with jitter, so that what failed together does not come
+/// back together.
+fn backoff(attempt: i32) -> TimeDelta {
+    let seconds = 1i64 << attempt.clamp(1, 11);
+    let jitter = rand::random_range(0.75..1.25);
+    TimeDelta::milliseconds((seconds as f64 * 1000.0 * jitter) as i64)
+}

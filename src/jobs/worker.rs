@@ -1,0 +1,219 @@
+//! The relay and the workers: from the outbox to the Redis stream, from the stream to the jobs.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use redis::{
+    AsyncCommands, RedisError, Value,
+    aio::ConnectionLike,
+    streams::{StreamReadOptions, StreamReadReply},
+};
+use tokio::{sync::watch, task::JoinSet, time::timeout};
+use tracing::{Instrument, info_span};
+
+use super::{MAX_ATTEMPTS, backoff, dispatch, store, sweep};
+use crate::{
+    app::App,
+    error::{Code, Error, Result},
+    redis::Away,
+};
+
+const GROUP: &str = "workers";
+/// How often the relay looks for what is due.
+const TICK: Duration = Duration::from_millis(200);
+const SWEEP: Duration = Duration::from_secs(600);
+/// Jobs at once in one process.
+const CONSUMERS: usize = 4;
+/// Shorter than the lease: a job that hangs is given up before another worker may take it.
+const PATIENCE: Duration = Duration::from_secs(50);
+
+fn stream(app: &App) -> String {
+    app.redis.key("jobs")
+}
+
+/// Pushes what is due onto the stream; answers how many.
+async fn relay(app: &App) -> Result<usize> {
+    let now = app.clock.now();
+    let ids = app.db.write("relay", move |conn| Ok(store::take_due(conn, now, 500)?)).await?;
+    if ids.is_empty() {
+        return Ok(0);
+    }
+    let (stream, taken) = (stream(app), ids.clone());
+    let pushed = app
+        .redis
+        .run(async |mut redis| {
+            let mut pipe = redis::pipe();
+            for id in &taken {
+                pipe.xadd(&stream, "*", &[("id", *id)]).ignore();
+            }
+            pipe.query_async::<()>(&mut redis).await
+        })
+        .await;
+    if let Err(away) = pushed {
+        app.db.write("relay_untake", move |conn| Ok(store::untake(conn, &ids)?)).await?;
+        return Err(away.into());
+    }
+    Ok(taken.len())
+}
+
+/// Reads from the group, which is created when Redis comes back empty.
+async fn read<C: ConnectionLike + AsyncCommands>(
+    redis: &mut C,
+    stream: &str,
+    consumer: &str,
+    block: Option<usize>,
+) -> Result<Vec<(String, i64)>, RedisError> {
+    let mut options = StreamReadOptions::default().group(GROUP, consumer).count(16);
+    if let Some(block) = block {
+        options = options.block(block);
+    }
+    let reply: Option<StreamReadReply> = match redis.xread_options(&[stream], &[">"], &options).await {
+        Err(error) if error.code() == Some("NOGROUP") => {
+            let created: Result<Value, _> = redis.xgroup_create_mkstream(stream, GROUP, "0").await;
+            if let Err(error) = created
+                && error.code() != Some("BUSYGROUP")
+            {
+                return Err(error);
+            }
+            return Ok(Vec::new());
+        }
+        reply => reply?,
+    };
+    let entries = reply.into_iter().flat_map(|reply| reply.keys).flat_map(|key| key.ids);
+    Ok(entries
+        .map(|entry| {
+            let id = entry.get("id").unwrap_or(0);
+            (entry.id, id)
+        })
+        .collect())
+}
+
+/// Takes entries off the stream for good: the truth is in the outbox.
+async fn acknowledge<C: ConnectionLike + AsyncCommands>(
+    redis: &mut C,
+    stream: &str,
+    entry: &str,
+) -> Result<(), RedisError> {
+    redis::pipe().xack(stream, GROUP, &[entry]).ignore().xdel(stream, &[entry]).ignore().query_async(redis).await
+}
+
+/// Does one job, if it is still to be done; its failure is noted, not answered.
+async fn work(app: &Arc<App>, id: i64) -> Result<()> {
+    let now = app.clock.now();
+    let Some(claimed) = app.db.write("claim_job", move |conn| store::claim(conn, id, now)).await? else {
+        return Ok(());
+    };
+    let (kind, ticket) = (claimed.kind.clone(), (claimed.id, claimed.attempts));
+    let span = info_span!("job", id, kind, attempt = claimed.attempts);
+    let outcome = timeout(PATIENCE, dispatch(app, claimed).instrument(span.clone())).await;
+    let outcome = outcome.unwrap_or_else(|_| Err(Error::unavailable("took too long")));
+    let labels = [("kind", kind), ("outcome", if outcome.is_ok() { "done" } else { "failed" }.to_owned())];
+    metrics::counter!("lianxin_jobs_total", &labels).increment(1);
+    let Err(error) = outcome else { return Ok(()) };
+    let again = (ticket.1 < MAX_ATTEMPTS).then(|| app.clock.now() + backoff(ticket.1));
+    span.in_scope(|| match again {
+        Some(at) => tracing::warn!(%error, again = %at, "job failed"),
+        None => tracing::error!(%error, "job given up; replay it when the cause is gone"),
+    });
+    let (words, now) = (error.to_string(), app.clock.now());
+    app.db.write("job_failed", move |conn| Ok(store::failed(conn, ticket, &words, again, now)?)).await?;
+    Ok(())
+}
+
+/// Runs everything that is due now, through the stream, and stops: how tests step the worker. Answers how many entries
+/// were taken off the stream.
+pub async fn run_due(app: &Arc<App>) -> Result<usize> {
+    let (stream, mut count) = (stream(app), 0);
+    let mut redis = app.redis.dedicated().await.map_err(|error| Error::new(Code::Unavailable).cause(error))?;
+    let away = |error: RedisError| Error::new(Code::Unavailable).cause(error);
+    loop {
+        let pushed = relay(app).await?;
+        let mut taken = 0;
+        // Twice: the first read may have created the group.
+        for _ in 0..2 {
+            for (entry, id) in read(&mut redis, &stream, "steps", None).await.map_err(away)? {
+                work(app, id).await?;
+                acknowledge(&mut redis, &stream, &entry).await.map_err(away)?;
+                taken += 1;
+            }
+        }
+        count += taken;
+        if pushed + taken == 0 {
+            return Ok(count);
+        }
+    }
+}
+
+/// Runs relay, workers and sweeps until `stop` turns true; then finishes what was begun.
+pub async fn run(app: Arc<App>, stop: watch::Receiver<bool>) {
+    let mut tasks = JoinSet::new();
+    tasks.spawn_local(every(app.clone(), stop.clone(), TICK, "relay", async |app| relay(app).await.map(drop)));
+    tasks.spawn_local(every(app.clone(), stop.clone(), SWEEP, "sweep", async |app| sweep(app).await));
+    tasks.spawn_local(every(app.clone(), stop.clone(), Duration::from_secs(5), "metrics", async |app| {
+        crate::telemetry::upkeep();
+        let (waiting, dead) = app.db.read("backlog", |conn| Ok(store::backlog(conn)?)).await?;
+        metrics::gauge!("lianxin_jobs_waiting").set(waiting as f64);
+        metrics::gauge!("lianxin_jobs_dead").set(dead as f64);
+        Ok(())
+    }));
+    for number in 0..CONSUMERS {
+        tasks.spawn_local(consume(app.clone(), stop.clone(), number));
+    }
+    while tasks.join_next().await.is_some() {}
+}
+
+async fn every(
+    app: Arc<App>,
+    mut stop: watch::Receiver<bool>,
+    pause: Duration,
+    name: &'static str,
+    pass: impl AsyncFn(&Arc<App>) -> Result<()>,
+) {
+    while !*stop.borrow() {
+        if let Err(error) = pass(&app).await {
+            tracing::warn!(%error, name, "a pass failed; it comes again");
+        }
+        tokio::select! {
+            _ = tokio::time::sleep(pause) => {}
+            _ = stop.changed() => {}
+        }
+    }
+}
+
+async fn consume(app: Arc<App>, mut stop: watch::Receiver<bool>, number: usize) {
+    let stream = stream(&app);
+    let consumer = format!("{}-{number}", std::process::id());
+    while !*stop.borrow() {
+        let ended = tokio::select! {
+            ended = drain(&app, &stream, &consumer, stop.clone()) => ended,
+            _ = stop.changed() => Ok(()),
+        };
+        if let Err(error) = ended {
+            tracing::warn!(%error, "the stream is away; jobs wait in the outbox");
+            tokio::select! {
+                _ = tokio::time::sleep(Duration::from_secs(1)) => {}
+                _ = stop.changed() => {}
+            }
+        }
+    }
+}
+
+/// Works off the stream until told to stop, or until Redis fails. A job that was begun is finished.
+async fn drain(app: &Arc<App>, stream: &str, consumer: &str, stop: watch::Receiver<bool>) -> Result<(), Away> {
+    let mut redis = app.redis.dedicated().await.map_err(Away::from)?;
+    while !*stop.borrow() {
+        let entries = read(&mut redis, stream, consumer, Some(1_000)).await.map_err(Away::from)?;
+        let mut rest: HashMap<_, _> = entries.into_iter().collect();
+        for (entry, id) in rest.drain() {
+            let (app, inner) = (app.clone(), id);
+            // A task of its own: dropping this future must not break off a job in the middle.
+            let done = tokio::task::spawn_local(async move { work(&app, inner).await }).await;
+            match done {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::warn!(%error, id, "a job could not be claimed or noted; it comes again"),
+                Err(panic) => tracing::error!(%panic, id, "a job panicked; it comes again when its lease ends"),
+            }
+            acknowledge(&mut redis, stream, &entry).await.map_err(Away::from)?;
+        }
+    }
+    Ok(())
+}

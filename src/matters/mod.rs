@@ -1,0 +1,6 @@
+//! The catalogue (事项): what can be done at a centre.
+
+pub mod routes;
+pub mod store;
+
+pub use store::{Matter, find};

@@ -1,0 +1,493 @@
+//! Residents over HTTP.
+
+use actix_web::{HttpResponse, get, http::header, post, put, web::Data};
+use chrono::{DateTime, FixedOffset};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+use validator::Validate;
+
+use super::{
+    model::{
+        self, IdNumber, IdentityLevel, IdentitySeen, MaskedIdNumber, MaskedName, MaskedPhone, MaybeMasked, PersonName,
+        Personal, Phone, Resident, open, seal,
+    },
+    store::{self, By, Values},
+};
+use crate::{
+    app::App,
+    audit::{self, Audit},
+    clock::CST,
+    crypto::Unsealable,
+    db::changes::{self, Change},
+    error::{Code, Error, FieldError, Result, Text},
+    http::{
+        caller::{Caller, Can, Scope},
+        document::{IdempotencyHeader, IfMatchHeader},
+        etag::{IfMatch, etag},
+        idempotency::{Answer, IdempotencyKey, Once},
+        limits,
+        permissions::{
+            LookUpResidents, ProvePhone, ReadResidents, RegisterResidents, RevealResidents, UpdateResidents,
+        },
+        valid::{Id, Valid},
+    },
+    units, wechat,
+};
+
+/// A resident (群众). Plain for the resident, masked for everybody else.
+#[derive(Serialize, ToSchema)]
+#[schema(example = json!({"id": "0199a0c0-0000-7000-8000-00000000000a", "masked": true, "name": "张*明", "id_number": "350425********0023",
+    "phone": "138****8000", "unit_id": "0199a0c0-0000-7000-8000-000000000001", "identity_level": "officer", "identity_seen": "id_card",
+    "wechat": false, "version": 1, "created_at": "2026-11-21T09:00:00+08:00", "updated_at": "2026-11-21T09:00:00+08:00"}))]
+pub struct ResidentView {
+    pub id: Uuid,
+    /// Whether name, ID number and phone are masked in this answer.
+    pub masked: bool,
+    pub name: Option<String>,
+    pub id_number: Option<String>,
+    pub phone: Option<String>,
+    /// The village or community the resident belongs to.
+    pub unit_id: Option<Uuid>,
+    pub identity_level: IdentityLevel,
+    pub identity_seen: Option<IdentitySeen>,
+    /// Whether the resident logs in with WeChat.
+    pub wechat: bool,
+    pub version: i64,
+    pub created_at: DateTime<FixedOffset>,
+    pub updated_at: DateTime<FixedOffset>,
+}
+
+impl ResidentView {
+    fn new(app: &App, caller: &Caller, row: &Resident) -> Result<Self, Unsealable> {
+        let masked = caller.subject != row.id;
+        Ok(Self {
+            id: row.id,
+            masked,
+            name: shown::<PersonName>(app, row, row.name.as_deref(), masked)?,
+            id_number: shown::<IdNumber>(app, row, row.id_number.as_deref(), masked)?,
+            phone: shown::<Phone>(app, row, row.phone.as_deref(), masked)?,
+            unit_id: row.unit_id,
+            identity_level: row.identity_level,
+            identity_seen: row.identity_seen,
+            wechat: row.wechat_openid.is_some(),
+            version: row.version,
+            created_at: row.created_at.with_timezone(&CST),
+            updated_at: row.updated_at.with_timezone(&CST),
+        })
+    }
+}
+
+fn shown<T: Personal>(
+    app: &App,
+    row: &Resident,
+    sealed: Option<&[u8]>,
+    masked: bool,
+) -> Result<Option<String>, Unsealable> {
+    model::shown::<T>(&app.keys, row.county_id, row.id, sealed, masked)
+}
+
+/// A resident without WeChat, seen by a member of staff.
+#[derive(Clone, Deserialize, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"name": "陈阿婆", "id_number": "350425194806120018", "phone": "13950900001",
+    "unit_id": "0199a0c0-0000-7000-8000-000000000001", "identity_seen": "id_card"}))]
+pub struct RegisterResident {
+    name: PersonName,
+    id_number: Option<IdNumber>,
+    phone: Option<Phone>,
+    /// The village or community; within the caller's reach.
+    unit_id: Uuid,
+    /// How the identity was seen.
+    identity_seen: IdentitySeen,
+}
+
+fn unit_unknown() -> Error {
+    Error::field(
+        "/unit_id",
+        "unknown_unit",
+        "没有这个单位，或不在您的管辖范围",
+        "There is no such unit within your reach",
+    )
+}
+
+fn values(
+    app: &App,
+    county: i32,
+    id: Uuid,
+    name: Option<&PersonName>,
+    id_number: Option<&IdNumber>,
+    phone: Option<&Phone>,
+) -> Values {
+    let (keys, now) = (&app.keys, app.clock.now());
+    Values {
+        unit_id: None,
+        name: name.map(|name| seal(keys, county, id, name)),
+        id_number: id_number.map(|number| seal(keys, county, id, number)),
+        id_number_index: id_number.map(|number| keys.blind(county, "id_number", number.as_ref())),
+        phone: phone.map(|phone| seal(keys, county, id, phone)),
+        phone_index: phone.map(|phone| keys.blind(county, "phone", phone.as_ref())),
+        identity_level: IdentityLevel::None,
+        identity_seen: None,
+        updated_at: now,
+    }
+}
+
+fn changed(row: &Resident) -> Change {
+    Change {
+        county: row.county_id,
+        entity: "resident",
+        entity_id: row.id,
+        unit_id: row.unit_id,
+        resident_id: Some(row.id),
+        gone: false,
+    }
+}
+
+/// Register a resident
+///
+/// At the desk or at home, for somebody without WeChat. The caller saw the identity and says how. An ID number that is
+/// already registered in the county is a conflict; look the resident up instead.
+#[utoipa::path(tag = "residents", security(("token" = ["residents:register"])), params(IdempotencyHeader), request_body = RegisterResident,
+    responses((status = 201, description = "Registered; masked", body = ResidentView)), extensions(("x-errors" = json!(["resident_exists"]))))]
+#[post("/v1/residents")]
+pub async fn register_resident(
+    caller: Can<RegisterResidents>,
+    key: IdempotencyKey,
+    app: Data<App>,
+    body: Valid<RegisterResident>,
+) -> Result<Answer> {
+    let once = Once::new(&caller, "register_resident", key, body.digest);
+    let (command, scope, who) = (body.value, caller.scope, Caller::clone(&caller));
+    let (id, inner) = (Uuid::now_v7(), app.clone());
+    app.once(once, move |conn| {
+        if !units::exists_in(conn, scope, command.unit_id)? {
+            return Err(unit_unknown());
+        }
+        let values = Values {
+            unit_id: Some(command.unit_id),
+            identity_level: IdentityLevel::Officer,
+            identity_seen: Some(command.identity_seen),
+            ..values(&inner, scope.county, id, Some(&command.name), command.id_number.as_ref(), command.phone.as_ref())
+        };
+        let row = store::insert(conn, scope.county, id, who.subject, values)?;
+        changes::record(conn, changed(&row), row.created_at)?;
+        Answer::created(format!("/v1/residents/{id}"), row.version, &ResidentView::new(&inner, &who, &row)?)
+    })
+    .await
+}
+
+/// Exactly one of the two, whole.
+#[derive(Clone, Deserialize, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"phone": "13950900001"}))]
+pub struct LookUpResident {
+    id_number: Option<IdNumber>,
+    phone: Option<Phone>,
+}
+
+/// Those who fit, masked.
+#[derive(Serialize, ToSchema)]
+#[schema(example = json!({"items": []}))]
+pub struct LookedUp {
+    pub items: Vec<ResidentView>,
+}
+
+/// Find residents by ID number or phone
+///
+/// Exact and within the caller's reach; answers are masked. At most 30 a minute; a find is recorded.
+#[utoipa::path(tag = "residents", security(("token" = ["residents:lookup"])), request_body = LookUpResident,
+    responses((status = 200, description = "None, one, or the people who share a phone", body = LookedUp)), extensions(("x-errors" = json!(["too_many_requests"]))))]
+#[post("/v1/residents/lookup")]
+pub async fn look_up_resident(
+    caller: Can<LookUpResidents>,
+    app: Data<App>,
+    body: Valid<LookUpResident>,
+) -> Result<HttpResponse> {
+    limits::take(&app, "lookups", &format!("{}:{}", caller.county, caller.subject), 30).await?;
+    let county = caller.county;
+    let (by, field) = match (&body.value.id_number, &body.value.phone) {
+        (Some(number), None) => (By::IdNumber(app.keys.blinds(county, "id_number", number.as_ref())), "id_number"),
+        (None, Some(phone)) => (By::Phone(app.keys.blinds(county, "phone", phone.as_ref())), "phone"),
+        _ => {
+            return Err(Error::field(
+                "",
+                "exactly_one",
+                "id_number 与 phone 须且只能填一项",
+                "give id_number or phone, not both",
+            ));
+        }
+    };
+    let (scope, who, now) = (caller.scope, Caller::clone(&caller), app.clock.now());
+    let request = Audit::new("lookup", Uuid::nil(), vec![field], None);
+    let rows = app
+        .db
+        .write("look_up_resident", move |conn| {
+            let rows = store::find_by(conn, scope, &by)?;
+            for row in &rows {
+                audit::record(conn, &who, now, &Audit { entity_id: row.id, ..request.clone() })?;
+            }
+            Ok(rows)
+        })
+        .await?;
+    let items = rows.iter().map(|row| ResidentView::new(&app, &caller, row)).collect::<Result<_, _>>()?;
+    Ok(HttpResponse::Ok().json(LookedUp { items }))
+}
+
+/// One resident
+///
+/// One's own record plain, others masked. `GET /v1/sessions/current` tells residents their id.
+#[utoipa::path(tag = "residents", security(("token" = ["residents:read"])), params(("id" = Uuid, Path, description = "The resident")),
+    responses((status = 200, description = "The resident", body = ResidentView)))]
+#[get("/v1/residents/{id}")]
+pub async fn get_resident(caller: Can<ReadResidents>, id: Id, app: Data<App>) -> Result<HttpResponse> {
+    let scope = caller.scope;
+    let row = app.db.read("get_resident", move |conn| store::find(conn, scope, id.0)).await?;
+    let row = row.ok_or(Code::NotFound)?;
+    let view = ResidentView::new(&app, &caller, &row)?;
+    Ok(HttpResponse::Ok().insert_header((header::ETAG, etag(row.version))).json(view))
+}
+
+/// The whole record as it shall be; a mask sent back leaves the value as it is, a missing value removes it.
+#[derive(Clone, Deserialize, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"name": "陈*婆", "id_number": "350425********0018", "phone": "13950900002", "unit_id": "0199a0c0-0000-7000-8000-000000000001"}))]
+pub struct UpdateResident {
+    name: Option<MaskedName>,
+    id_number: Option<MaskedIdNumber>,
+    phone: Option<MaskedPhone>,
+    unit_id: Option<Uuid>,
+}
+
+/// The value that a field shall have; a mask must be the current one.
+fn unmasked<T: Personal + Clone>(
+    sent: Option<&MaybeMasked<T>>,
+    current: Option<T>,
+    wrong: &mut Vec<FieldError>,
+) -> Option<T> {
+    match sent {
+        None => None,
+        Some(MaybeMasked::Plain(value)) => Some(value.clone()),
+        Some(MaybeMasked::Mask(mask)) => {
+            if current.as_ref().map(Personal::mask).as_ref() != Some(mask) {
+                let text = Text::fixed(
+                    "不是当前的掩码；请填写完整的值，或原样送回掩码",
+                    "This is not the current mask; send the whole value, or the mask as it was",
+                );
+                wrong.push(FieldError::body(format!("/{}", T::FIELD), "masked_value", text));
+            }
+            current
+        }
+    }
+}
+
+/// Correct a resident's record
+///
+/// Residents may correct themselves until an officer has checked their identity; their phone they prove instead
+/// (`prove_phone`). Needs the `ETag` that was read.
+#[utoipa::path(tag = "residents", security(("token" = ["residents:update"])), request_body = UpdateResident,
+    params(("id" = Uuid, Path, description = "The resident"), IfMatchHeader),
+    responses((status = 200, description = "As it is now", body = ResidentView)), extensions(("x-errors" = json!(["resident_exists", "identity_checked"]))))]
+#[put("/v1/residents/{id}")]
+pub async fn update_resident(
+    caller: Can<UpdateResidents>,
+    id: Id,
+    seen: IfMatch,
+    app: Data<App>,
+    body: Valid<UpdateResident>,
+) -> Result<HttpResponse> {
+    let (who, scope, inner) = (Caller::clone(&caller), caller.scope, app.clone());
+    let request = Audit::new("update", id.0, Vec::new(), None);
+    let row = app
+        .db
+        .write("update_resident", move |conn| {
+            let row = store::find(conn, scope, id.0)?.ok_or(Code::NotFound)?;
+            seen.check(row.version)?;
+            let (values, fields) = corrected(&inner, &who, scope, &body.value, &row)?;
+            if values.unit_id != row.unit_id
+                && !values.unit_id.map_or(Ok(false), |unit| units::exists_in(conn, scope, unit))?
+            {
+                return Err(unit_unknown());
+            }
+            let row = store::update(conn, &row, values)?.ok_or(Code::VersionStale)?;
+            audit::record(conn, &who, row.updated_at, &Audit { fields, ..request.clone() })?;
+            changes::record(conn, changed(&row), row.updated_at)?;
+            Ok(row)
+        })
+        .await?;
+    let view = ResidentView::new(&app, &caller, &row)?;
+    Ok(HttpResponse::Ok().insert_header((header::ETAG, etag(row.version))).json(view))
+}
+
+/// The row's values after a correction, and which fields it changes; or every reason why not.
+fn corrected(
+    app: &App,
+    caller: &Caller,
+    scope: Scope,
+    sent: &UpdateResident,
+    row: &Resident,
+) -> Result<(Values, Vec<&'static str>)> {
+    let (keys, county, id) = (&app.keys, scope.county, row.id);
+    let name = open::<PersonName>(keys, county, id, row.name.as_deref())?;
+    let number = open::<IdNumber>(keys, county, id, row.id_number.as_deref())?;
+    let phone = open::<Phone>(keys, county, id, row.phone.as_deref())?;
+    let mut wrong = Vec::new();
+    let new_name = unmasked(sent.name.as_ref(), name.clone(), &mut wrong);
+    let new_number = unmasked(sent.id_number.as_ref(), number.clone(), &mut wrong);
+    let new_phone = unmasked(sent.phone.as_ref(), phone.clone(), &mut wrong);
+    if caller.is_resident() && new_phone != phone {
+        let text = Text::fixed("请通过微信手机号验证修改", "Change it by proving it with WeChat (prove_phone)");
+        wrong.push(FieldError::body("/phone", "proof_needed", text));
+    }
+    if !wrong.is_empty() {
+        return Err(Error::invalid(wrong));
+    }
+    let changes = [
+        ("name", new_name != name),
+        ("id_number", new_number != number),
+        ("phone", new_phone != phone),
+        ("unit_id", sent.unit_id != row.unit_id),
+    ];
+    let fields: Vec<_> = changes.iter().filter(|(_, changed)| *changed).map(|(field, _)| *field).collect();
+    let identity = fields.contains(&"name") || fields.contains(&"id_number");
+    if caller.is_resident() && row.identity_level == IdentityLevel::Officer && identity {
+        return Err(Code::IdentityChecked.into());
+    }
+    let values = values(app, county, id, new_name.as_ref(), new_number.as_ref(), new_phone.as_ref());
+    let kept = Values {
+        unit_id: sent.unit_id,
+        identity_level: row.identity_level,
+        identity_seen: row.identity_seen,
+        ..values
+    };
+    Ok((kept, fields))
+}
+
+/// Fields that can be revealed.
+#[derive(Clone, Copy, Serialize, Deserialize, ToSchema, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub enum Revealable {
+    Name,
+    IdNumber,
+    Phone,
+}
+
+/// Which values, and why they are needed.
+#[derive(Clone, Deserialize, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"fields": ["phone"], "reason": "电话通知取件"}))]
+pub struct RevealResident {
+    /// 1 to 3 fields.
+    #[validate(length(min = 1, max = 3))]
+    #[schema(min_items = 1, max_items = 3)]
+    fields: Vec<Revealable>,
+    /// 2 to 200 characters; kept in the audit log.
+    #[validate(length(min = 2, max = 200))]
+    #[schema(min_length = 2, max_length = 200)]
+    reason: String,
+}
+
+/// The plain values that were asked for.
+#[derive(Serialize, ToSchema)]
+#[schema(example = json!({"phone": "13950900001"}))]
+pub struct RevealedView {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id_number: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub phone: Option<String>,
+}
+
+/// See plain values
+///
+/// Writes who looked, at what and why to the audit log before it answers. At most 30 a minute; never replayed.
+#[utoipa::path(tag = "residents", security(("token" = ["residents:reveal"])), params(("id" = Uuid, Path, description = "The resident")),
+    request_body = RevealResident, responses((status = 200, description = "The values", body = RevealedView)), extensions(("x-errors" = json!(["too_many_requests"]))))]
+#[post("/v1/residents/{id}/reveal")]
+pub async fn reveal_resident(
+    caller: Can<RevealResidents>,
+    id: Id,
+    app: Data<App>,
+    body: Valid<RevealResident>,
+) -> Result<HttpResponse> {
+    limits::take(&app, "reveals", &format!("{}:{}", caller.county, caller.subject), 30).await?;
+    let wanted = body.value.fields;
+    let fields = wanted.iter().map(|field| match field {
+        Revealable::Name => "name",
+        Revealable::IdNumber => "id_number",
+        Revealable::Phone => "phone",
+    });
+    let entry = Audit::new("reveal", id.0, fields.collect(), Some(body.value.reason));
+    let (who, scope, now) = (Caller::clone(&caller), caller.scope, app.clock.now());
+    let row = app
+        .db
+        .write("reveal_resident", move |conn| {
+            let row = store::find(conn, scope, id.0)?.ok_or(Code::NotFound)?;
+            audit::record(conn, &who, now, &entry)?;
+            Ok(row)
+        })
+        .await?;
+    let asked = |field, sealed| if wanted.contains(&field) { sealed } else { None };
+    let view = RevealedView {
+        name: shown::<PersonName>(&app, &row, asked(Revealable::Name, row.name.as_deref()), false)?,
+        id_number: shown::<IdNumber>(&app, &row, asked(Revealable::IdNumber, row.id_number.as_deref()), false)?,
+        phone: shown::<Phone>(&app, &row, asked(Revealable::Phone, row.phone.as_deref()), false)?,
+    };
+    Ok(HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(view))
+}
+
+/// The code of WeChat's phone button.
+#[derive(Clone, Deserialize, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"code": "0d3f…"}))]
+pub struct ProvePhoneCode {
+    /// What `getPhoneNumber` gave the mini-program; good once, for 5 minutes. 1 to 256 characters.
+    #[validate(length(min = 1, max = 256))]
+    #[schema(min_length = 1, max_length = 256)]
+    code: String,
+}
+
+/// Prove one's phone with WeChat
+///
+/// Exchanges the code of WeChat's phone button (`getuserphonenumber`) for the number, and keeps it as proved.
+#[utoipa::path(tag = "residents", security(("token" = ["residents:prove_phone"])), params(("id" = Uuid, Path, description = "Oneself"), IdempotencyHeader),
+    request_body = ProvePhoneCode, responses((status = 200, description = "With the phone", body = ResidentView)),
+    extensions(("x-errors" = json!(["wechat_code_refused", "wechat_unavailable"]))))]
+#[post("/v1/residents/{id}/prove_phone")]
+pub async fn prove_phone(
+    caller: Can<ProvePhone>,
+    id: Id,
+    key: IdempotencyKey,
+    app: Data<App>,
+    body: Valid<ProvePhoneCode>,
+) -> Result<Answer> {
+    if id.0 != caller.subject {
+        return Err(Code::NotFound.into());
+    }
+    let once = Once::new(&caller, "prove_phone", key, body.digest);
+    // The code is good once: a repeat must find its answer before WeChat is asked again.
+    if let Some(answer) = app.answered(once.clone()).await? {
+        return Ok(answer);
+    }
+    let county = app.counties.public(&app, &caller.county_key).await?;
+    let number = app.wechat.phone_number(&app, &county, &body.value.code).await.map_err(wechat::Refusal::into_error)?;
+    let phone: Phone = number.parse().map_err(|_| {
+        Error::new(Code::WechatCodeRefused).detail("只支持大陆手机号", "Only mainland numbers are supported")
+    })?;
+    let (who, scope, inner) = (Caller::clone(&caller), caller.scope, app.clone());
+    app.once(once, move |conn| {
+        let row = store::find(conn, scope, id.0)?.ok_or(Code::NotFound)?;
+        let name = open::<PersonName>(&inner.keys, scope.county, row.id, row.name.as_deref())?;
+        let number = open::<IdNumber>(&inner.keys, scope.county, row.id, row.id_number.as_deref())?;
+        let level =
+            if row.identity_level == IdentityLevel::Officer { IdentityLevel::Officer } else { IdentityLevel::Phone };
+        let values = values(&inner, scope.county, row.id, name.as_ref(), number.as_ref(), Some(&phone));
+        let values = Values { unit_id: row.unit_id, identity_level: level, identity_seen: row.identity_seen, ..values };
+        let row = store::update(conn, &row, values)?
+            .ok_or_else(|| Error { retry: crate::error::Retry::Again, ..Code::VersionStale.into() })?;
+        changes::record(conn, changed(&row), row.updated_at)?;
+        Answer::ok(row.version, &ResidentView::new(&inner, &who, &row)?)
+    })
+    .await
+}

@@ -1,0 +1,107 @@
+//! The sample county of development: the real Datian (大田县) with demo accounts, matters, windows and opening hours.
+
+use anyhow::{Context, Result};
+use chrono::{NaiveDate, NaiveTime};
+use uuid::Uuid;
+
+use crate::{
+    app::App,
+    calendar, crypto,
+    http::permissions::Role,
+    matters, messages, staff, units,
+    wechat::{self, fake},
+    windows::{self, Rule},
+};
+
+/// Tenant key of the sample county.
+pub const COUNTY: &str = "350425";
+/// The password of every demo account. Development only.
+pub const PASSWORD: &str = "lianxin-demo";
+
+const DIVISIONS: &[u8] = include_bytes!("../data/datian-divisions.csv");
+const CALENDAR: &[u8] = include_bytes!("../data/working-calendar.csv");
+const MATTERS: &str = include_str!("../data/sample-matters.csv");
+
+/// User name, display name, role, unit.
+pub const ACCOUNTS: &[(&str, &str, Role, Option<&str>)] = &[
+    ("admin", "县管理员", Role::CountyAdmin, None),
+    ("supervisor", "督查员", Role::Supervisor, Some("大田县")),
+    ("civil.affairs", "县民政局", Role::DepartmentStaff, None),
+    ("junxi", "均溪镇工作人员", Role::TownshipStaff, Some("均溪镇")),
+    ("cadre", "红星村代办员", Role::VillageCadre, Some("红星村委会")),
+    ("specialist", "红星村特派员", Role::Specialist, Some("红星村委会")),
+];
+
+/// Fills an empty installation; one that has the county stays as it is.
+pub async fn load(app: &App) -> Result<()> {
+    anyhow::ensure!(app.config.is_development(), "the sample county is for development");
+    if app.counties.find(app, COUNTY).await?.is_some() {
+        return Ok(());
+    }
+    calendar::import::import(app, CALENDAR, false).await?;
+    units::import::import(app, DIVISIONS, "statistics_bureau", Some("2023"), false).await?;
+    let county = app.counties.find(app, COUNTY).await?.context("just imported")?.id;
+    let secret = app.keys.seal(county, wechat::SECRET_PLACE, fake::SECRET.as_bytes());
+    let hash = tokio::task::spawn_blocking(|| crypto::hash_password(PASSWORD)).await?;
+    let now = app.clock.now();
+    let filled = app.db.write("sample", move |conn| {
+        units::store::set_wechat(conn, county, fake::APPID, &secret)?;
+        messages::store::set_template(conn, county, messages::Kind::AppointmentBooked, "fake-template-booked")?;
+        let unit = |conn: &mut _, name: &str| {
+            let levels = [units::Level::County, units::Level::Township, units::Level::Village];
+            let mut found = None;
+            for level in levels {
+                found = found.or(units::store::find_by_name(conn, county, level, name)?);
+            }
+            found.map(|unit| unit.id).ok_or_else(|| crate::error::Error::internal(format!("no unit {name}")))
+        };
+        for (username, display_name, role, name) in ACCOUNTS {
+            let post = (*role, unit(conn, name.unwrap_or("大田县"))?);
+            staff::store::insert(conn, county, (username, display_name, &hash), post, now)?;
+        }
+        let mut served = Vec::new();
+        for line in MATTERS.lines().skip(1) {
+            let (name, description) = line.split_once(',').unwrap_or((line, ""));
+            let description = Some(description).filter(|text| !text.is_empty());
+            served.push(matters::store::insert(conn, county, name, description, now)?.id);
+        }
+        for (town, name, places) in [
+            ("均溪镇", "民生事务窗口", 4),
+            ("均溪镇", "代办服务窗口", 2),
+            ("石牌镇", "综合窗口", 2),
+            ("上京镇", "综合窗口", 2),
+            ("广平镇", "综合窗口", 2),
+            ("太华镇", "综合窗口", 2),
+        ] {
+            let town = unit(conn, town)?;
+            let window = windows::store::insert(conn, county, town, name, now)?;
+            windows::store::serve(conn, county, window.id, &served)?;
+            for (opens, closes) in [((8, 0), (11, 30)), ((14, 30), (17, 30))] {
+                windows::store::insert_rule(conn, county, &rule(window.id, opens, closes, places))?;
+            }
+        }
+        Ok(())
+    });
+    filled.await?;
+    // What was remembered has no mini-program yet.
+    app.counties.forget();
+    Ok(())
+}
+
+/// Every workday, half-hour slots.
+fn rule(window_id: Uuid, opens: (u32, u32), closes: (u32, u32), places: i16) -> Rule {
+    let time = |(hour, minute)| NaiveTime::from_hms_opt(hour, minute, 0).unwrap_or_default();
+    Rule {
+        id: Uuid::now_v7(),
+        window_id,
+        weekdays: 0b001_1111,
+        opens_at: time(opens),
+        closes_at: time(closes),
+        slot_minutes: 30,
+        capacity_public: places,
+        capacity_proxy: 1,
+        capacity_desk: 1,
+        valid_from: NaiveDate::from_ymd_opt(2026, 1, 1).unwrap_or_default(),
+        valid_until: None,
+    }
+}

@@ -1,0 +1,89 @@
+//! Counties, units and division codes.
+
+use std::{str::FromStr, sync::Arc};
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use uuid::Uuid;
+
+use crate::{db::schema::units, text_enum};
+
+/// A tenant.
+#[derive(Clone, Debug)]
+pub struct County {
+    pub id: i32,
+    /// Immutable short name, at first the division code.
+    pub key: Arc<str>,
+    pub name: String,
+    pub wechat_appid: Option<String>,
+    /// Sealed.
+    pub wechat_secret: Option<Vec<u8>>,
+    pub booking: BookingPolicy,
+}
+
+/// What a county decides about online booking (configurable).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BookingPolicy {
+    /// Days after today that can be booked.
+    pub days_ahead: i64,
+    /// A resident may cancel until this many minutes before the start.
+    pub cancel_minutes_before: i64,
+}
+
+text_enum! {
+    /// 县、乡、村; in cities 区、街道、社区.
+    pub enum Level {
+        County = "county",
+        Township = "township",
+        Village = "village",
+    }
+}
+
+/// Twelve digits: six for the county, three for the township, three for the village (GB/T 10114). An attribute of a unit,
+/// never its key: two ministries number differently, and codes change.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DivisionCode(String);
+
+impl DivisionCode {
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The level that the trailing zeros tell.
+    pub fn level(&self) -> Level {
+        match (&self.0[6..9], &self.0[9..]) {
+            ("000", "000") => Level::County,
+            (_, "000") => Level::Township,
+            _ => Level::Village,
+        }
+    }
+
+    /// The six digits of the county.
+    pub fn county(&self) -> &str {
+        &self.0[..6]
+    }
+}
+
+impl FromStr for DivisionCode {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let fits = text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit());
+        if fits { Ok(Self(text.to_owned())) } else { Err("a division code has 12 digits") }
+    }
+}
+
+/// A unit as stored.
+#[derive(Clone, Debug, Queryable, Selectable)]
+#[diesel(table_name = units, check_for_backend(diesel::pg::Pg))]
+pub struct Unit {
+    pub id: Uuid,
+    pub parent_id: Option<Uuid>,
+    pub level: Level,
+    pub name: String,
+    pub division_code: String,
+    pub code_source: String,
+    pub code_vintage: Option<String>,
+    pub version: i64,
+    pub created_at: DateTime<Utc>,
+}

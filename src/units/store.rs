@@ -1,0 +1,104 @@
+//! Counties and units in the database.
+
+use diesel::{dsl::exists, prelude::*};
+use uuid::Uuid;
+
+use super::model::{BookingPolicy, County, Level, Unit};
+use crate::{
+    db::{
+        found,
+        schema::{counties, units},
+    },
+    error::Result,
+    http::{
+        caller::{Reach, Scope},
+        page::After,
+    },
+};
+
+type CountyRow = (i32, String, String, Option<String>, Option<Vec<u8>>, i16, i16);
+
+/// The county with a tenant key.
+pub fn find_county(conn: &mut PgConnection, key: &str) -> Result<Option<County>> {
+    let columns = (
+        counties::id,
+        counties::key,
+        counties::name,
+        counties::wechat_appid,
+        counties::wechat_secret,
+        counties::booking_days_ahead,
+        counties::cancel_minutes_before,
+    );
+    let row = found(counties::table.filter(counties::key.eq(key)).select(columns).first::<CountyRow>(conn))?;
+    Ok(row.map(|(id, key, name, wechat_appid, wechat_secret, days_ahead, cancel_minutes_before)| {
+        let booking =
+            BookingPolicy { days_ahead: days_ahead.into(), cancel_minutes_before: cancel_minutes_before.into() };
+        County { id, key: key.into(), name, wechat_appid, wechat_secret, booking }
+    }))
+}
+
+/// Sets the county's mini-program; `secret` is sealed.
+pub fn set_wechat(conn: &mut PgConnection, county: i32, appid: &str, secret: &[u8]) -> QueryResult<usize> {
+    diesel::update(counties::table.filter(counties::id.eq(county)))
+        .set((counties::wechat_appid.eq(appid), counties::wechat_secret.eq(secret)))
+        .execute(conn)
+}
+
+/// The units of a county in order of creation, one more than `limit`.
+pub fn list(
+    conn: &mut PgConnection,
+    county: i32,
+    (level, parent): (Option<Level>, Option<Uuid>),
+    after: Option<After>,
+    limit: i64,
+) -> QueryResult<Vec<Unit>> {
+    let mut query = units::table.filter(units::county_id.eq(county)).select(Unit::as_select()).into_boxed();
+    if let Some(level) = level {
+        query = query.filter(units::level.eq(level));
+    }
+    if let Some(parent) = parent {
+        query = query.filter(units::parent_id.eq(parent));
+    }
+    if let Some(after) = after {
+        query = query.filter(units::id.gt(after.id));
+    }
+    query.order(units::id).limit(limit + 1).load(conn)
+}
+
+pub fn count(conn: &mut PgConnection, county: i32, (level, parent): (Option<Level>, Option<Uuid>)) -> QueryResult<i64> {
+    let mut query = units::table.filter(units::county_id.eq(county)).into_boxed();
+    if let Some(level) = level {
+        query = query.filter(units::level.eq(level));
+    }
+    if let Some(parent) = parent {
+        query = query.filter(units::parent_id.eq(parent));
+    }
+    query.count().get_result(conn)
+}
+
+pub fn find(conn: &mut PgConnection, county: i32, id: Uuid) -> Result<Option<Unit>> {
+    found(units::table.find((county, id)).select(Unit::as_select()).first(conn))
+}
+
+/// The unit of a county with this name on a level; for the command line and the sample county.
+pub fn find_by_name(conn: &mut PgConnection, county: i32, level: Level, name: &str) -> Result<Option<Unit>> {
+    let named = units::table.filter(units::county_id.eq(county)).filter(units::level.eq(level));
+    found(named.filter(units::name.eq(name)).select(Unit::as_select()).first(conn))
+}
+
+/// Whether a unit exists within a scope: the unit of the caller's post, one below it, or any of the county.
+pub fn exists_in(conn: &mut PgConnection, scope: Scope, unit: Uuid) -> QueryResult<bool> {
+    let here = units::table.filter(units::county_id.eq(scope.county)).filter(units::id.eq(unit));
+    match scope.reach {
+        Reach::Unit(of) => {
+            let below = here.filter(units::id.eq(of).or(units::parent_id.eq(of)));
+            diesel::select(exists(below)).get_result(conn)
+        }
+        Reach::Own(_) | Reach::County => diesel::select(exists(here)).get_result(conn),
+    }
+}
+
+/// The tenant key of a county.
+pub fn key(conn: &mut PgConnection, county: i32) -> QueryResult<String> {
+    counties::table.find(county).select(counties::key).first(conn)
+}
