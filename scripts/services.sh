@@ -7,7 +7,7 @@ have_postgres() {
   for initdb in $(command -v initdb 2>/dev/null) /usr/lib/postgresql/*/bin/initdb /usr/local/pgsql/bin/initdb \
     /opt/homebrew/opt/postgresql*/bin/initdb /usr/local/opt/postgresql*/bin/initdb; do
     [ -x "$initdb" ] || continue
-    major=$("$initdb" --version | sed 's/.*) *\([0-9]*\).*/\1/')
+    major=$("$initdb" --version | sed 's/^[^)]*) *\([0-9]*\).*/\1/')
     [ "${major:-0}" -ge 15 ] && return 0
   done
   return 1

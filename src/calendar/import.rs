@@ -82,9 +82,9 @@ mod tests {
     fn every_bad_row_is_named_with_its_line() {
         let file = "date,kind,name\n2026-02-30,holiday,春节\n2026-02-17,feast,春节\n2026-02-18,holiday,\n2026-02-19,holiday,春节\n2026-02-19,holiday,春节\n";
         let bad = parse(file.as_bytes()).expect_err("five faults").to_string();
-        for line in ["line 2", "line 3", "line 4", "line 6"] {
+        for line in ["line 2:", "line 3:", "line 4:", "line 6:"] {
             assert!(bad.contains(line), "{bad}");
         }
-        assert!(!bad.contains("line 5"), "{bad}");
+        assert!(!bad.contains("line 5:"), "{bad}");
     }
 }

@@ -3,7 +3,10 @@
 use std::str::FromStr;
 
 use chrono::{DateTime, NaiveDate, NaiveTime};
-use jsonschema::{Draft, ValidationError, error::ValidationErrorKind};
+use jsonschema::{
+    Draft, JsonType, ValidationError,
+    error::{TypeKind, ValidationErrorKind},
+};
 use serde_json::{Map, Value, json};
 use utoipa::{
     IntoParams, ToSchema,
@@ -144,11 +147,15 @@ fn explain(error: &ValidationError, found: &mut Vec<(String, &'static str, Text)
         }
         Kind::Format { format } => {
             let row = FORMATS.iter().find(|(name, ..)| name == format);
-            found.extend(row.map(|(name, _, text)| (here, name.strip_prefix("masked_").unwrap_or(name), text.clone())));
+            found.extend(row.map(|(name, _, text)| (here, code_of(name), text.clone())));
         }
         Kind::Type { kind } => {
-            let wanted = without_values(&format!("{kind:?}"));
-            let text = Text::new(format!("类型不正确（{wanted}）"), format!("wrong JSON type ({wanted})"));
+            let wanted: Vec<String> = match kind {
+                TypeKind::Single(wanted) => vec![wanted.to_string()],
+                TypeKind::Multiple(wanted) => wanted.iter().map(|wanted| wanted.to_string()).collect(),
+            };
+            let wanted = wanted.join(" / ");
+            let text = Text::new(format!("类型不正确，须为 {wanted}"), format!("wrong JSON type, must be {wanted}"));
             found.push((here, "type", text));
         }
         Kind::Enum { options } => {
@@ -163,16 +170,24 @@ fn explain(error: &ValidationError, found: &mut Vec<(String, &'static str, Text)
         Kind::MaxLength { limit } | Kind::MaxItems { limit } => {
             found.push((here, "length", bounds(None, Some(limit.to_string()))));
         }
-        // An optional object is "null or the object": what matters are the faults of the branch that is no null.
+        // An optional thing is "null or the thing": what matters are the faults of the branch that is not null.
         Kind::AnyOf { context } | Kind::OneOfNotValid { context } => {
-            let branch = context.iter().max_by_key(|branch| {
-                branch.iter().map(|error| error.instance_path().to_string().len()).max().unwrap_or(0)
-            });
-            for error in branch.into_iter().flatten() {
+            let is_null =
+                |error: &ValidationError| matches!(error.kind(), Kind::Type { kind: TypeKind::Single(JsonType::Null) });
+            let branches = context.iter().filter(|branch| !branch.iter().any(is_null));
+            for error in branches.flatten() {
                 explain(error, found);
             }
         }
         _ => found.push((here, "invalid", text_of("invalid"))),
+    }
+}
+
+/// The code of a wrong format.
+fn code_of(format: &'static str) -> &'static str {
+    match format {
+        "date-time" => "date_time",
+        other => other.strip_prefix("masked_").unwrap_or(other),
     }
 }
 

@@ -48,6 +48,30 @@ pub fn run(program: &Path, args: &[&str], account: Option<&Account>) -> Result<(
     Ok(())
 }
 
+fn pid_file(data: &Path, name: &str) -> PathBuf {
+    data.join(format!("{name}.pid"))
+}
+
+/// Waits for a child of a launcher that was killed: it was told to end when its parent died, and may still be writing.
+pub fn await_predecessor(data: &Path, name: &str) -> Result<()> {
+    let Ok(pid) = std::fs::read_to_string(pid_file(data, name)) else { return Ok(()) };
+    // The number may belong to somebody else by now: ours has the folder among its arguments.
+    let lives = || {
+        let args = std::fs::read(format!("/proc/{}/cmdline", pid.trim())).unwrap_or_default();
+        String::from_utf8_lossy(&args).contains(&*data.to_string_lossy())
+    };
+    let asked = Instant::now();
+    while lives() {
+        ensure!(
+            asked.elapsed() < Duration::from_secs(60),
+            "{name} (process {}) of a launcher that was killed does not end; end it by hand",
+            pid.trim()
+        );
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Ok(())
+}
+
 impl Child {
     /// Starts it. A process group of its own keeps the terminal's Ctrl-C away: it ends when we have ended our work.
     pub fn spawn(
@@ -69,6 +93,7 @@ impl Child {
             command.pre_exec(move || Ok(nix::sys::prctl::set_pdeathsig(end)?));
         }
         let process = command.spawn().with_context(|| format!("starting {}", program.display()))?;
+        std::fs::write(pid_file(data, name), process.id().to_string())?;
         Ok(Self { name, process, log, end })
     }
 

@@ -22,7 +22,7 @@ use nix::{
     unistd::{Uid, User, chown},
 };
 
-use child::{Account, Child, run};
+use child::{Account, Child, await_predecessor, run};
 use find::{Found, find};
 
 use crate::crypto;

@@ -1,0 +1,155 @@
+//! A whole application per test: a clone of a migrated template database, its own Redis prefix, a fake WeChat, a clock that
+//! stands still, and a real HTTP server on a free port.
+
+pub mod database;
+pub mod proxy;
+mod request;
+
+use std::{net::TcpListener, sync::Arc};
+
+use actix_web::{dev::ServerHandle, web::Data};
+use chrono::{DateTime, TimeDelta, Utc};
+use lianxin::{app::App, clock::Clock, config::Config, http::serve, jobs, sample, wechat::fake};
+use serde_json::json;
+use uuid::Uuid;
+
+pub use request::Call;
+
+/// Monday, 08:00 in China: an ordinary working day; the sample county opens at 08:00 too.
+pub const NOW: &str = "2026-11-23T08:00:00+08:00";
+
+pub fn at(text: &str) -> DateTime<Utc> {
+    DateTime::parse_from_rfc3339(text).expect("a time").to_utc()
+}
+
+/// Somebody logged in.
+#[derive(Clone, Debug)]
+pub struct Session {
+    pub access: String,
+    pub refresh: String,
+    pub subject: Uuid,
+}
+
+pub struct TestApp {
+    pub app: Data<App>,
+    pub url: String,
+    pub http: reqwest::Client,
+    pub wechat: Arc<fake::Wechat>,
+    pub database: database::Database,
+    server: ServerHandle,
+}
+
+/// What a test may change before the application is built.
+pub struct Setup {
+    pub config: Config,
+    pub database: database::Database,
+}
+
+impl TestApp {
+    pub async fn new() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    pub async fn with(change: impl FnOnce(&mut Setup)) -> Self {
+        let database = database::Database::clone_of_template().await;
+        let wechat = Arc::<fake::Wechat>::default();
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let mut config = Config::development();
+        config.database_url = Some(database.service_url.clone().into());
+        config.redis_url = Some(std::env::var("REDIS_URL").expect("make test sets it").into());
+        config.redis_prefix = format!("test-{}", Uuid::now_v7().simple());
+        config.database_pool = 8;
+        config.http_workers = 2;
+        config.log = "error".into();
+        config.wechat_url = format!("http://{}", listener.local_addr().expect("bound"));
+        lianxin::telemetry::start_metrics();
+        actix_web::rt::spawn(fake::server(listener, wechat.clone()).expect("serves"));
+
+        let mut setup = Setup { config, database };
+        change(&mut setup);
+        let app = Data::new(App::new(setup.config, Clock::manual(at(NOW))).expect("a valid configuration"));
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let url = format!("http://{}", listener.local_addr().expect("bound"));
+        let server = serve::server(app.clone(), listener).expect("serves");
+        let handle = server.handle();
+        actix_web::rt::spawn(server);
+        let http = reqwest::Client::builder().no_proxy().build().expect("a client");
+        Self { app, url, http, wechat, database: setup.database, server: handle }
+    }
+
+    /// Runs every job that is due.
+    pub async fn run_jobs(&self) -> usize {
+        jobs::run_due(&self.app.clone().into_inner()).await.expect("PostgreSQL and Redis are there")
+    }
+
+    pub fn set_time(&self, text: &str) {
+        self.app.clock.set(at(text));
+    }
+
+    pub fn pass(&self, time: TimeDelta) {
+        self.app.clock.set(self.app.clock.now() + time);
+    }
+
+    pub async fn staff(&self, username: &str) -> Session {
+        let (_, _, role, _) = sample::ACCOUNTS.iter().find(|(name, ..)| *name == username).expect("a demo account");
+        let body = json!({"county": "350425", "username": username, "password": sample::PASSWORD, "role": role});
+        self.post("/v1/sessions/staff").json(body).send().await.session()
+    }
+
+    pub async fn resident(&self, who: &str) -> Session {
+        let code = format!("login.{who}.{}", Uuid::now_v7());
+        let body = json!({"county": "350425", "code": code});
+        self.post("/v1/sessions/wechat").json(body).send().await.session()
+    }
+
+    pub fn get(&self, path: &str) -> Call<'_> {
+        self.call(reqwest::Method::GET, path)
+    }
+
+    /// With a new idempotency key.
+    pub fn post(&self, path: &str) -> Call<'_> {
+        self.call(reqwest::Method::POST, path).key(&Uuid::now_v7().to_string())
+    }
+
+    pub fn put(&self, path: &str) -> Call<'_> {
+        self.call(reqwest::Method::PUT, path)
+    }
+
+    pub fn call(&self, method: reqwest::Method, path: &str) -> Call<'_> {
+        Call::new(&self.http, method, &format!("{}{path}", self.url), path)
+    }
+
+    /// The id of a unit by name.
+    pub async fn unit(&self, name: &str) -> Uuid {
+        let mut cursor = String::new();
+        loop {
+            let page = self.get(&format!("/v1/units?county=350425&limit=200{cursor}")).send().await.ok();
+            if let Some(unit) = page["items"].as_array().expect("items").iter().find(|unit| unit["name"] == name) {
+                return unit["id"].as_str().expect("an id").parse().expect("a UUID");
+            }
+            cursor = format!("&cursor={}", page["next_cursor"].as_str().expect("the unit exists"));
+        }
+    }
+
+    /// The id of the first matter of the sample catalogue.
+    pub async fn matter(&self) -> Uuid {
+        let page = self.get("/v1/matters?county=350425&limit=1").send().await.ok();
+        page["items"][0]["id"].as_str().expect("an id").parse().expect("a UUID")
+    }
+
+    /// The body of a booking in 均溪镇.
+    pub async fn booking(&self, starts_at: &str) -> serde_json::Value {
+        json!({"unit_id": self.unit("均溪镇").await, "matter_id": self.matter().await, "starts_at": starts_at})
+    }
+}
+
+impl Drop for TestApp {
+    fn drop(&mut self) {
+        // Not awaited: dropping the database cuts its connections.
+        drop(self.server.stop(false));
+        if !std::thread::panicking() {
+            let due = self.database.count("SELECT count(*) AS n FROM outbox WHERE dead_at IS NULL");
+            assert_eq!(due, 0, "{due} jobs were forgotten: run_jobs()");
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! Outbox, relay, worker, retries, dead letters.
+
+use chrono::TimeDelta;
+use serde_json::json;
+
+use crate::harness::{Session, TestApp};
+
+const NINE: &str = "2026-11-23T09:00:00+08:00";
+
+/// Redis comes back empty: everything under the test's prefix is gone.
+pub async fn wipe_redis(t: &TestApp) {
+    let pattern = t.app.redis.key("*");
+    let wipe = async |mut redis| -> Result<i64, redis::RedisError> {
+        let keys: Vec<String> = redis::cmd("KEYS").arg(pattern).query_async(&mut redis).await?;
+        if keys.is_empty() {
+            return Ok(0);
+        }
+        redis::cmd("DEL").arg(keys).query_async(&mut redis).await
+    };
+    t.app.redis.run(wipe).await.expect("Redis is there");
+}
+
+async fn booked(t: &TestApp, who: &str) -> Session {
+    let resident = t.resident(who).await;
+    let body = t.booking(NINE).await;
+    t.post("/v1/appointments").by(&resident).json(body).send().await.created();
+    resident
+}
+
+fn sent(t: &TestApp) -> usize {
+    t.wechat.sent.lock().expect("sent").len()
+}
+
+#[actix_web::test]
+async fn a_booking_is_told_by_wechat_and_in_the_inbox() {
+    let t = TestApp::new().await;
+    let zhang = booked(&t, "zhang").await;
+    assert_eq!(t.get("/v1/messages").by(&zhang).send().await.ok()["items"], json!([]), "not before the job ran");
+    t.run_jobs().await;
+    let message = t.wechat.sent.lock().expect("sent")[0].clone();
+    assert_eq!((&message["touser"], &message["template_id"]), (&json!("o-zhang"), &json!("fake-template-booked")));
+    assert_eq!(message["data"]["time3"]["value"], "2026年11月23日 09:00");
+    let inbox = t.get("/v1/messages?unread=true&count=true").by(&zhang).send().await.ok();
+    assert_eq!((&inbox["total"], &inbox["items"][0]["wechat"]), (&json!(1), &json!("sent")));
+    let text = inbox["items"][0]["text"].as_str().expect("a text");
+    assert!(text.contains("均溪镇") && text.contains("2026-11-23 09:00"), "{text}");
+    let en = t.get("/v1/messages").by(&zhang).header("accept-language", "en").send().await.ok();
+    assert_eq!(en["items"][0]["title"], "Appointment booked");
+
+    let path = format!("/v1/messages/{}/read", inbox["items"][0]["id"].as_str().expect("an id"));
+    let read = t.post(&path).by(&zhang).send().await.ok();
+    t.pass(TimeDelta::minutes(1));
+    assert_eq!(t.post(&path).by(&zhang).send().await.ok()["read_at"], read["read_at"], "the first time counts");
+    assert_eq!(t.get("/v1/messages?unread=true").by(&zhang).send().await.ok()["items"], json!([]));
+    t.post(&path).by(&t.resident("li").await).send().await.problem(404, "not_found");
+}
+
+#[actix_web::test]
+async fn running_again_sends_nothing_twice() {
+    let t = TestApp::new().await;
+    booked(&t, "zhang").await;
+    // The job is on the stream twice, as after a crash between pushing and noting it.
+    t.database.run("UPDATE outbox SET pushed_until = NULL");
+    t.run_jobs().await;
+    t.database.run(
+        "INSERT INTO outbox (county_id, kind, payload, run_at) \
+         SELECT county_id, 'notify_booked', jsonb_build_object('appointment', id), now() - interval '1 year' FROM appointments",
+    );
+    t.run_jobs().await;
+    assert_eq!((sent(&t), t.database.count("SELECT count(*) AS n FROM messages")), (1, 1));
+}
+
+#[actix_web::test]
+async fn somebody_without_wechat_has_the_inbox() {
+    let t = TestApp::new().await;
+    let cadre = t.staff("cadre").await;
+    let unit = t.unit("红星村委会").await;
+    let body = json!({"name": "陈阿婆", "unit_id": unit, "identity_seen": "id_card"});
+    let granny = t.post("/v1/residents").by(&cadre).json(body).send().await.created();
+    let mut body = t.booking(NINE).await;
+    body["resident_id"] = granny["id"].clone();
+    t.post("/v1/appointments").by(&cadre).json(body).send().await.created();
+    t.run_jobs().await;
+    assert_eq!(sent(&t), 0);
+    assert_eq!(t.database.count("SELECT count(*) AS n FROM messages WHERE wechat = 'not_reachable'"), 1);
+}
+
+#[actix_web::test]
+async fn a_refusal_of_the_person_is_final_and_a_busy_wechat_is_not() {
+    let t = TestApp::new().await;
+    t.wechat.refuse.lock().expect("refuse").push_back(43101);
+    booked(&t, "zhang").await;
+    t.run_jobs().await;
+    assert_eq!(
+        t.database.count("SELECT count(*) AS n FROM messages WHERE wechat = 'refused' AND wechat_errcode = 43101"),
+        1
+    );
+    t.wechat.refuse.lock().expect("refuse").extend([-1, 43108]);
+    booked(&t, "li").await;
+    t.run_jobs().await;
+    assert_eq!(sent(&t), 0, "busy");
+    t.pass(TimeDelta::seconds(3));
+    t.run_jobs().await;
+    assert_eq!(sent(&t), 0, "one message at a time");
+    t.pass(TimeDelta::seconds(6));
+    t.run_jobs().await;
+    assert_eq!(sent(&t), 1);
+}
+
+#[actix_web::test]
+async fn a_job_runs_when_it_is_due_and_not_before() {
+    let t = TestApp::new().await;
+    booked(&t, "zhang").await;
+    t.database.run("UPDATE outbox SET run_at = '2026-11-23T09:00:00+08:00'");
+    t.run_jobs().await;
+    assert_eq!(sent(&t), 0);
+    t.set_time(NINE);
+    t.run_jobs().await;
+    assert_eq!(sent(&t), 1);
+}
+
+#[actix_web::test]
+async fn nothing_is_lost_when_redis_comes_back_empty() {
+    let t = TestApp::new().await;
+    booked(&t, "zhang").await;
+    // Pushed to the stream, not yet worked on; then Redis forgets the stream and its group.
+    t.database.run("UPDATE outbox SET pushed_until = '2026-11-23T08:01:00+08:00'");
+    wipe_redis(&t).await;
+    t.run_jobs().await;
+    assert_eq!(sent(&t), 0, "it may still lie on the stream");
+    t.pass(TimeDelta::seconds(61));
+    t.run_jobs().await;
+    assert_eq!(sent(&t), 1);
+}
+
+#[actix_web::test]
+async fn a_worker_that_died_is_followed_by_another_after_its_lease() {
+    let t = TestApp::new().await;
+    booked(&t, "zhang").await;
+    t.database.run("UPDATE outbox SET attempts = 1, leased_until = '2026-11-23T08:01:00+08:00'");
+    t.run_jobs().await;
+    assert_eq!(sent(&t), 0, "the other one may still be at it");
+    t.pass(TimeDelta::seconds(61));
+    t.run_jobs().await;
+    assert_eq!(sent(&t), 1);
+}
+
+#[actix_web::test]
+async fn what_fails_eight_times_waits_for_a_person() {
+    let t = TestApp::new().await;
+    t.wechat.refuse.lock().expect("refuse").extend([-1; 8]);
+    booked(&t, "zhang").await;
+    for attempt in 1..=8 {
+        t.run_jobs().await;
+        assert_eq!(sent(&t), 0, "attempt {attempt}");
+        t.pass(TimeDelta::hours(1));
+    }
+    assert_eq!(t.run_jobs().await, 0, "given up");
+    let admin = t.staff("admin").await;
+    let dead = t.get("/v1/jobs/dead?count=true").by(&admin).send().await.ok();
+    assert_eq!(
+        (&dead["total"], &dead["items"][0]["kind"], &dead["items"][0]["attempts"]),
+        (&json!(1), &json!("deliver_message"), &json!(8))
+    );
+    let number = dead["items"][0]["number"].as_i64().expect("a number");
+    assert!(dead["items"][0]["last_error"].as_str().expect("a cause").contains("busy"));
+    let path = format!("/v1/jobs/{number}/replay");
+    t.post(&path).by(&crate::access::foreign_admin(&t).await).send().await.problem(404, "not_found");
+    t.post(&path).by(&admin).send().await.ok();
+    t.post(&path).by(&admin).send().await.problem(409, "job_not_dead");
+    t.run_jobs().await;
+    assert_eq!(sent(&t), 1);
+    t.post(&path).by(&admin).send().await.problem(404, "not_found");
+    t.post("/v1/jobs/x/replay").by(&admin).send().await.problem(404, "not_found");
+}
+
+#[actix_web::test]
+async fn the_running_worker_does_the_same_and_stops_when_told() {
+    let t = TestApp::new().await;
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let worker = actix_web::rt::spawn(lianxin::jobs::run(t.app.clone().into_inner(), stopped));
+    let zhang = booked(&t, "zhang").await;
+    let told = async {
+        loop {
+            let inbox = t.get("/v1/messages").by(&zhang).send().await.ok();
+            if inbox["items"][0]["wechat"] == "sent" {
+                return;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(20), told).await.expect("told");
+    stop.send(true).expect("it listens");
+    tokio::time::timeout(std::time::Duration::from_secs(20), worker).await.expect("stops").expect("in order");
+    assert_eq!(sent(&t), 1);
+}

@@ -1,0 +1,18 @@
+//! Black-box tests over HTTP, on real PostgreSQL and Redis: one file per room. `make test` brings the databases.
+
+mod access;
+mod appointments;
+mod calendar;
+mod changes;
+mod harness;
+mod jobs;
+mod launcher;
+mod openapi;
+mod outages;
+mod people;
+mod races;
+mod requests;
+mod schema;
+mod sessions;
+mod units;
+mod windows;
