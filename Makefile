@@ -4,7 +4,7 @@ PORT ?= 8080
 URL ?= http://127.0.0.1:$(PORT)
 BIN = target/debug/lianxin
 # Nothing from a shell that happens to point at a real installation leaks into tests.
-TEST_ENV = LIANXIN_MODE=development LIANXIN_DATA=.lianxin/test LOG=error
+OWN = env -u DATABASE_URL -u DATABASE_OWNER_URL -u REDIS_URL -u LIANXIN_CONFIG LIANXIN_MODE=development
 
 .PHONY: run demo test bench gate openapi schema services
 
@@ -20,13 +20,12 @@ demo:
 ## All tests: units, and black-box tests over HTTP on real PostgreSQL and Redis.
 test: services
 	cargo build --quiet
-	@$(TEST_ENV) $(BIN) with-services -- sh scripts/test.sh $(ARGS)
+	@$(OWN) LIANXIN_DATA=.lianxin/test LOG=error $(BIN) with-services -- sh scripts/test.sh $(ARGS)
 
 ## Measures endpoints against pgbench and a constant handler in one run; ratios go to benches/results.md.
 bench: services
-	cargo build --quiet --release --bench http
 	cargo build --quiet --release
-	@LIANXIN_MODE=development LIANXIN_DATA=.lianxin/bench LOG=warn target/release/lianxin bench-services -- true
+	@$(OWN) LIANXIN_DATA=.lianxin/bench LOG=warn target/release/lianxin with-services -- cargo bench --quiet --bench http
 
 ## What must hold before a commit: format, lints, documentation, migrations both ways, document in step.
 gate: services
@@ -36,6 +35,11 @@ gate: services
 openapi:
 	cargo build --quiet
 	$(BIN) openapi > openapi/lianxin.json
+
+## Writes src/db/schema.rs from the migrations; needs `cargo install diesel_cli --no-default-features --features postgres`.
+schema: services
+	cargo build --quiet
+	@$(OWN) LIANXIN_DATA=.lianxin/gate $(BIN) with-services -- sh -c '$(BIN) migrate && diesel print-schema --database-url "$$DATABASE_OWNER_URL" > src/db/schema.rs'
 
 services:
 	@sh scripts/services.sh

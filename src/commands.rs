@@ -1,10 +1,11 @@
 //! What each command does.
 
 use std::{
-    io::BufRead,
+    io::{BufRead, Write},
     net::TcpListener,
     process::{Command, ExitCode},
     sync::Arc,
+    time::Duration,
 };
 
 use actix_web::{rt::System, web::Data};
@@ -140,6 +141,13 @@ fn listen(config: &Config) -> Result<TcpListener> {
 /// Serves and works until Ctrl-C or SIGTERM, then finishes what was begun.
 async fn work(app: Data<App>, listener: Option<TcpListener>, worker: bool) -> Result<()> {
     telemetry::start_metrics();
+    actix_web::rt::spawn(async {
+        loop {
+            telemetry::upkeep();
+            tokio::time::sleep(Duration::from_secs(5)).await;
+        }
+    });
+    check_database(&app).await?;
     let (stop, stopped) = watch::channel(false);
     let worker = worker.then(|| actix_web::rt::spawn(jobs::run(app.clone().into_inner(), stopped)));
     let server = match listener {
@@ -167,29 +175,43 @@ async fn work(app: Data<App>, listener: Option<TcpListener>, worker: bool) -> Re
     Ok(())
 }
 
-/// What a newcomer needs to see.
+/// Refuses a connection that voids what the schema promises. A database that is away is no reason not to start.
+async fn check_database(app: &App) -> Result<()> {
+    let Ok(facts) = app.db.read("check", |conn| Ok(lianxin::db::check(conn)?)).await else {
+        tracing::warn!("PostgreSQL is away; answers are 503 until it is back");
+        return Ok(());
+    };
+    ensure!(
+        !facts.may_delete_audit,
+        "DATABASE_URL connects as a role that may delete from audit_log: use a member of lianxin_service, not the owner"
+    );
+    if !facts.english {
+        tracing::warn!(
+            "PostgreSQL's lc_messages is not English: deadlocks are answered instead of retried; set lc_messages = 'C'"
+        );
+    }
+    Ok(())
+}
+
+/// What a newcomer needs to see, written at once: nobody may be reading any more, and that must not end the server.
 fn welcome(app: &App, address: &str) {
-    println!("lianxin serves http://{address}  (documentation: http://{address}/docs/)");
-    if !app.config.is_development() {
-        return;
+    let mut words = format!("lianxin serves http://{address}  (documentation: http://{address}/docs/)\n");
+    if app.config.is_development() {
+        let (county, password) = (sample::COUNTY, sample::PASSWORD);
+        words += &format!("\ndevelopment, sample county {county} (大田县); password of every account: {password}\n");
+        for (username, name, role, _) in sample::ACCOUNTS {
+            words += &format!("  {username:<14} {:<17} {name}\n", role.as_str());
+        }
+        words += &format!(
+            "\nlog in as a member of staff:\n  curl -s http://{address}/v1/sessions/staff -H 'Content-Type: application/json' \\\n    \
+             -d '{{\"county\":\"{county}\",\"username\":\"cadre\",\"password\":\"{password}\",\"role\":\"village_cadre\"}}'\n\
+             log in as a resident (any name, any number; each code is good once, as WeChat's are):\n  \
+             curl -s http://{address}/v1/sessions/wechat -H 'Content-Type: application/json' \\\n    \
+             -d '{{\"county\":\"{county}\",\"code\":\"login.zhang.1\"}}'\n\
+             the whole story, request by request: make demo\n\n"
+        );
     }
-    println!(
-        "\ndevelopment, sample county {} (大田县); password of every account: {}",
-        sample::COUNTY,
-        sample::PASSWORD
-    );
-    for (username, name, role, _) in sample::ACCOUNTS {
-        println!("  {username:<14} {:<17} {name}", role.as_str());
-    }
-    let (county, password) = (sample::COUNTY, sample::PASSWORD);
-    println!(
-        "\nlog in as a member of staff:\n  curl -s http://{address}/v1/sessions/staff -H 'Content-Type: application/json' \\\n    \
-         -d '{{\"county\":\"{county}\",\"username\":\"cadre\",\"password\":\"{password}\",\"role\":\"village_cadre\"}}'\n\
-         log in as a resident (any name, any number; each code is good once, as WeChat's are):\n  \
-         curl -s http://{address}/v1/sessions/wechat -H 'Content-Type: application/json' \\\n    \
-         -d '{{\"county\":\"{county}\",\"code\":\"login.zhang.1\"}}'\n\
-         free slots: make demo plays the whole story\n"
-    );
+    let _ = std::io::stdout().write_all(words.as_bytes());
 }
 
 fn with_services(mut config: Config, command: &[String]) -> Result<ExitCode> {
@@ -223,9 +245,9 @@ async fn import(app: &App, import: Import) -> Result<()> {
             let imported = units::import::import(app, &content, &source, vintage.as_deref(), file.dry_run).await?;
             (file, imported)
         }
-        Import::Calendar { file } => {
+        Import::Calendar { file, allow_removal } => {
             let content = std::fs::read(&file.file).with_context(|| file.file.display().to_string())?;
-            let imported = calendar::import::import(app, &content, file.dry_run).await?;
+            let imported = calendar::import::import(app, &content, file.dry_run, allow_removal).await?;
             (file, imported)
         }
     };
@@ -263,6 +285,7 @@ async fn staff(app: &App, command: Staff) -> Result<()> {
 async fn county(app: &App, command: County) -> Result<()> {
     let County::Wechat { county, appid, booked_template } = command;
     let secret = secret("LIANXIN_WECHAT_SECRET")?;
+    ensure!(!secret.is_empty(), "the secret is empty");
     let county = app.counties.public(app, &county).await?.id;
     let sealed = app.keys.seal(county, wechat::SECRET_PLACE, secret.as_bytes());
     let set = app.db.write("set_wechat", move |conn| {

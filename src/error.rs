@@ -136,6 +136,8 @@ pub enum Retry {
     Again,
     /// The database reported something that may mean a dead connection: find out.
     Suspect,
+    /// This connection is of no use any more, for example after a failover: take another.
+    Dead,
 }
 
 /// Where a field stands.
@@ -180,7 +182,9 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 impl Error {
     pub fn new(code: Code) -> Self {
         let (detail, cause, retry) = (None, None, Retry::No);
-        Self { code, detail, errors: Vec::new(), headers: Vec::new(), retry, cause }
+        let error = Self { code, detail, errors: Vec::new(), headers: Vec::new(), retry, cause };
+        // RFC 9110 §15.5.2: a 401 names the scheme.
+        if code.status() == StatusCode::UNAUTHORIZED { error.header(header::WWW_AUTHENTICATE, "Bearer") } else { error }
     }
 
     pub fn detail(mut self, zh: impl Into<Cow<'static, str>>, en: impl Into<Cow<'static, str>>) -> Self {
@@ -226,9 +230,6 @@ impl Error {
 impl From<Code> for Error {
     fn from(code: Code) -> Self {
         match code {
-            Code::Unauthenticated | Code::TokenExpired | Code::SessionEnded => {
-                Self::new(code).header(header::WWW_AUTHENTICATE, "Bearer")
-            }
             Code::IdempotencyInProgress => Self::new(code).retry_after(1),
             _ => Self::new(code),
         }
@@ -255,6 +256,7 @@ impl From<DieselError> for Error {
                         Self { retry: Retry::Again, ..Self::unavailable(&error) }
                     }
                     DatabaseErrorKind::Unknown if info.message().contains("timeout") => Self::unavailable(&error),
+                    DatabaseErrorKind::ReadOnlyTransaction => Self { retry: Retry::Dead, ..Self::unavailable(&error) },
                     DatabaseErrorKind::ClosedConnection
                     | DatabaseErrorKind::UnableToSendCommand
                     | DatabaseErrorKind::Unknown => suspect(Code::Internal),

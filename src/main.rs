@@ -72,6 +72,9 @@ enum Import {
     Calendar {
         #[command(flatten)]
         file: File,
+        /// Days of the file's years that the file does not hold are removed.
+        #[arg(long)]
+        allow_removal: bool,
     },
 }
 

@@ -35,10 +35,13 @@ pub const ACCOUNTS: &[(&str, &str, Role, Option<&str>)] = &[
 /// Fills an empty installation; one that has the county stays as it is.
 pub async fn load(app: &App) -> Result<()> {
     anyhow::ensure!(app.config.is_development(), "the sample county is for development");
-    if app.counties.find(app, COUNTY).await?.is_some() {
+    let known = app.counties.find(app, COUNTY).await?.map(|county| county.id);
+    if let Some(county) = known
+        && app.db.read("sample", move |conn| staff::store::account(conn, county, "admin")).await?.is_some()
+    {
         return Ok(());
     }
-    calendar::import::import(app, CALENDAR, false).await?;
+    calendar::import::import(app, CALENDAR, false, true).await?;
     units::import::import(app, DIVISIONS, "statistics_bureau", Some("2023"), false).await?;
     let county = app.counties.find(app, COUNTY).await?.context("just imported")?.id;
     let secret = app.keys.seal(county, wechat::SECRET_PLACE, fake::SECRET.as_bytes());

@@ -1,3 +1,3 @@
 DROP TABLE calendar_days;
-DROP TABLE calendar_years;
+DROP FUNCTION unit_within;
 DROP TABLE units;

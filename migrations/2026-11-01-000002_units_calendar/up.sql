@@ -19,17 +19,16 @@ CREATE INDEX units_parent ON units (county_id, parent_id);
 COMMENT ON TABLE units IS 'Administrative units and their service centres: county, township, village (县、乡、村).';
 COMMENT ON COLUMN units.division_code IS 'An attribute, not a key: the statistics bureau and the civil-affairs ministry number differently, and codes change.';
 
-CREATE TABLE calendar_years (
-  year integer PRIMARY KEY,
-  loaded_at timestamptz NOT NULL
-);
-COMMENT ON TABLE calendar_years IS 'Years whose holiday notice has been imported; a deadline that touches another year is provisional. Global.';
+CREATE FUNCTION unit_within(county integer, unit uuid, top uuid) RETURNS boolean LANGUAGE sql STABLE AS $$
+  SELECT EXISTS (
+    SELECT FROM units u LEFT JOIN units p ON p.county_id = u.county_id AND p.id = u.parent_id
+    WHERE u.county_id = county AND u.id = unit AND top IN (u.id, u.parent_id, p.parent_id))
+$$;
+COMMENT ON FUNCTION unit_within IS 'Whether a unit is another one or lies below it: the reach of a post, defined once.';
 
 CREATE TABLE calendar_days (
   day date PRIMARY KEY,
-  year integer NOT NULL REFERENCES calendar_years,
   kind text NOT NULL CHECK (kind IN ('holiday', 'workday')),
-  name text NOT NULL,
-  CONSTRAINT calendar_days_year CHECK (year = extract(year FROM day))
+  name text NOT NULL
 );
-COMMENT ON TABLE calendar_days IS 'Statutory holidays and make-up workdays as published by the State Council. Global.';
+COMMENT ON TABLE calendar_days IS 'Statutory holidays and make-up workdays as published by the State Council. Global. A year with fewer than 11 holidays is not complete yet.';

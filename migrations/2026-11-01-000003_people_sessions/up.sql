@@ -48,7 +48,8 @@ CREATE TABLE residents (
   FOREIGN KEY (county_id, registered_by) REFERENCES staff,
   CONSTRAINT residents_id_number UNIQUE (county_id, id_number_index),
   CONSTRAINT residents_wechat UNIQUE (county_id, wechat_openid_index),
-  CONSTRAINT residents_id_number_pair CHECK ((id_number IS NULL) = (id_number_index IS NULL)),
+  -- A number counts, for finding and for being the only one, once an officer has seen it.
+  CONSTRAINT residents_id_number_checked CHECK ((id_number IS NOT NULL AND identity_level = 'officer') = (id_number_index IS NOT NULL)),
   CONSTRAINT residents_phone_pair CHECK ((phone IS NULL) = (phone_index IS NULL)),
   CONSTRAINT residents_wechat_pair CHECK ((wechat_openid IS NULL) = (wechat_openid_index IS NULL)),
   CONSTRAINT residents_reached CHECK (wechat_openid IS NOT NULL OR registered_by IS NOT NULL)

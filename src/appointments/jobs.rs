@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::store;
+use super::{model::AppointmentState, store};
 use crate::{
     app::App,
     clock::CST,
@@ -28,7 +28,10 @@ impl Job for NotifyBooked {
         let now = app.clock.now();
         app.db
             .write("notify_booked", move |conn| {
-                if let Some(row) = store::for_job(conn, ticket.county, self.appointment)? {
+                let row = store::for_job(conn, ticket.county, self.appointment)?;
+                // What was cancelled or has begun meanwhile is no news.
+                let row = row.filter(|row| row.state == AppointmentState::Booked && row.starts_at > now);
+                if let Some(row) = row {
                     let params = json!({
                         "matter": row.matter_name, "unit": row.unit_name, "window": row.window_name,
                         "starts_at": row.starts_at.with_timezone(&CST).to_rfc3339(),

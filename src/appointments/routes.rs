@@ -17,9 +17,9 @@ use crate::{
     app::App,
     calendar::{self, Calendar},
     clock::CST,
-    error::{Code, Error, FieldError, Lang, Result, Text},
+    error::{Code, Error, FieldError, Lang, Result, Retry, Text},
     http::{
-        caller::{Caller, Can, Scope},
+        caller::{Caller, Can, Reach, Scope},
         document::IdempotencyHeader,
         etag::etag,
         idempotency::{Answer, IdempotencyKey, Once},
@@ -28,7 +28,7 @@ use crate::{
         valid::{Id, Query, Valid},
     },
     people,
-    units::model::BookingPolicy,
+    units::{self, model::BookingPolicy},
     windows::{Channel, Slot},
 };
 use diesel::RunQueryDsl;
@@ -190,28 +190,43 @@ impl Booking {
             return Err(resident_unknown());
         }
         let (unit, matter) = (self.command.unit_id, self.command.matter_id);
+        if self.channel == Channel::Desk && !units::exists_in(conn, self.scope, unit)? {
+            return Err(Error::field(
+                "/channel",
+                "not_your_desk",
+                "desk 仅限本中心的柜台",
+                "desk is for the counter of one's own centre",
+            ));
+        }
         let facts = FactsOf { county, unit, matter, resident: self.resident, channel: self.channel, starts_at };
         let facts: Vec<Facts> = facts.load(conn)?;
-        let first = facts.first().ok_or_else(|| {
-            let (zh, en) =
-                ("没有这个中心或可预约的事项", "there is no such centre, or no such matter that can be booked");
-            Error::field("/matter_id", "unknown", zh, en)
-        })?;
+        let Some(first) = facts.first() else {
+            let county = Scope { reach: Reach::County, ..self.scope };
+            return Err(match units::exists_in(conn, county, unit)? {
+                true => Error::field(
+                    "/matter_id",
+                    "unknown_matter",
+                    "没有这个可预约的事项",
+                    "there is no such matter that can be booked",
+                ),
+                false => Error::field("/unit_id", "unknown_unit", "没有这个中心", "there is no such centre"),
+            });
+        };
         first.resident_id.ok_or_else(resident_unknown)?;
         let opening: Vec<_> = facts.iter().filter_map(Facts::rule).collect();
         let slots = rules::book(&opening, &self.calendar, self.policy, self.channel, starts_at, self.now)?;
         let fact = |slot: &Slot| facts.iter().find(|fact| fact.window_id == Some(slot.window));
         let taken = |slot: &Slot| fact(slot).map_or(0, |fact| fact.taken);
-        let mut free: Vec<_> = slots.iter().filter(|slot| taken(slot) < slot.capacity).collect();
-        free.sort_by_key(|slot| taken(slot) - slot.capacity);
-        for slot in free {
-            let row = self.row(first, fact(slot).and_then(|fact| fact.window_name.clone()).unwrap_or_default(), slot);
-            // Full all the same when somebody was faster: then the next window.
-            if store::book(conn, &row, slot)? {
-                return Ok(row);
-            }
+        let free =
+            slots.iter().filter(|slot| taken(slot) < slot.capacity).min_by_key(|slot| taken(slot) - slot.capacity);
+        let slot = free.ok_or(AppointmentError::Full { starts_at })?;
+        let row = self.row(first, fact(slot).and_then(|fact| fact.window_name.clone()).unwrap_or_default(), slot);
+        if store::book(conn, &row, slot)? {
+            return Ok(row);
         }
-        Err(AppointmentError::Full { starts_at }.into())
+        // Somebody was faster. Again with fresh facts, and without the lock on the full slot: holding it while waiting for
+        // another window's would be a deadlock in the making.
+        Err(Error { retry: Retry::Again, ..AppointmentError::Full { starts_at }.into() })
     }
 
     fn row(&self, facts: &Facts, window_name: String, slot: &Slot) -> Appointment {
@@ -354,8 +369,12 @@ pub async fn list_appointments(
 ) -> Result<HttpResponse> {
     let query = query.0;
     let of = match (caller.is_resident(), query.resident_id, query.unit_id.or(caller.unit)) {
-        (true, ..) => Of::Resident(caller.subject),
-        (false, Some(resident), _) => Of::Resident(resident),
+        (true, Some(other), _) if other != caller.subject => {
+            let text = Text::fixed("居民只能查看自己的预约", "residents see their own appointments");
+            return Err(Error::invalid(vec![FieldError::query("resident_id", "not_oneself", text)]));
+        }
+        (true, ..) => Of::Resident(caller.subject, query.unit_id),
+        (false, Some(resident), _) => Of::Resident(resident, query.unit_id),
         (false, None, unit) => Of::Unit(unit.ok_or(Code::Forbidden)?),
     };
     let wide = (DateTime::UNIX_EPOCH, DateTime::UNIX_EPOCH + chrono::TimeDelta::days(365 * 200));

@@ -117,8 +117,8 @@ statement! {
        SELECT {county}, {id}, {unit}, window_id, {matter}, {resident}, {booked_by}, {channel}, {on_date}, {starts_at}, {ends_at}, 'booked', {now}, {now} FROM place \
        RETURNING id), \
      changed AS ( \
-       INSERT INTO changes (county_id, entity, entity_id, unit_id, resident_id, at) \
-       SELECT {county}, 'appointment', id, {unit}, {resident}, {now} FROM booked), \
+       INSERT INTO changes (county_id, entity, entity_id, unit_id, resident_id, staff_id, at) \
+       SELECT {county}, 'appointment', id, {unit}, {resident}, {booked_by}, {now} FROM booked), \
      job AS ( \
        INSERT INTO outbox (county_id, kind, payload, run_at) \
        SELECT {county}, 'notify_booked', jsonb_build_object('appointment', id), {now} FROM booked) \
@@ -136,13 +136,13 @@ statement! {
        WHERE a.county_id = {county} AND a.id = {id} AND a.state = 'booked' FOR UPDATE OF s), \
      cancelled AS ( \
        UPDATE appointments a SET state = 'cancelled', cancelled_at = {now}, cancel_reason = {reason}, version = a.version + 1, updated_at = {now} \
-       FROM place WHERE a.county_id = {county} AND a.id = {id} AND a.state = 'booked' RETURNING a.id, a.unit_id, a.resident_id), \
+       FROM place WHERE a.county_id = {county} AND a.id = {id} AND a.state = 'booked' RETURNING a.id, a.unit_id, a.resident_id, a.booked_by), \
      freed AS ( \
        UPDATE slot_usage s SET taken = s.taken - 1 FROM place, cancelled \
        WHERE (s.county_id, s.window_id, s.starts_at, s.channel) = (place.county_id, place.window_id, place.starts_at, place.channel)), \
      changed AS ( \
-       INSERT INTO changes (county_id, entity, entity_id, unit_id, resident_id, at) \
-       SELECT {county}, 'appointment', id, unit_id, resident_id, {now} FROM cancelled) \
+       INSERT INTO changes (county_id, entity, entity_id, unit_id, resident_id, staff_id, at) \
+       SELECT {county}, 'appointment', id, unit_id, resident_id, booked_by, {now} FROM cancelled) \
      SELECT EXISTS (SELECT FROM cancelled) AS done"
 }
 
@@ -201,8 +201,7 @@ macro_rules! appointments {
 macro_rules! within {
     () => {
         " AND ({own}::uuid IS NULL OR a.resident_id = {own}) \
-          AND ({within}::uuid IS NULL OR a.booked_by = {me} OR a.unit_id IN \
-            (SELECT id FROM units WHERE county_id = {county} AND (id = {within} OR parent_id = {within}))) "
+          AND ({within}::uuid IS NULL OR a.booked_by = {me} OR unit_within({county}, a.unit_id, {within})) "
     };
 }
 
@@ -218,11 +217,12 @@ statement! {
 statement! {
     /// A page of one resident's appointments: an index range.
     struct OfResident {
-        county: i32 as Integer, resident: Uuid as SqlUuid, own: Option<Uuid> as Nullable<SqlUuid>, within: Option<Uuid> as Nullable<SqlUuid>,
+        county: i32 as Integer, resident: Uuid as SqlUuid, unit: Option<Uuid> as Nullable<SqlUuid>, own: Option<Uuid> as Nullable<SqlUuid>, within: Option<Uuid> as Nullable<SqlUuid>,
         me: Uuid as SqlUuid, state: Option<AppointmentState> as Nullable<Text>, from: DateTime<Utc> as Timestamptz, to: DateTime<Utc> as Timestamptz,
         after_at: DateTime<Utc> as Timestamptz, after_id: Uuid as SqlUuid, limit: i64 as BigInt,
     }
-    concat!(appointments!(), "WHERE a.county_id = {county} AND a.resident_id = {resident} AND (a.starts_at, a.id) > ({after_at}, {after_id}) \
+    concat!(appointments!(), "WHERE a.county_id = {county} AND a.resident_id = {resident} \
+        AND ({unit}::uuid IS NULL OR a.unit_id = {unit}) AND (a.starts_at, a.id) > ({after_at}, {after_id}) \
         AND a.starts_at >= {from} AND a.starts_at < {to} AND ({state}::text IS NULL OR a.state = {state})", within!(),
         "ORDER BY a.starts_at, a.id LIMIT {limit}")
 }
@@ -250,7 +250,8 @@ pub struct Filter {
 
 #[derive(Clone, Copy, Debug)]
 pub enum Of {
-    Resident(Uuid),
+    /// Of a resident, everywhere or at one unit's centre.
+    Resident(Uuid, Option<Uuid>),
     Unit(Uuid),
 }
 
@@ -282,8 +283,9 @@ pub fn list(
     let Filter { of, state, from, to } = filter;
     let (after_at, after_id) = (after.at.max(DateTime::UNIX_EPOCH), after.id);
     match of {
-        Of::Resident(resident) => {
-            OfResident { county, resident, own, within, me, state, from, to, after_at, after_id, limit }.load(conn)
+        Of::Resident(resident, unit) => {
+            OfResident { county, resident, unit, own, within, me, state, from, to, after_at, after_id, limit }
+                .load(conn)
         }
         Of::Unit(unit) => {
             AtUnit { county, unit, own, within, me, state, from, to, after_at, after_id, limit }.load(conn)
@@ -291,10 +293,33 @@ pub fn list(
     }
 }
 
+statement! {
+    struct Count {
+        county: i32 as Integer, resident: Option<Uuid> as Nullable<SqlUuid>, unit: Option<Uuid> as Nullable<SqlUuid>,
+        own: Option<Uuid> as Nullable<SqlUuid>, within: Option<Uuid> as Nullable<SqlUuid>, me: Uuid as SqlUuid,
+        state: Option<AppointmentState> as Nullable<Text>, from: DateTime<Utc> as Timestamptz, to: DateTime<Utc> as Timestamptz,
+    }
+    concat!("SELECT count(*) AS n FROM appointments a WHERE a.county_id = {county} AND ({resident}::uuid IS NULL OR a.resident_id = {resident}) \
+        AND ({unit}::uuid IS NULL OR a.unit_id = {unit}) AND a.starts_at >= {from} AND a.starts_at < {to} \
+        AND ({state}::text IS NULL OR a.state = {state})", within!())
+}
+
+#[derive(QueryableByName)]
+struct Counted {
+    #[diesel(sql_type = BigInt)]
+    n: i64,
+}
+
 /// How many appointments a list has in all.
 pub fn count(conn: &mut PgConnection, scope: Scope, me: Uuid, filter: Filter) -> QueryResult<i64> {
-    // Counting is asked for rarely and bounded by a resident's or a centre's days.
-    list(conn, scope, me, filter, After::START, i64::from(i32::MAX)).map(|all| all.len() as i64)
+    let ((own, within), county) = (binds(scope), scope.county);
+    let Filter { of, state, from, to } = filter;
+    let (resident, unit) = match of {
+        Of::Resident(resident, unit) => (Some(resident), unit),
+        Of::Unit(unit) => (None, Some(unit)),
+    };
+    let count = Count { county, resident, unit, own, within, me, state, from, to };
+    count.get_result::<Counted>(conn).map(|counted| counted.n)
 }
 
 statement! {

@@ -1,7 +1,8 @@
 //! `lianxin import calendar FILE`: replaces the years that the file holds, all or nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use anyhow::ensure;
 use chrono::{Datelike, NaiveDate};
 use serde::Deserialize;
 
@@ -47,10 +48,10 @@ pub fn parse(file: &[u8]) -> Result<Vec<Day>, BadRows> {
     bad.into_result(days)
 }
 
-/// Imports; with `dry_run` only says what would change.
-pub async fn import(app: &App, file: &[u8], dry_run: bool) -> anyhow::Result<Imported> {
+/// Imports; with `dry_run` only says what would change. A year's notice may name a few days of the year before or after: a file
+/// that would *remove* days is refused unless that is meant.
+pub async fn import(app: &App, file: &[u8], dry_run: bool, allow_removal: bool) -> anyhow::Result<Imported> {
     let days = parse(file)?;
-    let now = app.clock.now();
     let imported = app
         .db
         .write("import_calendar", move |conn| {
@@ -63,14 +64,21 @@ pub async fn import(app: &App, file: &[u8], dry_run: bool) -> anyhow::Result<Imp
                     Some(_) => counts.unchanged += 1,
                 }
             }
-            let gone = old.days.keys().filter(|date| new.years.contains(&date.year()) && !new.days.contains_key(date));
+            let years: BTreeSet<i32> = new.days.keys().map(Datelike::year).collect();
+            let gone = old.days.keys().filter(|date| years.contains(&date.year()) && !new.days.contains_key(date));
             counts.removed = gone.count();
-            if !dry_run && (counts.differs() || !new.years.is_subset(&old.years)) {
-                store::replace(conn, &days, now)?;
+            let meant = counts.removed == 0 || allow_removal;
+            if !dry_run && counts.differs() && meant {
+                store::replace(conn, &days)?;
             }
             Ok(counts)
         })
         .await?;
+    ensure!(
+        imported.removed == 0 || allow_removal || dry_run,
+        "nothing was imported: {} days of the file's years are not in the file; add them, or allow their removal with --allow-removal",
+        imported.removed
+    );
     Ok(imported)
 }
 

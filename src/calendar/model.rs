@@ -36,21 +36,27 @@ pub struct Day {
     pub name: String,
 }
 
+/// Holidays of a year by law (全国年节及纪念日放假办法, 11 days until 2024, 13 since). A notice lists at least these; a few days of
+/// January that the notice of the year before mentions do not make a year known.
+const STATUTORY: usize = 11;
+
 /// Everything that has been published and imported.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Calendar {
+    /// Years whose notice is complete.
     pub years: BTreeSet<i32>,
     pub days: BTreeMap<NaiveDate, (DayKind, String)>,
 }
 
 impl Calendar {
     pub fn new(days: impl IntoIterator<Item = Day>) -> Self {
-        let mut calendar = Self::default();
-        for day in days {
-            calendar.years.insert(day.date.year());
-            calendar.days.insert(day.date, (day.kind, day.name));
+        let days: BTreeMap<_, _> = days.into_iter().map(|day| (day.date, (day.kind, day.name))).collect();
+        let mut holidays: BTreeMap<i32, usize> = BTreeMap::new();
+        for (date, _) in days.iter().filter(|(_, (kind, _))| *kind == DayKind::Holiday) {
+            *holidays.entry(date.year()).or_default() += 1;
         }
-        calendar
+        let complete = holidays.into_iter().filter(|(_, count)| *count >= STATUTORY);
+        Self { years: complete.map(|(year, _)| year).collect(), days }
     }
 
     /// Whether and why a day works. Of a year that is not loaded only the weekend rule is known.

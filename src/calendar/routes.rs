@@ -5,14 +5,11 @@ use chrono::{DateTime, Days, FixedOffset, NaiveDate, NaiveTime};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{
-    model::{DayKind, DayReason},
-    rules,
-};
+use super::{model::DayKind, rules};
 use crate::{
     app::App,
     clock::CST,
-    error::{Error, FieldError, Lang, Result, Text},
+    error::{Error, FieldError, Result, Text},
     http::{cached, valid::Query},
 };
 
@@ -122,9 +119,9 @@ pub struct DueDayView {
 ///
 /// Counts as the Administrative Licensing Law (行政许可法) does: working days only, from the working day after acceptance;
 /// weekends and statutory holidays do not count, make-up workdays do. Due at the end of the last counted day.
-#[utoipa::path(tag = "calendar", security(()), params(DueQuery), responses((status = 200, description = "The deadline", body = DueView)))]
+#[utoipa::path(tag = "calendar", security(()), params(DueQuery), responses((status = 200, description = "The deadline", body = DueView), (status = 304, description = "Unchanged since the `ETag` sent")))]
 #[get("/v1/calendar/due_date")]
-pub async fn get_due_date(app: Data<App>, query: Query<DueQuery>, _: Lang) -> Result<HttpResponse> {
+pub async fn get_due_date(app: Data<App>, request: HttpRequest, query: Query<DueQuery>) -> Result<HttpResponse> {
     let DueQuery { county, from, working_days } = query.0;
     within("working_days", working_days, 0, 250)?;
     within(
@@ -133,26 +130,27 @@ pub async fn get_due_date(app: Data<App>, query: Query<DueQuery>, _: Lang) -> Re
         NaiveDate::from_ymd_opt(2000, 1, 1).unwrap_or_default(),
         NaiveDate::from_ymd_opt(2100, 12, 31).unwrap_or_default(),
     )?;
-    let county = app.counties.public(&app, &county).await?;
-    let calendar = super::current(&app).await?;
-    let due = rules::due(&calendar, from, working_days, &[]).ok_or_else(|| Error::internal("no pause was given"))?;
-    let day = |counted: &rules::Counted| {
-        let reason: DayReason = calendar.reason(counted.date);
-        let accepted = counted.date == from && counted.number.is_none();
-        DueDayView {
-            date: counted.date,
-            counts: counted.number.is_some(),
-            reason: if accepted { "day_of_acceptance".into() } else { reason.as_str().to_owned() },
-            name: calendar.name(counted.date).map(str::to_owned),
-            number: counted.number,
-        }
-    };
-    let midnight = (due.on + Days::new(1)).and_time(NaiveTime::MIN).and_local_timezone(CST).single();
-    let due_at = midnight.ok_or_else(|| Error::internal("a fixed offset has no gaps"))?;
-    let (days, provisional) = (due.days.iter().map(day).collect(), due.provisional);
-    let view =
-        DueView { county: county.key.to_string(), from, working_days, due_on: due.on, due_at, provisional, days };
-    Ok(HttpResponse::Ok().json(view))
+    cached::answer(&app, &request, || async {
+        let county = app.counties.public(&app, &county).await?;
+        let calendar = super::current(&app).await?;
+        let due =
+            rules::due(&calendar, from, working_days, &[]).ok_or_else(|| Error::internal("no pause was given"))?;
+        let day = |counted: &rules::Counted| {
+            let accepted = counted.date == from && counted.number.is_none();
+            DueDayView {
+                date: counted.date,
+                counts: counted.number.is_some(),
+                reason: if accepted { "day_of_acceptance" } else { calendar.reason(counted.date).as_str() }.to_owned(),
+                name: calendar.name(counted.date).map(str::to_owned),
+                number: counted.number,
+            }
+        };
+        let midnight = (due.on + Days::new(1)).and_time(NaiveTime::MIN).and_local_timezone(CST).single();
+        let due_at = midnight.ok_or_else(|| Error::internal("a fixed offset has no gaps"))?;
+        let (days, provisional) = (due.days.iter().map(day).collect(), due.provisional);
+        Ok(DueView { county: county.key.to_string(), from, working_days, due_on: due.on, due_at, provisional, days })
+    })
+    .await
 }
 
 fn within<T: PartialOrd + std::fmt::Display>(name: &str, value: T, min: T, max: T) -> Result<()> {

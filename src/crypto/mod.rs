@@ -139,6 +139,11 @@ impl Keyring {
         self.tag(self.current(), GLOBAL, purpose, value)
     }
 
+    /// [`Keyring::sign`] under every key, the current one first.
+    pub fn signs(&self, purpose: &str, value: &[u8]) -> Vec<[u8; 32]> {
+        self.masters.keys().rev().map(|version| self.tag(*version, GLOBAL, purpose, value)).collect()
+    }
+
     /// Whether any key of the ring made `tag`; compared in constant time.
     pub fn verify(&self, purpose: &str, value: &[u8], tag: &[u8]) -> bool {
         self.masters.keys().any(|version| {

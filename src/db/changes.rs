@@ -18,23 +18,26 @@ pub struct Change {
     pub entity_id: Uuid,
     pub unit_id: Option<Uuid>,
     pub resident_id: Option<Uuid>,
+    /// A member of staff who must learn of it wherever they work, for example because they booked it.
+    pub staff_id: Option<Uuid>,
+    /// It is no longer there for them: a tombstone.
     pub gone: bool,
 }
 
 crate::statement! {
     struct Record {
         county: i32 as Integer, entity: &'static str as Text, entity_id: Uuid as SqlUuid,
-        unit: Option<Uuid> as Nullable<SqlUuid>, resident: Option<Uuid> as Nullable<SqlUuid>,
+        unit: Option<Uuid> as Nullable<SqlUuid>, resident: Option<Uuid> as Nullable<SqlUuid>, staff: Option<Uuid> as Nullable<SqlUuid>,
         gone: bool as Bool, at: DateTime<Utc> as Timestamptz,
     }
-    "INSERT INTO changes (county_id, entity, entity_id, unit_id, resident_id, gone, at) \
-     VALUES ({county}, {entity}, {entity_id}, {unit}, {resident}, {gone}, {at})"
+    "INSERT INTO changes (county_id, entity, entity_id, unit_id, resident_id, staff_id, gone, at) \
+     VALUES ({county}, {entity}, {entity_id}, {unit}, {resident}, {staff}, {gone}, {at})"
 }
 
 /// Adds a change in the transaction of `conn`.
 pub fn record(conn: &mut PgConnection, change: Change, at: DateTime<Utc>) -> QueryResult<()> {
-    let Change { county, entity, entity_id, unit_id: unit, resident_id: resident, gone } = change;
-    Record { county, entity, entity_id, unit, resident, gone, at }.execute(conn).map(drop)
+    let Change { county, entity, entity_id, unit_id: unit, resident_id: resident, staff_id: staff, gone } = change;
+    Record { county, entity, entity_id, unit, resident, staff, gone, at }.execute(conn).map(drop)
 }
 
 /// Where a reader stands: after this transaction and row.

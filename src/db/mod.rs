@@ -9,7 +9,13 @@ pub mod migrate;
 pub mod schema;
 pub mod statement;
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
 
 use diesel::{
     connection::{AnsiTransactionManager, SimpleConnection, TransactionManager},
@@ -24,6 +30,16 @@ use crate::error::{Code, Error, Result, Retry};
 /// Every session of the service: bounded waits, and UTC.
 const SESSION: &str = "SET statement_timeout = '5s'; SET lock_timeout = '2s'; \
     SET idle_in_transaction_session_timeout = '15s'; SET timezone = 'UTC'";
+
+/// Longer than any statement may take; after that the network is to blame.
+const PATIENCE: Duration = Duration::from_secs(12);
+
+/// After a failure to connect, nobody waits for a connection for this long.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// Added to a URL that does not say otherwise: a host that vanished is noticed in seconds, not in minutes.
+const NETWORK: &str =
+    "connect_timeout=3&keepalives_idle=15&keepalives_interval=5&keepalives_count=2&tcp_user_timeout=10000";
 
 /// Serialization failures and lost races are run again this often.
 const RETRIES: u32 = 5;
@@ -61,11 +77,19 @@ impl ManageConnection for Manager {
 pub struct Db {
     pool: Pool<Manager>,
     size: u32,
+    made: Instant,
+    /// Milliseconds after `made` until which nobody waits for a connection.
+    pause_until: Arc<AtomicU64>,
 }
 
 impl Db {
     /// A pool that connects lazily: a database that is away is an answer of 503, not a crash at start.
     pub fn new(url: &str, size: u32) -> Self {
+        let url = match url.split_once('?') {
+            _ if !url.contains("://") || url.contains("connect_timeout") => url.to_owned(),
+            Some(_) => format!("{url}&{NETWORK}"),
+            None => format!("{url}?{NETWORK}"),
+        };
         let pool = Pool::builder()
             .max_size(size)
             .min_idle(Some(1))
@@ -73,7 +97,7 @@ impl Db {
             .connection_timeout(Duration::from_secs(1))
             .error_handler(Box::new(Quiet))
             .build_unchecked(Manager(ConnectionManager::new(url)));
-        Self { pool, size }
+        Self { pool, size, made: Instant::now(), pause_until: Arc::default() }
     }
 
     /// Runs `f` without a transaction: for a single statement, or several that need not agree. May run twice.
@@ -82,7 +106,7 @@ impl Db {
         T: Send + 'static,
         F: Fn(&mut PgConnection) -> Result<T> + Send + 'static,
     {
-        self.blocking(name, move |db| db.attempt(&f, false)).await
+        self.blocking(name, Code::Unavailable, move |db| db.attempt(&f, false)).await
     }
 
     /// Runs `f` in one transaction; SQL only, because it may run again after a serialization failure or on a new
@@ -92,25 +116,42 @@ impl Db {
         T: Send + 'static,
         F: Fn(&mut PgConnection) -> Result<T> + Send + 'static,
     {
-        self.blocking(name, move |db| db.attempt(&f, true)).await
+        self.blocking(name, Code::OutcomeUnknown, move |db| db.attempt(&f, true)).await
     }
 
-    #[expect(clippy::disallowed_methods, reason = "the door itself")]
+    /// Moves the work to a blocking thread. PostgreSQL bounds its own statements; a machine that does not answer at all is
+    /// given up here, and the thread ends when the network does.
     async fn blocking<T: Send + 'static>(
         &self,
         name: &'static str,
+        given_up: Code,
         work: impl FnOnce(&Self) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let (db, span) = (self.clone(), Span::current());
         let started = Instant::now();
-        let answer = actix_web::web::block(move || span.in_scope(|| work(&db))).await;
+        let task = tokio::task::spawn_blocking(move || span.in_scope(|| work(&db)));
+        let answer = tokio::time::timeout(PATIENCE, task).await;
         metrics::histogram!("lianxin_database_seconds", "work" => name).record(started.elapsed());
-        answer.unwrap_or_else(|_| Err(Error::unavailable("shutting down")))
+        match answer {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(error)) if error.is_panic() => Err(Error::internal(format!("panic in {name}: {error}"))),
+            Ok(Err(_)) => Err(Error::unavailable("shutting down")),
+            Err(_) => Err(Error::new(given_up).cause("PostgreSQL does not answer").retry_after(5)),
+        }
     }
 
     #[expect(clippy::disallowed_methods, reason = "the door itself")]
     fn checkout(&self) -> Result<PooledConnection<Manager>> {
-        self.pool.get().map_err(|_| Error::unavailable("no connection to PostgreSQL"))
+        // A second of waiting is enough for one request; those who come right after it are told at once.
+        let now = self.made.elapsed().as_millis() as u64;
+        if now < self.pause_until.load(Ordering::Relaxed) {
+            return Err(Error::unavailable("no connection to PostgreSQL a moment ago"));
+        }
+        self.pool.get().map_err(|_| {
+            let until = self.made.elapsed() + PAUSE;
+            self.pause_until.store(until.as_millis() as u64, Ordering::Relaxed);
+            Error::unavailable("no connection to PostgreSQL")
+        })
     }
 
     /// Runs `f` until it has an answer: again on new connections as long as old ones prove dead, again after races.
@@ -170,9 +211,11 @@ impl Db {
 impl Conn {
     /// After an error that could mean a dead connection, asks it.
     fn probe(&mut self, error: &Error) {
-        if error.retry == Retry::Suspect {
-            self.dead |= self.pg.batch_execute("SELECT 1").is_err();
-        }
+        self.dead |= match error.retry {
+            Retry::Suspect => self.pg.batch_execute("SELECT 1").is_err(),
+            Retry::Dead => true,
+            Retry::No | Retry::Again => false,
+        };
     }
 }
 
@@ -185,6 +228,27 @@ impl r2d2::HandleError<r2d2::Error> for Quiet {
         tracing::debug!(%error, "connecting to PostgreSQL");
         metrics::counter!("lianxin_database_connect_failures_total").increment(1);
     }
+}
+
+crate::statement! {
+    struct Check { table: &'static str as diesel::sql_types::Text }
+    "SELECT has_table_privilege({table}, 'DELETE') AS may_delete_audit, \
+       current_setting('lc_messages') ~ '^(C|POSIX|en)' OR current_setting('lc_messages') = '' AS english"
+}
+
+/// What is worth knowing of a connection before serving with it.
+#[derive(Debug, diesel::QueryableByName)]
+pub struct Checked {
+    #[diesel(sql_type = diesel::sql_types::Bool)]
+    pub may_delete_audit: bool,
+    /// Errors come in English: diesel tells no SQLSTATE, so deadlocks are known by their words.
+    #[diesel(sql_type = diesel::sql_types::Bool)]
+    pub english: bool,
+}
+
+pub fn check(conn: &mut PgConnection) -> diesel::QueryResult<Checked> {
+    use diesel::RunQueryDsl;
+    Check { table: "audit_log" }.get_result(conn)
 }
 
 /// Turns a missing row into "not found" and keeps every other error.

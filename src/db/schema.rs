@@ -47,16 +47,8 @@ diesel::table! {
 diesel::table! {
     calendar_days (day) {
         day -> Date,
-        year -> Int4,
         kind -> Text,
         name -> Text,
-    }
-}
-
-diesel::table! {
-    calendar_years (year) {
-        year -> Int4,
-        loaded_at -> Timestamptz,
     }
 }
 
@@ -72,6 +64,7 @@ diesel::table! {
         entity_id -> Uuid,
         unit_id -> Nullable<Uuid>,
         resident_id -> Nullable<Uuid>,
+        staff_id -> Nullable<Uuid>,
         gone -> Bool,
         at -> Timestamptz,
     }
@@ -296,7 +289,6 @@ diesel::table! {
 }
 
 diesel::joinable!(audit_log -> counties (county_id));
-diesel::joinable!(calendar_days -> calendar_years (year));
 diesel::joinable!(matters -> counties (county_id));
 diesel::joinable!(message_templates -> counties (county_id));
 diesel::joinable!(messages -> counties (county_id));
@@ -309,7 +301,6 @@ diesel::allow_tables_to_appear_in_same_query!(
     appointments,
     audit_log,
     calendar_days,
-    calendar_years,
     changes,
     counties,
     idempotency_keys,

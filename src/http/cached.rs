@@ -8,7 +8,7 @@ use std::{
 use actix_web::{HttpRequest, HttpResponse, http::header};
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine};
 use bytes::Bytes;
-use quick_cache::sync::Cache;
+use quick_cache::{Weighter, sync::Cache};
 use serde::Serialize;
 
 use crate::{app::App, crypto, error::Result, http::etag::not_modified};
@@ -22,12 +22,24 @@ struct Entry {
     made: Instant,
 }
 
+/// Bytes that rendered answers may take in all: clients can invent as many queries as they like.
+const BUDGET: u64 = 8 * 1024 * 1024;
+
+#[derive(Clone)]
+struct Bytesize;
+
+impl Weighter<Box<str>, Arc<Entry>> for Bytesize {
+    fn weight(&self, uri: &Box<str>, entry: &Arc<Entry>) -> u64 {
+        (uri.len() + entry.body.len() + 200) as u64
+    }
+}
+
 /// Public answers by path and query.
-pub struct Rendered(Cache<Box<str>, Arc<Entry>>);
+pub struct Rendered(Cache<Box<str>, Arc<Entry>, Bytesize>);
 
 impl Default for Rendered {
     fn default() -> Self {
-        Self(Cache::new(2_000))
+        Self(Cache::with_weighter(2_000, BUDGET, Bytesize))
     }
 }
 

@@ -2,8 +2,14 @@
 
 use std::{marker::PhantomData, ops::Deref, sync::Arc};
 
-use actix_web::{FromRequest, HttpRequest, dev::Payload, http::header, web::Data};
-use futures_util::future::LocalBoxFuture;
+use actix_web::{
+    FromRequest, HttpMessage, HttpRequest,
+    body::MessageBody,
+    dev::{Payload, ServiceRequest, ServiceResponse},
+    http::header,
+    middleware::Next,
+    web::Data,
+};
 use uuid::Uuid;
 
 use crate::{
@@ -89,21 +95,42 @@ impl<P: Permission> Can<P> {
     }
 }
 
-fn bearer(request: &HttpRequest) -> Result<&str> {
-    let value = request.headers().get(header::AUTHORIZATION).ok_or(Code::Unauthenticated)?;
+fn bearer(headers: &header::HeaderMap) -> Result<&str> {
+    let value = headers.get(header::AUTHORIZATION).ok_or(Code::Unauthenticated)?;
     let value = value.to_str().map_err(|_| Code::Unauthenticated)?;
     let (scheme, token) = value.split_once(' ').ok_or(Code::Unauthenticated)?;
     if scheme.eq_ignore_ascii_case("bearer") { Ok(token.trim()) } else { Err(Code::Unauthenticated.into()) }
 }
 
+/// What `identify` found out about the caller.
+struct Identified(Result<Caller>);
+
+/// Authenticates before anything else of the request is looked at. Actix polls all of a handler's arguments and answers the
+/// first error that is *ready*; an argument that still waits for Redis would lose to a bad body.
+pub async fn identify(
+    request: ServiceRequest,
+    next: Next<impl MessageBody>,
+) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
+    if request.headers().contains_key(header::AUTHORIZATION) {
+        let token = bearer(request.headers());
+        let app = request.app_data::<Data<App>>().expect("http::serve puts it there").clone();
+        let caller = match token {
+            Ok(token) => sessions::authenticate(&app, token).await,
+            Err(error) => Err(error),
+        };
+        request.extensions_mut().insert(Identified(caller));
+    }
+    next.call(request).await
+}
+
 impl<P: Permission> FromRequest for Can<P> {
     type Error = Error;
-    type Future = LocalBoxFuture<'static, Result<Self>>;
+    type Future = std::future::Ready<Result<Self>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let token = bearer(request).map(str::to_owned);
-        let app = app(request);
-        Box::pin(async move { Self::check(sessions::authenticate(&app, &token?).await?) })
+        let identified = request.extensions_mut().remove::<Identified>();
+        let caller = identified.map_or_else(|| Err(Code::Unauthenticated.into()), |Identified(caller)| caller);
+        std::future::ready(caller.and_then(Self::check))
     }
 }
 

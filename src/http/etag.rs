@@ -1,6 +1,7 @@
 //! Versions as `ETag`, `If-Match` and `If-None-Match` (RFC 9110 §13.1).
 
-use actix_web::{FromRequest, HttpRequest, dev::Payload, http::header};
+use actix_web::{FromRequest, HttpRequest, HttpResponse, dev::Payload, http::header};
+use serde::Serialize;
 
 use crate::error::{Code, Error, Result};
 
@@ -44,6 +45,15 @@ impl FromRequest for IfMatch {
 pub fn not_modified(request: &HttpRequest, etag: &str) -> bool {
     let sent = request.headers().get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
     sent.is_some_and(|sent| names(sent, etag))
+}
+
+/// A thing of a catalogue with its version as `ETag`, or 304 to those who have it. Clients may keep it for a minute.
+pub fn versioned(request: &HttpRequest, version: i64, view: &impl Serialize) -> HttpResponse {
+    let tag = etag(version);
+    let same = not_modified(request, &tag);
+    let mut response = if same { HttpResponse::NotModified() } else { HttpResponse::Ok() };
+    response.insert_header((header::ETAG, tag)).insert_header((header::CACHE_CONTROL, "public, max-age=60"));
+    if same { response.finish() } else { response.json(view) }
 }
 
 #[cfg(test)]

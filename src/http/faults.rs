@@ -88,6 +88,30 @@ pub fn in_body<T: ToSchema>(value: &Value) -> Vec<FieldError> {
     check(&schema, value).into_iter().map(|(pointer, code, text)| FieldError::body(pointer, code, text)).collect()
 }
 
+/// Strings that hold U+0000, wherever they stand.
+pub fn nul_characters(value: &Value) -> Vec<FieldError> {
+    fn walk(value: &Value, pointer: &str, found: &mut Vec<FieldError>) {
+        match value {
+            Value::String(text) if text.contains('\0') => {
+                found.push(FieldError::body(pointer, "nul_character", text_of("nul_character")));
+            }
+            Value::Object(fields) => fields.iter().for_each(|(name, value)| walk(value, &child(pointer, name), found)),
+            Value::Array(items) => {
+                items.iter().enumerate().for_each(|(index, value)| walk(value, &format!("{pointer}/{index}"), found));
+            }
+            _ => {}
+        }
+    }
+    let mut found = Vec::new();
+    walk(value, "", &mut found);
+    found
+}
+
+/// The pointer to a member (RFC 6901 §3).
+fn child(above: &str, name: &str) -> String {
+    format!("{above}/{}", name.replace('~', "~0").replace('/', "~1"))
+}
+
 /// Every fault of a query, by the parameters of `T`.
 pub fn in_query<T: IntoParams>(given: &Map<String, Value>) -> Vec<FieldError> {
     let params = T::into_params(|| Some(ParameterIn::Query));
@@ -100,6 +124,9 @@ pub fn in_query<T: IntoParams>(given: &Map<String, Value>) -> Vec<FieldError> {
                 errors.push(FieldError::query(&param.name, "required", text_of("required")));
             }
             None => {}
+            Some(text) if text.contains('\0') => {
+                errors.push(FieldError::query(&param.name, "nul_character", text_of("nul_character")));
+            }
             Some(text) => {
                 let schema = json!(param.schema);
                 let value = typed(param.schema.as_ref(), text);
@@ -137,13 +164,12 @@ fn check(schema: &Value, value: &Value) -> Vec<(String, &'static str, Text)> {
 fn explain(error: &ValidationError, found: &mut Vec<(String, &'static str, Text)>) {
     use ValidationErrorKind as Kind;
     let here = error.instance_path().to_string();
-    let child = |name: &str| format!("{here}/{}", name.replace('~', "~0").replace('/', "~1"));
     match error.kind() {
         Kind::Required { property } => {
-            found.push((child(property.as_str().unwrap_or_default()), "required", text_of("required")));
+            found.push((child(&here, property.as_str().unwrap_or_default()), "required", text_of("required")));
         }
         Kind::AdditionalProperties { unexpected } | Kind::UnevaluatedProperties { unexpected } => {
-            found.extend(unexpected.iter().map(|name| (child(name), "unknown_field", text_of("unknown_field"))));
+            found.extend(unexpected.iter().map(|name| (child(&here, name), "unknown_field", text_of("unknown_field"))));
         }
         Kind::Format { format } => {
             let row = FORMATS.iter().find(|(name, ..)| name == format);
@@ -195,6 +221,7 @@ fn text_of(code: &str) -> Text {
     match code {
         "required" => Text::fixed("必填", "is required"),
         "unknown_field" => Text::fixed("没有这个字段", "there is no such field"),
+        "nul_character" => Text::fixed("不得含有 U+0000", "must not hold U+0000"),
         _ => Text::fixed("不正确", "is not right"),
     }
 }

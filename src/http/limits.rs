@@ -30,6 +30,30 @@ pub async fn take(app: &App, policy: &str, who: &str, per_minute: u32) -> Result
     take_certain(app, policy, who, per_minute).await.unwrap_or(Ok(()))
 }
 
+/// The right to do something that must not be done twice at once.
+pub struct Alone(String);
+
+/// Takes the right for 10 s at most; 409 while somebody else has it. While Redis is away everybody has it.
+pub async fn alone(app: &App, what: &str) -> Result<Alone> {
+    let key = app.redis.key(format_args!("alone:{what}"));
+    let set = async |mut redis| {
+        let mut set = redis::cmd("SET");
+        set.arg(&key).arg(1).arg("NX").arg("EX").arg(10);
+        set.query_async::<Option<String>>(&mut redis).await
+    };
+    match app.redis.run(set).await {
+        Ok(None) => Err(Code::IdempotencyInProgress.into()),
+        Ok(Some(_)) | Err(_) => Ok(Alone(key)),
+    }
+}
+
+impl Alone {
+    pub async fn end(self, app: &App) {
+        let end = async |mut redis| redis::cmd("DEL").arg(&self.0).query_async::<i64>(&mut redis).await;
+        let _ = app.redis.run(end).await;
+    }
+}
+
 /// [`take`] for what must not go on uncounted: the outer error is a Redis that is away.
 pub async fn take_certain(app: &App, policy: &str, who: &str, per_minute: u32) -> Result<Result<()>, Away> {
     let key = app.redis.key(format_args!("rate:{policy}:{who}"));

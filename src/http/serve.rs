@@ -123,6 +123,7 @@ pub fn server(app: Data<App>, listener: TcpListener) -> std::io::Result<Server> 
             })
             .split_for_parts();
         service
+            .wrap(from_fn(http::caller::identify))
             .wrap(from_fn(http::way::small_stay_plain))
             .wrap(Compress::default())
             .wrap(cors(&app.config))

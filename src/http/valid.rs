@@ -71,6 +71,15 @@ fn too_large() -> Error {
 
 /// Parses and checks a JSON body.
 fn parse<T: DeserializeOwned + Validate + ToSchema>(bytes: &[u8]) -> Result<T> {
+    // PostgreSQL's text cannot hold U+0000.
+    if bytes.windows(6).any(|window| window == b"\\u0000")
+        && let Ok(value) = serde_json::from_slice::<Value>(bytes)
+    {
+        let found = faults::nul_characters(&value);
+        if !found.is_empty() {
+            return Err(Error::invalid(found));
+        }
+    }
     let fault = match serde_json::from_slice::<T>(bytes) {
         Ok(value) => {
             value.validate().map_err(|errors| Error::invalid(fields(&errors)))?;
@@ -143,7 +152,9 @@ impl<T: DeserializeOwned + IntoParams + 'static> FromRequest for Query<T> {
 }
 
 fn query<T: DeserializeOwned + IntoParams>(text: &str) -> Result<Query<T>> {
-    if let Ok(web::Query(value)) = web::Query::<T>::from_query(text) {
+    if !text.contains("%00")
+        && let Ok(web::Query(value)) = web::Query::<T>::from_query(text)
+    {
         return Ok(Query(value));
     }
     let pairs = web::Query::<Vec<(String, String)>>::from_query(text)

@@ -28,8 +28,8 @@ use crate::{
 
 pub use worker::{run, run_due};
 
-/// Attempts before a job is given up: 8, over about 10 minutes.
-pub const MAX_ATTEMPTS: i32 = 8;
+/// Attempts before a job is given up: 12, over about two hours.
+pub const MAX_ATTEMPTS: i32 = 12;
 
 /// A kind of job. Its payload is ids: what happened since it was written counts.
 pub trait Job: Serialize + DeserializeOwned + Send + 'static {
@@ -87,19 +87,38 @@ jobs! {
     messages::jobs::DeliverMessage,
 }
 
-/// Idempotent passes over what has become old; several workers may run them at once.
+/// Idempotent passes over what has become old; several workers may run them at once, and one that fails does not keep the
+/// others from running.
 async fn sweep(app: &App) -> Result<()> {
     let now = app.clock.now();
-    app.db.write("purge_idempotency_keys", move |conn| Ok(store::purge_idempotency_keys(conn, now)?)).await?;
-    app.db.write("purge_changes", move |conn| Ok(store::purge_changes(conn, now)?)).await?;
-    app.db.write("purge_sessions", move |conn| Ok(crate::sessions::purge(conn, now)?)).await?;
-    Ok(())
+    let passes: [(&'static str, Purge); 3] = [
+        ("purge_idempotency_keys", store::purge_idempotency_keys),
+        ("purge_changes", store::purge_changes),
+        ("purge_sessions", crate::sessions::purge),
+    ];
+    let mut failed = Ok(());
+    for (name, purge) in passes {
+        loop {
+            match app.db.write(name, move |conn| Ok(purge(conn, now)?)).await {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(error) => {
+                    failed = Err(error);
+                    break;
+                }
+            }
+        }
+    }
+    failed
 }
 
-/// When to try again after an attempt failed: doubling from 2 s, with jitter, so that what failed together does not come
-/// back together.
+/// Deletes a batch of what is old; true while there is more.
+type Purge = fn(&mut PgConnection, DateTime<Utc>) -> QueryResult<bool>;
+
+/// When to try again after an attempt failed: doubling from 4 s to an hour, with jitter, so that what failed together does not
+/// come back together.
 fn backoff(attempt: i32) -> TimeDelta {
-    let seconds = 1i64 << attempt.clamp(1, 11);
+    let seconds = (2i64 << attempt.clamp(1, 11)).min(3600);
     let jitter = rand::random_range(0.75..1.25);
     TimeDelta::milliseconds((seconds as f64 * 1000.0 * jitter) as i64)
 }

@@ -3,15 +3,12 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::{
     prelude::*,
-    sql_types::{BigInt, Integer, Jsonb, Text, Timestamptz},
+    sql_types::{BigInt, Bool, Integer, Jsonb, Text, Timestamptz},
 };
 use serde_json::Value;
 
 use crate::{
-    db::{
-        found,
-        schema::{idempotency_keys, outbox},
-    },
+    db::{found, schema::outbox},
     error::Result,
     statement,
 };
@@ -75,18 +72,24 @@ pub struct Claimed {
     pub payload: Value,
     #[diesel(sql_type = Integer)]
     pub attempts: i32,
+    /// It was given up instead.
+    #[diesel(sql_type = Bool)]
+    pub dead: bool,
 }
 
 statement! {
-    struct Claim { id: i64 as BigInt, now: DateTime<Utc> as Timestamptz, until: DateTime<Utc> as Timestamptz }
-    "UPDATE outbox SET attempts = attempts + 1, leased_until = {until} \
+    struct Claim { id: i64 as BigInt, most: i32 as Integer, now: DateTime<Utc> as Timestamptz, until: DateTime<Utc> as Timestamptz }
+    "UPDATE outbox SET attempts = attempts + 1, leased_until = {until}, \
+       dead_at = CASE WHEN attempts >= {most} THEN {now}::timestamptz END, \
+       last_error = CASE WHEN attempts >= {most} THEN 'the worker died during the last attempt' ELSE last_error END \
      WHERE id = {id} AND dead_at IS NULL AND run_at <= {now} AND coalesce(leased_until, '-infinity') <= {now} \
-     RETURNING id, county_id, kind, payload, attempts"
+     RETURNING id, county_id, kind, payload, attempts, dead_at IS NOT NULL AS dead"
 }
 
-/// Claims a job by compare-and-set; none if it is done, dead, not due or at another worker.
-pub fn claim(conn: &mut PgConnection, id: i64, now: DateTime<Utc>) -> Result<Option<Claimed>> {
-    found(Claim { id, now, until: now + LEASE }.get_result(conn))
+/// Claims a job by compare-and-set; none if it is done, dead, not due or at another worker. One that has had all its attempts
+/// without noting a failure is given up.
+pub fn claim(conn: &mut PgConnection, id: i64, most: i32, now: DateTime<Utc>) -> Result<Option<Claimed>> {
+    found(Claim { id, most, now, until: now + LEASE }.get_result(conn))
 }
 
 /// Deletes a job that this attempt has done.
@@ -155,14 +158,25 @@ pub fn backlog(conn: &mut PgConnection) -> QueryResult<(i64, i64)> {
     Ok((waiting, dead))
 }
 
-/// Answers are kept for 7 days.
-pub fn purge_idempotency_keys(conn: &mut PgConnection, now: DateTime<Utc>) -> QueryResult<usize> {
-    let old = idempotency_keys::created_at.lt(now - TimeDelta::days(7));
-    diesel::delete(idempotency_keys::table.filter(old)).execute(conn)
+/// Rows deleted at once: few enough to stay far below the statement timeout.
+const BATCH: i64 = 5_000;
+
+statement! {
+    struct PurgeKeys { before: DateTime<Utc> as Timestamptz, limit: i64 as BigInt }
+    "DELETE FROM idempotency_keys WHERE ctid = ANY (ARRAY(SELECT ctid FROM idempotency_keys WHERE created_at < {before} LIMIT {limit}))"
 }
 
-/// Changes are kept for 30 days; a phone away for longer starts over.
-pub fn purge_changes(conn: &mut PgConnection, now: DateTime<Utc>) -> QueryResult<usize> {
-    use crate::db::schema::changes;
-    diesel::delete(changes::table.filter(changes::at.lt(now - TimeDelta::days(30)))).execute(conn)
+statement! {
+    struct PurgeChanges { before: DateTime<Utc> as Timestamptz, limit: i64 as BigInt }
+    "DELETE FROM changes WHERE ctid = ANY (ARRAY(SELECT ctid FROM changes WHERE at < {before} LIMIT {limit}))"
+}
+
+/// Answers are kept for 7 days. True while there is more to delete.
+pub fn purge_idempotency_keys(conn: &mut PgConnection, now: DateTime<Utc>) -> QueryResult<bool> {
+    Ok(PurgeKeys { before: now - TimeDelta::days(7), limit: BATCH }.execute(conn)? == BATCH as usize)
+}
+
+/// Changes are kept for 30 days; a phone away for longer starts over. True while there is more to delete.
+pub fn purge_changes(conn: &mut PgConnection, now: DateTime<Utc>) -> QueryResult<bool> {
+    Ok(PurgeChanges { before: now - TimeDelta::days(30), limit: BATCH }.execute(conn)? == BATCH as usize)
 }

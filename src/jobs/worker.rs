@@ -1,6 +1,6 @@
 //! The relay and the workers: from the outbox to the Redis stream, from the stream to the jobs.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use redis::{
     AsyncCommands, RedisError, Value,
@@ -23,6 +23,10 @@ const TICK: Duration = Duration::from_millis(200);
 const SWEEP: Duration = Duration::from_secs(600);
 /// Jobs at once in one process.
 const CONSUMERS: usize = 4;
+/// Entries on the stream beyond which the relay waits.
+const LONGEST_STREAM: usize = 2_000;
+/// After a failure a pass rests for this long.
+const REST: Duration = Duration::from_secs(2);
 /// Shorter than the lease: a job that hangs is given up before another worker may take it.
 const PATIENCE: Duration = Duration::from_secs(50);
 
@@ -32,7 +36,11 @@ fn stream(app: &App) -> String {
 
 /// Pushes what is due onto the stream; answers how many.
 async fn relay(app: &App) -> Result<usize> {
-    let now = app.clock.now();
+    // Without Redis the outbox is left alone, and a stream that nobody works off is not made longer.
+    let (length, now) = (stream(app), app.clock.now());
+    if app.redis.run(async |mut redis| redis.xlen::<_, usize>(length).await).await? > LONGEST_STREAM {
+        return Ok(0);
+    }
     let ids = app.db.write("relay", move |conn| Ok(store::take_due(conn, now, 500)?)).await?;
     if ids.is_empty() {
         return Ok(0);
@@ -96,12 +104,42 @@ async fn acknowledge<C: ConnectionLike + AsyncCommands>(
     redis::pipe().xack(stream, GROUP, &[entry]).ignore().xdel(stream, &[entry]).ignore().query_async(redis).await
 }
 
+/// Takes entries off the stream that a dead worker has read and never acknowledged; their jobs come again from the outbox.
+async fn abandoned(app: &App) -> Result<()> {
+    let stream = stream(app);
+    let claim = async |mut redis: redis::aio::ConnectionManager| -> Result<(), RedisError> {
+        let idle = SWEEP.as_millis() as u64;
+        let mut claim = redis::cmd("XAUTOCLAIM");
+        claim.arg(&stream).arg(GROUP).arg("sweep").arg(idle).arg("0-0").arg("COUNT").arg(1_000).arg("JUSTID");
+        let claimed: Result<(String, Vec<String>, Value), RedisError> = claim.query_async(&mut redis).await;
+        match claimed {
+            Err(error) if error.code() == Some("NOGROUP") => Ok(()),
+            Err(error) => Err(error),
+            Ok((_, entries, _)) if entries.is_empty() => Ok(()),
+            Ok((_, entries, _)) => {
+                redis::pipe()
+                    .xack(&stream, GROUP, &entries)
+                    .ignore()
+                    .xdel(&stream, &entries)
+                    .ignore()
+                    .query_async(&mut redis)
+                    .await
+            }
+        }
+    };
+    Ok(app.redis.run(claim).await?)
+}
+
 /// Does one job, if it is still to be done; its failure is noted, not answered.
 async fn work(app: &Arc<App>, id: i64) -> Result<()> {
     let now = app.clock.now();
-    let Some(claimed) = app.db.write("claim_job", move |conn| store::claim(conn, id, now)).await? else {
+    let Some(claimed) = app.db.write("claim_job", move |conn| store::claim(conn, id, MAX_ATTEMPTS, now)).await? else {
         return Ok(());
     };
+    if claimed.dead {
+        tracing::error!(id, kind = claimed.kind, "a worker died during the last attempt; the job is given up");
+        return Ok(());
+    }
     let (kind, ticket) = (claimed.kind.clone(), (claimed.id, claimed.attempts));
     let span = info_span!("job", id, kind, attempt = claimed.attempts);
     let outcome = timeout(PATIENCE, dispatch(app, claimed).instrument(span.clone())).await;
@@ -148,8 +186,8 @@ pub async fn run(app: Arc<App>, stop: watch::Receiver<bool>) {
     let mut tasks = JoinSet::new();
     tasks.spawn_local(every(app.clone(), stop.clone(), TICK, "relay", async |app| relay(app).await.map(drop)));
     tasks.spawn_local(every(app.clone(), stop.clone(), SWEEP, "sweep", async |app| sweep(app).await));
+    tasks.spawn_local(every(app.clone(), stop.clone(), SWEEP, "abandoned", async |app| abandoned(app).await));
     tasks.spawn_local(every(app.clone(), stop.clone(), Duration::from_secs(5), "metrics", async |app| {
-        crate::telemetry::upkeep();
         let (waiting, dead) = app.db.read("backlog", |conn| Ok(store::backlog(conn)?)).await?;
         metrics::gauge!("lianxin_jobs_waiting").set(waiting as f64);
         metrics::gauge!("lianxin_jobs_dead").set(dead as f64);
@@ -169,11 +207,13 @@ async fn every(
     pass: impl AsyncFn(&Arc<App>) -> Result<()>,
 ) {
     while !*stop.borrow() {
+        let mut rest = pause;
         if let Err(error) = pass(&app).await {
             tracing::warn!(%error, name, "a pass failed; it comes again");
+            rest = rest.max(REST);
         }
         tokio::select! {
-            _ = tokio::time::sleep(pause) => {}
+            _ = tokio::time::sleep(rest) => {}
             _ = stop.changed() => {}
         }
     }
@@ -183,11 +223,7 @@ async fn consume(app: Arc<App>, mut stop: watch::Receiver<bool>, number: usize) 
     let stream = stream(&app);
     let consumer = format!("{}-{number}", std::process::id());
     while !*stop.borrow() {
-        let ended = tokio::select! {
-            ended = drain(&app, &stream, &consumer, stop.clone()) => ended,
-            _ = stop.changed() => Ok(()),
-        };
-        if let Err(error) = ended {
+        if let Err(error) = drain(&app, &stream, &consumer, &stop).await {
             tracing::warn!(%error, "the stream is away; jobs wait in the outbox");
             tokio::select! {
                 _ = tokio::time::sleep(Duration::from_secs(1)) => {}
@@ -198,15 +234,14 @@ async fn consume(app: Arc<App>, mut stop: watch::Receiver<bool>, number: usize) 
 }
 
 /// Works off the stream until told to stop, or until Redis fails. A job that was begun is finished.
-async fn drain(app: &Arc<App>, stream: &str, consumer: &str, stop: watch::Receiver<bool>) -> Result<(), Away> {
+async fn drain(app: &Arc<App>, stream: &str, consumer: &str, stop: &watch::Receiver<bool>) -> Result<(), Away> {
     let mut redis = app.redis.dedicated().await.map_err(Away::from)?;
     while !*stop.borrow() {
         let entries = read(&mut redis, stream, consumer, Some(1_000)).await.map_err(Away::from)?;
-        let mut rest: HashMap<_, _> = entries.into_iter().collect();
-        for (entry, id) in rest.drain() {
-            let (app, inner) = (app.clone(), id);
-            // A task of its own: dropping this future must not break off a job in the middle.
-            let done = tokio::task::spawn_local(async move { work(&app, inner).await }).await;
+        for (entry, id) in entries {
+            let app = app.clone();
+            // A task of its own: a panic ends the job, not the worker.
+            let done = tokio::task::spawn_local(async move { work(&app, id).await }).await;
             match done {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => tracing::warn!(%error, id, "a job could not be claimed or noted; it comes again"),

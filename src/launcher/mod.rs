@@ -10,7 +10,8 @@ mod find;
 use std::{
     fs::{self, File},
     io::{Read, Seek, Write},
-    os::unix::fs::{PermissionsExt, symlink},
+    os::unix::fs::{MetadataExt, PermissionsExt, symlink},
+    os::unix::net::UnixStream,
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
@@ -96,12 +97,21 @@ pub fn start(folder: &Path, purpose: Purpose) -> Result<Services> {
     own(&store, account.as_ref())?;
     redis_args.extend(["--dir".into(), store.to_string_lossy().into_owned()]);
 
+    for name in ["postgres", "redis"] {
+        await_predecessor(&data, name)?;
+    }
     let mut postgres =
         Child::spawn("postgres", &postgres.join("postgres"), &args, &data, account.as_ref(), Signal::SIGINT)?;
-    let redis = Child::spawn("redis", &redis, &redis_args, &data, account.as_ref(), Signal::SIGTERM)?;
+    let mut redis = Child::spawn("redis", &redis, &redis_args, &data, account.as_ref(), Signal::SIGTERM)?;
     let url =
         |user: &str, database: &str| format!("postgres://{user}@/{database}?host={}&port={PORT}", sockets.display());
     prepare(&mut postgres, &url("lianxin_owner", "postgres"))?;
+    let asked = Instant::now();
+    while UnixStream::connect(&socket).is_err() {
+        redis.check()?;
+        ensure!(asked.elapsed() < Duration::from_secs(60), "Redis does not answer");
+        std::thread::sleep(Duration::from_millis(10));
+    }
     Ok(Services {
         postgres,
         redis,
@@ -159,8 +169,12 @@ fn account() -> Result<Option<Account>> {
     bail!("PostgreSQL does not run as root, and there is no account postgres or nobody to drop to")
 }
 
+/// Makes a folder that only the account can enter. Somebody else's folder or link under the same name is refused.
 fn own(folder: &Path, account: Option<&Account>) -> Result<()> {
     fs::create_dir_all(folder).with_context(|| format!("creating {}", folder.display()))?;
+    let meta = fs::symlink_metadata(folder)?;
+    let mine = [Uid::effective().as_raw(), account.map_or(0, |account| account.uid.as_raw())].contains(&meta.uid());
+    ensure!(meta.is_dir() && mine, "{} belongs to somebody else; remove it", folder.display());
     fs::set_permissions(folder, fs::Permissions::from_mode(0o700))?;
     if let Some(Account { uid, gid }) = account {
         chown(folder, Some(*uid), Some(*gid))?;

@@ -15,7 +15,7 @@ use crate::{
         cached,
         caller::Can,
         document::{IdempotencyHeader, IfMatchHeader},
-        etag::{IfMatch, etag},
+        etag::{IfMatch, etag, versioned},
         idempotency::{Answer, IdempotencyKey, Once},
         page::{self, After, Page},
         permissions::WriteMatters,
@@ -102,13 +102,17 @@ struct MatterQuery {
 ///
 /// Its `ETag` is what `PUT` wants as `If-Match`.
 #[utoipa::path(tag = "matters", security(()), params(("id" = Uuid, Path, description = "The matter"), MatterQuery),
-    responses((status = 200, description = "The matter", body = MatterView)))]
+    responses((status = 200, description = "The matter", body = MatterView), (status = 304, description = "Unchanged since the `ETag` sent")))]
 #[get("/v1/matters/{id}")]
-pub async fn get_matter(app: Data<App>, id: Id, query: Query<MatterQuery>) -> Result<HttpResponse> {
+pub async fn get_matter(
+    app: Data<App>,
+    request: HttpRequest,
+    id: Id,
+    query: Query<MatterQuery>,
+) -> Result<HttpResponse> {
     let county = app.counties.public(&app, &query.0.county).await?.id;
     let matter = app.db.read("get_matter", move |conn| store::find(conn, county, id.0)).await?.ok_or(Code::NotFound)?;
-    let tag = (header::ETAG, etag(matter.version));
-    Ok(HttpResponse::Ok().insert_header(tag).json(MatterView::from(matter)))
+    Ok(versioned(&request, matter.version, &MatterView::from(matter)))
 }
 
 /// A new matter.
@@ -127,7 +131,7 @@ pub struct CreateMatter {
 }
 
 fn changed(county: i32, id: Uuid) -> Change {
-    Change { county, entity: "matter", entity_id: id, unit_id: None, resident_id: None, gone: false }
+    Change { county, entity: "matter", entity_id: id, unit_id: None, resident_id: None, staff_id: None, gone: false }
 }
 
 /// Create a matter

@@ -15,8 +15,9 @@ use crate::{
     wechat::Refusal,
 };
 
-/// One message at a time per person: send it again later.
-const ONE_AT_A_TIME: i64 = 43108;
+/// What is about the person and final: no grant (43101), no such openid (40003). Everything else is about us or will pass (one
+/// message at a time per person is 43108): again later, and in the end a dead letter for somebody to look at.
+const FINAL: &[i64] = &[43101, 40003];
 
 /// Sends the subscription message of an inbox entry. WeChat knows no idempotency: a crash between its answer and our
 /// record sends it twice, which is better than never.
@@ -46,7 +47,7 @@ impl Job for DeliverMessage {
                 match app.wechat.subscribe_send(app, &tenant, body).await {
                     Ok(()) => (Delivery::Sent, None),
                     Err(Refusal::NotConfigured) => (Delivery::NotReachable, None),
-                    Err(Refusal::Refused(code, _)) if code != ONE_AT_A_TIME => (Delivery::Refused, Some(code as i32)),
+                    Err(Refusal::Refused(code, _)) if FINAL.contains(&code) => (Delivery::Refused, Some(code as i32)),
                     Err(later) => return Err(Error::unavailable(later)),
                 }
             }

@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     db::{
+        changes::{self, Change},
         found,
         schema::{message_templates, messages, residents},
     },
@@ -31,9 +32,15 @@ pub fn post(conn: &mut PgConnection, new: NewMessage, now: DateTime<Utc>) -> Res
         .do_nothing()
         .execute(conn)?;
     if posted == 1 {
+        changes::record(conn, changed(new.county, new.resident, id), now)?;
         jobs::push(conn, new.county, &DeliverMessage { message: id }, now)?;
     }
     Ok(())
+}
+
+fn changed(county: i32, resident: Uuid, id: Uuid) -> Change {
+    let (unit_id, staff_id, resident_id) = (None, None, Some(resident));
+    Change { county, entity: "message", entity_id: id, unit_id, resident_id, staff_id, gone: false }
 }
 
 /// What a delivery needs: the message, the sealed openid, the county's template for the kind.
@@ -101,7 +108,10 @@ pub fn read(
     now: DateTime<Utc>,
 ) -> Result<Option<Message>> {
     let own = messages::table.find((county, id)).filter(messages::resident_id.eq(resident));
-    diesel::update(own.filter(messages::read_at.is_null())).set(messages::read_at.eq(now)).execute(conn)?;
+    let unread = own.filter(messages::read_at.is_null());
+    if diesel::update(unread).set(messages::read_at.eq(now)).execute(conn)? == 1 {
+        changes::record(conn, changed(county, resident, id), now)?;
+    }
     found(own.select(Message::as_select()).first(conn))
 }
 

@@ -2,6 +2,7 @@
 
 use actix_web::{HttpResponse, get, http::header, post, put, web::Data};
 use chrono::{DateTime, FixedOffset};
+use diesel::PgConnection;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -22,7 +23,7 @@ use crate::{
     db::changes::{self, Change},
     error::{Code, Error, FieldError, Result, Text},
     http::{
-        caller::{Caller, Can, Scope},
+        caller::{Caller, Can},
         document::{IdempotencyHeader, IfMatchHeader},
         etag::{IfMatch, etag},
         idempotency::{Answer, IdempotencyKey, Once},
@@ -32,7 +33,7 @@ use crate::{
         },
         valid::{Id, Valid},
     },
-    units, wechat,
+    units,
 };
 
 /// A resident (群众). Plain for the resident, masked for everybody else.
@@ -124,7 +125,7 @@ fn values(
         unit_id: None,
         name: name.map(|name| seal(keys, county, id, name)),
         id_number: id_number.map(|number| seal(keys, county, id, number)),
-        id_number_index: id_number.map(|number| keys.blind(county, "id_number", number.as_ref())),
+        id_number_index: None,
         phone: phone.map(|phone| seal(keys, county, id, phone)),
         phone_index: phone.map(|phone| keys.blind(county, "phone", phone.as_ref())),
         identity_level: IdentityLevel::None,
@@ -133,15 +134,36 @@ fn values(
     }
 }
 
-fn changed(row: &Resident) -> Change {
-    Change {
-        county: row.county_id,
-        entity: "resident",
-        entity_id: row.id,
-        unit_id: row.unit_id,
-        resident_id: Some(row.id),
-        gone: false,
+/// With the blind index of a number that an officer has seen, unless somebody else is registered under it. A number that
+/// residents typed themselves is kept, but nobody is found by it, and it keeps nobody from registering.
+fn checked(
+    conn: &mut PgConnection,
+    app: &App,
+    county: i32,
+    id: Uuid,
+    number: Option<&IdNumber>,
+    values: Values,
+) -> Result<Values> {
+    let Some(number) = number.filter(|_| values.identity_level == IdentityLevel::Officer) else { return Ok(values) };
+    if store::is_registered(conn, county, &app.keys.blinds(county, "id_number", number.as_ref()), id)? {
+        return Err(Code::ResidentExists.into());
     }
+    Ok(Values { id_number_index: Some(app.keys.blind(county, "id_number", number.as_ref())), ..values })
+}
+
+fn change(row: &Resident, unit_id: Option<Uuid>, gone: bool) -> Change {
+    let (county, entity_id) = (row.county_id, row.id);
+    // The tombstone is for the unit that the resident left, not for the resident.
+    let resident_id = (!gone).then_some(row.id);
+    Change { county, entity: "resident", entity_id, unit_id, resident_id, staff_id: None, gone }
+}
+
+/// Tells the phones: of the resident, of the unit, and of the unit that the resident left.
+fn record(conn: &mut PgConnection, row: &Resident, left: Option<Uuid>) -> Result<()> {
+    if left.is_some() && left != row.unit_id {
+        changes::record(conn, change(row, left, true), row.updated_at)?;
+    }
+    Ok(changes::record(conn, change(row, row.unit_id, false), row.updated_at)?)
 }
 
 /// Register a resident
@@ -170,8 +192,9 @@ pub async fn register_resident(
             identity_seen: Some(command.identity_seen),
             ..values(&inner, scope.county, id, Some(&command.name), command.id_number.as_ref(), command.phone.as_ref())
         };
+        let values = checked(conn, &inner, scope.county, id, command.id_number.as_ref(), values)?;
         let row = store::insert(conn, scope.county, id, who.subject, values)?;
-        changes::record(conn, changed(&row), row.created_at)?;
+        record(conn, &row, None)?;
         Answer::created(format!("/v1/residents/{id}"), row.version, &ResidentView::new(&inner, &who, &row)?)
     })
     .await
@@ -257,6 +280,9 @@ pub struct UpdateResident {
     id_number: Option<MaskedIdNumber>,
     phone: Option<MaskedPhone>,
     unit_id: Option<Uuid>,
+    /// Staff who have seen a proof of identity say which; the identity counts as checked from then on.
+    #[schema(inline)]
+    identity_seen: Option<IdentitySeen>,
 }
 
 /// The value that a field shall have; a mask must be the current one.
@@ -303,15 +329,16 @@ pub async fn update_resident(
         .write("update_resident", move |conn| {
             let row = store::find(conn, scope, id.0)?.ok_or(Code::NotFound)?;
             seen.check(row.version)?;
-            let (values, fields) = corrected(&inner, &who, scope, &body.value, &row)?;
+            let (values, fields) = corrected(conn, &inner, &who, &body.value, &row)?;
             if values.unit_id != row.unit_id
                 && !values.unit_id.map_or(Ok(false), |unit| units::exists_in(conn, scope, unit))?
             {
                 return Err(unit_unknown());
             }
+            let left = row.unit_id;
             let row = store::update(conn, &row, values)?.ok_or(Code::VersionStale)?;
             audit::record(conn, &who, row.updated_at, &Audit { fields, ..request.clone() })?;
-            changes::record(conn, changed(&row), row.updated_at)?;
+            record(conn, &row, left)?;
             Ok(row)
         })
         .await?;
@@ -321,13 +348,13 @@ pub async fn update_resident(
 
 /// The row's values after a correction, and which fields it changes; or every reason why not.
 fn corrected(
+    conn: &mut PgConnection,
     app: &App,
     caller: &Caller,
-    scope: Scope,
     sent: &UpdateResident,
     row: &Resident,
 ) -> Result<(Values, Vec<&'static str>)> {
-    let (keys, county, id) = (&app.keys, scope.county, row.id);
+    let (keys, county, id) = (&app.keys, row.county_id, row.id);
     let name = open::<PersonName>(keys, county, id, row.name.as_deref())?;
     let number = open::<IdNumber>(keys, county, id, row.id_number.as_deref())?;
     let phone = open::<Phone>(keys, county, id, row.phone.as_deref())?;
@@ -335,9 +362,13 @@ fn corrected(
     let new_name = unmasked(sent.name.as_ref(), name.clone(), &mut wrong);
     let new_number = unmasked(sent.id_number.as_ref(), number.clone(), &mut wrong);
     let new_phone = unmasked(sent.phone.as_ref(), phone.clone(), &mut wrong);
+    let mut say =
+        |pointer: &str, code: &'static str, zh, en| wrong.push(FieldError::body(pointer, code, Text::fixed(zh, en)));
     if caller.is_resident() && new_phone != phone {
-        let text = Text::fixed("请通过微信手机号验证修改", "Change it by proving it with WeChat (prove_phone)");
-        wrong.push(FieldError::body("/phone", "proof_needed", text));
+        say("/phone", "proof_needed", "请通过微信手机号验证修改", "Change it by proving it with WeChat (prove_phone)");
+    }
+    if caller.is_resident() && sent.identity_seen.is_some() {
+        say("/identity_seen", "staff_only", "由工作人员填写", "Staff say what they have seen");
     }
     if !wrong.is_empty() {
         return Err(Error::invalid(wrong));
@@ -347,20 +378,23 @@ fn corrected(
         ("id_number", new_number != number),
         ("phone", new_phone != phone),
         ("unit_id", sent.unit_id != row.unit_id),
+        ("identity_seen", sent.identity_seen.is_some()),
     ];
     let fields: Vec<_> = changes.iter().filter(|(_, changed)| *changed).map(|(field, _)| *field).collect();
     let identity = fields.contains(&"name") || fields.contains(&"id_number");
     if caller.is_resident() && row.identity_level == IdentityLevel::Officer && identity {
         return Err(Code::IdentityChecked.into());
     }
-    let values = values(app, county, id, new_name.as_ref(), new_number.as_ref(), new_phone.as_ref());
-    let kept = Values {
-        unit_id: sent.unit_id,
-        identity_level: row.identity_level,
-        identity_seen: row.identity_seen,
-        ..values
+    let identity_level = match (sent.identity_seen, row.identity_level) {
+        (Some(_), _) | (None, IdentityLevel::Officer) => IdentityLevel::Officer,
+        // Another phone than the one that was proved.
+        (None, IdentityLevel::Phone) if new_phone != phone => IdentityLevel::None,
+        (None, level) => level,
     };
-    Ok((kept, fields))
+    let values = values(app, county, id, new_name.as_ref(), new_number.as_ref(), new_phone.as_ref());
+    let identity_seen = sent.identity_seen.or(row.identity_seen);
+    let values = Values { unit_id: sent.unit_id, identity_level, identity_seen, ..values };
+    Ok((checked(conn, app, county, id, new_number.as_ref(), values)?, fields))
 }
 
 /// Fields that can be revealed.
@@ -453,7 +487,7 @@ pub struct ProvePhoneCode {
 /// Exchanges the code of WeChat's phone button (`getuserphonenumber`) for the number, and keeps it as proved.
 #[utoipa::path(tag = "residents", security(("token" = ["residents:prove_phone"])), params(("id" = Uuid, Path, description = "Oneself"), IdempotencyHeader),
     request_body = ProvePhoneCode, responses((status = 200, description = "With the phone", body = ResidentView)),
-    extensions(("x-errors" = json!(["wechat_code_refused", "wechat_unavailable"]))))]
+    extensions(("x-errors" = json!(["wechat_unavailable"]))))]
 #[post("/v1/residents/{id}/prove_phone")]
 pub async fn prove_phone(
     caller: Can<ProvePhone>,
@@ -470,11 +504,23 @@ pub async fn prove_phone(
     if let Some(answer) = app.answered(once.clone()).await? {
         return Ok(answer);
     }
+    limits::take(&app, "phone_proofs", &format!("{}:{}", caller.county, caller.subject), 6).await?;
+    // WeChat is asked before the key's lock can be taken; two repeats at once must not both use up the code.
+    let alone = limits::alone(&app, &format!("prove_phone:{}", caller.subject)).await?;
     let county = app.counties.public(&app, &caller.county_key).await?;
-    let number = app.wechat.phone_number(&app, &county, &body.value.code).await.map_err(wechat::Refusal::into_error)?;
-    let phone: Phone = number.parse().map_err(|_| {
-        Error::new(Code::WechatCodeRefused).detail("只支持大陆手机号", "Only mainland numbers are supported")
+    let asked = app.wechat.phone_number(&app, &county, &body.value.code).await;
+    alone.end(&app).await;
+    let refused = |zh, en| Error::field("/code", "wechat_code_refused", zh, en);
+    let number = asked.map_err(|refusal| match refusal.into_error() {
+        error if error.code == Code::WechatCodeRefused => refused(
+            "微信手机号凭证无效或已使用，请重新获取",
+            "WeChat refused the code: invalid, expired or used; get a new one",
+        )
+        .cause(error),
+        error => error,
     })?;
+    let phone: Phone =
+        number.parse().map_err(|_| refused("只支持大陆手机号", "only mainland numbers are supported"))?;
     let (who, scope, inner) = (Caller::clone(&caller), caller.scope, app.clone());
     app.once(once, move |conn| {
         let row = store::find(conn, scope, id.0)?.ok_or(Code::NotFound)?;
@@ -484,9 +530,10 @@ pub async fn prove_phone(
             if row.identity_level == IdentityLevel::Officer { IdentityLevel::Officer } else { IdentityLevel::Phone };
         let values = values(&inner, scope.county, row.id, name.as_ref(), number.as_ref(), Some(&phone));
         let values = Values { unit_id: row.unit_id, identity_level: level, identity_seen: row.identity_seen, ..values };
+        let values = checked(conn, &inner, scope.county, row.id, number.as_ref(), values)?;
         let row = store::update(conn, &row, values)?
             .ok_or_else(|| Error { retry: crate::error::Retry::Again, ..Code::VersionStale.into() })?;
-        changes::record(conn, changed(&row), row.updated_at)?;
+        record(conn, &row, None)?;
         Answer::ok(row.version, &ResidentView::new(&inner, &who, &row)?)
     })
     .await

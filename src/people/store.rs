@@ -8,27 +8,21 @@ use super::model::{IdentityLevel, IdentitySeen, Resident};
 use crate::{
     app::App,
     db::{
+        changes::{self, Change},
         found,
-        schema::{residents, units},
+        schema::residents,
     },
     error::Result,
     http::caller::{Reach, Scope},
+    units::store::unit_within,
 };
-
-/// Residents within a scope: oneself, those of a unit and the units below, or all of the county.
-#[diesel::dsl::auto_type(no_type_alias)]
-fn of_unit(county: i32, of: Uuid) -> _ {
-    let here = units::county_id.eq::<i32>(county);
-    let below = units::id.eq::<Uuid>(of).or(units::parent_id.eq::<Uuid>(of));
-    units::table.filter(here.and(below)).select(units::id.nullable())
-}
 
 /// The resident with an id, if within the scope.
 pub fn find(conn: &mut PgConnection, scope: Scope, id: Uuid) -> Result<Option<Resident>> {
     let mut query = residents::table.find((scope.county, id)).select(Resident::as_select()).into_boxed();
     match scope.reach {
         Reach::Own(own) => query = query.filter(residents::id.eq(own)),
-        Reach::Unit(unit) => query = query.filter(residents::unit_id.eq_any(of_unit(scope.county, unit))),
+        Reach::Unit(unit) => query = query.filter(unit_within(scope.county, residents::unit_id, unit)),
         Reach::County => {}
     }
     found(query.first(conn))
@@ -50,9 +44,16 @@ pub fn find_by(conn: &mut PgConnection, scope: Scope, by: &By) -> QueryResult<Ve
         By::Phone(indexes) => query.filter(residents::phone_index.eq_any(indexes)),
     };
     if let Reach::Unit(unit) = scope.reach {
-        query = query.filter(residents::unit_id.eq_any(of_unit(scope.county, unit)));
+        query = query.filter(unit_within(scope.county, residents::unit_id, unit));
     }
     query.order(residents::id).limit(20).load(conn)
+}
+
+/// Whether somebody else of the county is registered under one of these indexes, whichever key made it. The constraint
+/// guards one key's; this guards the time of a rotation.
+pub fn is_registered(conn: &mut PgConnection, county: i32, indexes: &[Vec<u8>], except: Uuid) -> QueryResult<bool> {
+    let here = residents::table.filter(residents::county_id.eq(county)).filter(residents::id.ne(except));
+    diesel::select(diesel::dsl::exists(here.filter(residents::id_number_index.eq_any(indexes)))).get_result(conn)
 }
 
 /// The values of a row that can be written.
@@ -108,5 +109,8 @@ pub fn find_or_create_by_wechat(conn: &mut PgConnection, app: &App, county: i32,
             (residents::created_at.eq(now), residents::updated_at.eq(now)),
         ))
         .execute(conn)?;
+    let (unit_id, resident_id, staff_id) = (None, Some(id), None);
+    let made = Change { county, entity: "resident", entity_id: id, unit_id, resident_id, staff_id, gone: false };
+    changes::record(conn, made, now)?;
     Ok(id)
 }

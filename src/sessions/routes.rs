@@ -114,11 +114,12 @@ pub struct TokensView {
 /// The address behind the trusted proxies.
 fn address(app: &App, request: &HttpRequest) -> String {
     let peer = || request.peer_addr().map(|peer| peer.ip().to_string()).unwrap_or_default();
-    let forwarded = request.headers().get("x-forwarded-for").and_then(|value| value.to_str().ok());
-    match (app.config.trusted_proxies, forwarded) {
-        (0, _) | (_, None) => peer(),
-        // Each proxy adds the address it saw at the right; the left is whatever the client claimed.
-        (hops, Some(list)) => list.rsplit(',').nth(hops - 1).map_or_else(peer, |ip| ip.trim().to_owned()),
+    // Each proxy adds the address it saw at the right, some on a line of their own; the left is whatever the client claimed.
+    let lines = request.headers().get_all("x-forwarded-for").filter_map(|line| line.to_str().ok());
+    let all: Vec<&str> = lines.flat_map(|line| line.split(',')).map(str::trim).collect();
+    match app.config.trusted_proxies {
+        hops @ 1.. if all.len() >= hops => all[all.len() - hops].to_owned(),
+        _ => peer(),
     }
 }
 
@@ -224,7 +225,16 @@ async fn start(
         ended_at: None,
     };
     let row = session.clone();
-    app.db.write("start_session", move |conn| Ok(store::insert(conn, &row)?)).await?;
+    let started = app.db.write("start_session", move |conn| {
+        // Dismissed between the password and here: the lock orders the two, so that no session slips through.
+        if let Some(staff) = row.staff_id
+            && !staff::store::lock_active(conn, row.county_id, staff)?
+        {
+            return Err(Code::LoginFailed.into());
+        }
+        Ok(store::insert(conn, &row)?)
+    });
+    started.await?;
     let view = tokens(app, &county.key, &session, &token).await?;
     Ok(HttpResponse::Created()
         .insert_header((header::LOCATION, "/v1/sessions/current"))
@@ -246,7 +256,7 @@ async fn tokens(app: &App, county_key: &str, session: &Session, token: &RefreshT
         access_token: app.tokens.sign(app, &caller).await?,
         token_type: "Bearer",
         expires_in_seconds: ACCESS_LIFE.num_seconds(),
-        refresh_token: token.text(),
+        refresh_token: token.text(app),
         refresh_expires_in_seconds: SESSION_LIFE.num_seconds(),
         role: session.role,
         county: county_key.to_owned(),
@@ -268,22 +278,25 @@ pub async fn refresh_session(
     body: Valid<RefreshSession>,
 ) -> Result<HttpResponse> {
     limits::take(&app, "refreshes", &address(&app, &request), app.config.logins_per_minute * 10).await?;
-    let presented = RefreshToken::parse(&body.value.refresh_token).ok_or(Code::Unauthenticated)?;
-    let next = presented.next(&app);
-    let (now, hash, successor) = (app.clock.now(), presented.hash(), next.hash());
+    let presented = RefreshToken::parse(&app, &body.value.refresh_token).ok_or(Code::Unauthenticated)?;
+    let nexts = presented.nexts(&app);
+    let (now, hash) = (app.clock.now(), presented.hash());
+    let successors: Vec<_> = nexts.iter().map(RefreshToken::hash).collect();
     let (county, id) = (presented.county, presented.session);
-    let (session, outcome) = app
+    let (session, key, outcome, repeated) = app
         .db
         .write("refresh_session", move |conn| {
             let session = store::lock(conn, county, id)?.ok_or(Code::Unauthenticated)?;
             let outcome = rules::refresh(&session, &hash, now);
+            // A repeat across a change of keys: the successor is the one that was stored.
+            let repeated = successors.iter().position(|successor| *successor == session.refresh_hash).unwrap_or(0);
             match outcome {
-                Refresh::Rotate => drop(store::rotate(conn, &session, &successor, now)?),
+                Refresh::Rotate => drop(store::rotate(conn, &session, &successors[0], now)?),
                 Refresh::Reused => drop(store::end(conn, county, id, "refresh_reused", now)?),
                 Refresh::Repeat | Refresh::Over => {}
             }
             let key = crate::units::store::key(conn, county)?;
-            Ok(((session, key), outcome))
+            Ok((session, key, outcome, repeated))
         })
         .await?;
     if outcome == Refresh::Reused {
@@ -292,8 +305,8 @@ pub async fn refresh_session(
     if matches!(outcome, Refresh::Reused | Refresh::Over) {
         return Err(Code::SessionEnded.into());
     }
-    let (session, key) = session;
-    let view = tokens(&app, &key, &session, &next).await?;
+    let next = if outcome == Refresh::Repeat { &nexts[repeated] } else { &nexts[0] };
+    let view = tokens(&app, &key, &session, next).await?;
     Ok(HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(view))
 }
 

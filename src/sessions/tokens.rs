@@ -220,23 +220,38 @@ impl RefreshToken {
         Self { county, session, secret: rand::random() }
     }
 
-    /// The one that follows. Derived, so that a repeated refresh is answered with the same token again.
-    pub fn next(&self, app: &App) -> Self {
+    /// The one that follows, under every key from the current one on. Derived, so that a repeated refresh is answered with the
+    /// same token again.
+    pub fn nexts(&self, app: &App) -> Vec<Self> {
         let material = [self.session.as_bytes().as_slice(), &self.secret].concat();
-        Self { secret: app.keys.sign("refresh", &material), ..*self }
+        app.keys.signs("refresh", &material).into_iter().map(|secret| Self { secret, ..*self }).collect()
     }
 
     pub fn hash(&self) -> Vec<u8> {
         crypto::digest(&self.secret).to_vec()
     }
 
-    pub fn text(&self) -> String {
-        let bytes = [&self.county.to_be_bytes()[..], self.session.as_bytes(), &self.secret].concat();
-        BASE64_URL_SAFE_NO_PAD.encode(bytes)
+    fn bytes(&self) -> [u8; 52] {
+        let mut bytes = [0; 52];
+        bytes[..4].copy_from_slice(&self.county.to_be_bytes());
+        bytes[4..20].copy_from_slice(self.session.as_bytes());
+        bytes[20..].copy_from_slice(&self.secret);
+        bytes
     }
 
-    pub fn parse(text: &str) -> Option<Self> {
-        let bytes: [u8; 52] = BASE64_URL_SAFE_NO_PAD.decode(text).ok()?.try_into().ok()?;
+    /// As the client carries it; the tag at the end keeps those who only know a session's id from ending it.
+    pub fn text(&self, app: &App) -> String {
+        let bytes = self.bytes();
+        let tag = app.keys.sign("refresh_token", &bytes);
+        BASE64_URL_SAFE_NO_PAD.encode([&bytes[..], &tag[..16]].concat())
+    }
+
+    pub fn parse(app: &App, text: &str) -> Option<Self> {
+        let whole: [u8; 68] = BASE64_URL_SAFE_NO_PAD.decode(text).ok()?.try_into().ok()?;
+        let (bytes, tag) = whole.split_at(52);
+        if !app.keys.verify("refresh_token", bytes, tag) {
+            return None;
+        }
         let county = i32::from_be_bytes(*bytes.first_chunk()?);
         let session = Uuid::from_slice(&bytes[4..20]).ok()?;
         Some(Self { county, session, secret: bytes[20..].try_into().ok()? })

@@ -21,6 +21,9 @@ pub struct NewStaff {
 pub async fn create(app: &App, new: NewStaff) -> Result<uuid::Uuid> {
     let length = new.password.chars().count();
     ensure!((10..=128).contains(&length), "a password has 10 to 128 characters");
+    let fits = new.username.len() >= 2
+        && new.username.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "._-".contains(c));
+    ensure!(fits, "a user name has 2 to 32 lower-case letters, digits, dots, hyphens and underscores");
     ensure!(new.role != Role::Resident, "a resident is no member of staff");
     let county = app.counties.find(app, &new.county).await?;
     let Some(county) = county else { anyhow::bail!("there is no county {}; import its divisions first", new.county) };

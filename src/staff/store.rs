@@ -31,6 +31,12 @@ pub fn account(conn: &mut PgConnection, county: i32, username: &str) -> Result<O
     Ok(Some(Account { id, password_hash, posts }))
 }
 
+/// Whether a member of staff is active; if so, nobody can dismiss them before the transaction ends.
+pub fn lock_active(conn: &mut PgConnection, county: i32, id: Uuid) -> Result<bool> {
+    let row = staff::table.find((county, id)).filter(staff::state.eq("active")).select(staff::id).for_share();
+    Ok(found(row.first::<Uuid>(conn))?.is_some())
+}
+
 /// Adds a member of staff with one post.
 pub fn insert(
     conn: &mut PgConnection,

@@ -1,6 +1,10 @@
 //! Counties and units in the database.
 
-use diesel::{dsl::exists, prelude::*};
+use diesel::{
+    dsl::exists,
+    prelude::*,
+    sql_types::{Integer, Nullable, Uuid as SqlUuid},
+};
 use uuid::Uuid;
 
 use super::model::{BookingPolicy, County, Level, Unit};
@@ -86,15 +90,18 @@ pub fn find_by_name(conn: &mut PgConnection, county: i32, level: Level, name: &s
     found(named.filter(units::name.eq(name)).select(Unit::as_select()).first(conn))
 }
 
+diesel::define_sql_function! {
+    /// Whether a unit is `top` or lies below it.
+    fn unit_within(county: Integer, unit: Nullable<SqlUuid>, top: SqlUuid) -> Bool;
+}
+
 /// Whether a unit exists within a scope: the unit of the caller's post, one below it, or any of the county.
 pub fn exists_in(conn: &mut PgConnection, scope: Scope, unit: Uuid) -> QueryResult<bool> {
-    let here = units::table.filter(units::county_id.eq(scope.county)).filter(units::id.eq(unit));
     match scope.reach {
-        Reach::Unit(of) => {
-            let below = here.filter(units::id.eq(of).or(units::parent_id.eq(of)));
-            diesel::select(exists(below)).get_result(conn)
+        Reach::Unit(top) => diesel::select(unit_within(scope.county, unit, top)).get_result(conn),
+        Reach::Own(_) | Reach::County => {
+            diesel::select(exists(units::table.find((scope.county, unit)))).get_result(conn)
         }
-        Reach::Own(_) | Reach::County => diesel::select(exists(here)).get_result(conn),
     }
 }
 

@@ -147,33 +147,51 @@ impl Client {
     }
 
     async fn with_token(&self, app: &App, county: &County, path: &str, body: Value) -> Result<Value, Refusal> {
-        let token = self.token(app, county, false).await?;
+        let token = self.token(app, county, None).await?;
         let answer = self.call(Method::POST, path, &[("access_token", &token)], Some(body.clone())).await;
         match answer {
             Err(Refusal::Refused(code, _)) if BAD_TOKENS.contains(&code) => {
-                let token = self.token(app, county, true).await?;
+                let token = self.token(app, county, Some(&token)).await?;
                 self.call(Method::POST, path, &[("access_token", &token)], Some(body)).await
             }
             answer => answer,
         }
     }
 
-    /// `stable_token`, shared by all processes through Redis. WeChat gives the same token while it is valid, so a lost
-    /// copy costs a call and nothing else.
-    async fn token(&self, app: &App, county: &County, anew: bool) -> Result<String, Refusal> {
-        let (appid, secret) = Self::credentials(app, county)?;
+    /// `stable_token`, shared by all processes through Redis. WeChat gives the same token while it is valid, so a lost copy
+    /// costs a call and nothing else. When `failed` was refused, what others have fetched since is taken first; a new one is
+    /// forced last, and only once a minute: WeChat allows a few a day, and each makes the one before invalid.
+    async fn token(&self, app: &App, county: &County, failed: Option<&str>) -> Result<String, Refusal> {
+        let (appid, _) = Self::credentials(app, county)?;
         let place = format!("wechat_token/{appid}");
         let key = app.redis.key(&place);
-        if !anew {
-            let get = async |mut redis| redis::cmd("GET").arg(&key).query_async::<Option<Vec<u8>>>(&mut redis).await;
-            if let Ok(Some(sealed)) = app.redis.run(get).await
-                && let Ok(token) = app.keys.open_text(county.id, &place, &sealed)
-            {
-                return Ok(token);
-            }
+        let get = async |mut redis| redis::cmd("GET").arg(&key).query_async::<Option<Vec<u8>>>(&mut redis).await;
+        if let Ok(Some(sealed)) = app.redis.run(get).await
+            && let Ok(token) = app.keys.open_text(county.id, &place, &sealed)
+            && failed != Some(token.as_str())
+        {
+            return Ok(token);
         }
-        let body = json!({"grant_type": "client_credential", "appid": appid, "secret": secret, "force_refresh": anew});
-        let answer = read::<Token>(self.call(Method::POST, "/cgi-bin/stable_token", &[], Some(body)).await?)?;
+        let mut answer = self.stable_token(app, county, false).await?;
+        if failed == Some(answer.access_token.as_str()) {
+            let once = app.redis.key(format_args!("{place}/forced"));
+            let set = async |mut redis| {
+                redis::cmd("SET")
+                    .arg(&once)
+                    .arg(1)
+                    .arg("NX")
+                    .arg("EX")
+                    .arg(60)
+                    .query_async::<Option<String>>(&mut redis)
+                    .await
+            };
+            if !matches!(app.redis.run(set).await, Ok(Some(_))) {
+                return Err(Refusal::Away(
+                    "the token was refused, and a new one was forced less than a minute ago".into(),
+                ));
+            }
+            answer = self.stable_token(app, county, true).await?;
+        }
         let sealed = app.keys.seal(county.id, &place, answer.access_token.as_bytes());
         let keep = answer.expires_in.saturating_sub(300).max(1);
         let set = async |mut redis| {
@@ -181,6 +199,12 @@ impl Client {
         };
         let _ = app.redis.run(set).await;
         Ok(answer.access_token)
+    }
+
+    async fn stable_token(&self, app: &App, county: &County, force: bool) -> Result<Token, Refusal> {
+        let (appid, secret) = Self::credentials(app, county)?;
+        let body = json!({"grant_type": "client_credential", "appid": appid, "secret": secret, "force_refresh": force});
+        read(self.call(Method::POST, "/cgi-bin/stable_token", &[], Some(body)).await?)
     }
 }
 

@@ -24,7 +24,7 @@ use crate::{
         cached,
         caller::{Can, Scope},
         document::{IdempotencyHeader, IfMatchHeader},
-        etag::{IfMatch, etag},
+        etag::{IfMatch, etag, versioned},
         idempotency::{Answer, IdempotencyKey, Once},
         page::{self, After, Page},
         permissions::WriteWindows,
@@ -168,20 +168,33 @@ struct WindowQuery {
 ///
 /// Its `ETag` is what `PUT` wants as `If-Match`.
 #[utoipa::path(tag = "windows", security(()), params(("id" = Uuid, Path, description = "The window"), WindowQuery),
-    responses((status = 200, description = "The window", body = WindowView)))]
+    responses((status = 200, description = "The window", body = WindowView), (status = 304, description = "Unchanged since the `ETag` sent")))]
 #[get("/v1/windows/{id}")]
-pub async fn get_window(app: Data<App>, id: Id, query: Query<WindowQuery>) -> Result<HttpResponse> {
+pub async fn get_window(
+    app: Data<App>,
+    request: HttpRequest,
+    id: Id,
+    query: Query<WindowQuery>,
+) -> Result<HttpResponse> {
     let county = app.counties.public(&app, &query.0.county).await?.id;
     let read = app.db.read("get_window", move |conn| {
         let window = store::find(conn, county, id.0)?.ok_or(Code::NotFound)?;
         view(conn, county, window)
     });
     let view = read.await?;
-    Ok(HttpResponse::Ok().insert_header((header::ETAG, etag(view.version))).json(view))
+    Ok(versioned(&request, view.version, &view))
 }
 
 fn changed(county: i32, id: Uuid, unit: Uuid) -> Change {
-    Change { county, entity: "window", entity_id: id, unit_id: Some(unit), resident_id: None, gone: false }
+    Change {
+        county,
+        entity: "window",
+        entity_id: id,
+        unit_id: Some(unit),
+        resident_id: None,
+        staff_id: None,
+        gone: false,
+    }
 }
 
 fn check_matters(conn: &mut PgConnection, county: i32, ids: &[Uuid]) -> Result<()> {

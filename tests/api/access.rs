@@ -225,6 +225,8 @@ async fn the_whole_matrix() {
         wrong.extend(check("the owner", status, may("resident")));
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    // The replayed job is of a kind that nobody knows.
+    t.database.run("DELETE FROM outbox WHERE kind = 'none'");
     t.run_jobs().await;
 }
 

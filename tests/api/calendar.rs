@@ -19,16 +19,32 @@ async fn a_deadline_is_explained_day_by_day() {
     assert_eq!(day("2026-10-09")["number"], 5);
 }
 
+/// The working calendar of 2026 as if it were 2027's: a complete notice.
+fn next_year() -> String {
+    let file = include_str!("../../data/working-calendar.csv");
+    let days = file.lines().filter_map(|line| line.strip_prefix("2026")).filter(|line| !line.contains("workday"));
+    days.fold("date,kind,name\n".to_owned(), |all, line| format!("{all}2027{line}\n"))
+}
+
+/// A second process, which has not read the calendar yet.
+async fn fresh(t: &TestApp) -> TestApp {
+    TestApp::with(|setup| setup.config.database_url = Some(t.database.service_url.clone().into())).await
+}
+
 #[actix_web::test]
 async fn an_unpublished_year_is_provisional_until_it_is_loaded() {
     let t = TestApp::new().await;
     let path = "/v1/calendar/due_date?county=350425&from=2026-12-30&working_days=3";
     let before = t.get(path).send().await.ok();
     assert_eq!((&before["due_on"], &before["provisional"]), (&"2027-01-04".into(), &true.into()));
-    import::import(&t.app, "date,kind,name\n2027-01-01,holiday,元旦\n".as_bytes(), false).await.expect("imports");
-    let fresh = TestApp::with(|setup| setup.config.database_url = Some(t.database.service_url.clone().into())).await;
-    let after = fresh.get(path).send().await.ok();
-    assert_eq!((&after["due_on"], &after["provisional"]), (&"2027-01-05".into(), &false.into()));
+    // One day of January that an earlier notice mentions counts, but does not make the year known.
+    let file = "date,kind,name\n2027-01-01,holiday,元旦\n";
+    import::import(&t.app, file.as_bytes(), false, false).await.expect("imports");
+    let between = fresh(&t).await.get(path).send().await.ok();
+    assert_eq!((&between["due_on"], &between["provisional"]), (&"2027-01-05".into(), &true.into()));
+    import::import(&t.app, next_year().as_bytes(), false, false).await.expect("imports");
+    let after = fresh(&t).await.get(path).send().await.ok();
+    assert_eq!(after["provisional"], false);
 }
 
 #[actix_web::test]
@@ -54,12 +70,16 @@ async fn the_special_days_of_a_year() {
 }
 
 #[actix_web::test]
-async fn a_calendar_is_imported_whole_years_at_a_time() {
+async fn days_are_removed_only_when_that_is_meant() {
     let t = TestApp::new().await;
-    let imported =
-        import::import(&t.app, "date,kind,name\n2026-01-01,holiday,元旦\n".as_bytes(), false).await.expect("imports");
-    assert_eq!((imported.created, imported.unchanged), (0, 1));
-    assert!(imported.removed > 10, "the other days of 2026 are gone");
-    assert_eq!(t.database.count("SELECT count(*) AS n FROM calendar_days WHERE year = 2026"), 1);
-    assert!(t.database.count("SELECT count(*) AS n FROM calendar_days WHERE year = 2025") > 10);
+    let file = "date,kind,name\n2026-01-01,holiday,元旦\n";
+    let of = |year: i32| format!("SELECT count(*) AS n FROM calendar_days WHERE extract(year FROM day) = {year}");
+    let before = t.database.count(&of(2026));
+    let refusal = import::import(&t.app, file.as_bytes(), false, false).await.expect_err("days would go").to_string();
+    assert!(refusal.contains("--allow-removal"), "{refusal}");
+    assert_eq!(t.database.count(&of(2026)), before);
+    let imported = import::import(&t.app, file.as_bytes(), false, true).await.expect("imports");
+    assert_eq!((imported.created, imported.unchanged, imported.removed as i64), (0, 1, before - 1));
+    assert_eq!(t.database.count(&of(2026)), 1);
+    assert!(t.database.count(&of(2025)) > 10);
 }

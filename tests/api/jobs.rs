@@ -1,6 +1,7 @@
 //! Outbox, relay, worker, retries, dead letters.
 
 use chrono::TimeDelta;
+use lianxin::jobs;
 use serde_json::json;
 
 use crate::harness::{Session, TestApp};
@@ -95,14 +96,15 @@ async fn a_refusal_of_the_person_is_final_and_a_busy_wechat_is_not() {
         t.database.count("SELECT count(*) AS n FROM messages WHERE wechat = 'refused' AND wechat_errcode = 43101"),
         1
     );
-    t.wechat.refuse.lock().expect("refuse").extend([-1, 43108]);
+    // A fault of ours, such as an address that is not on the allow-list, is not the person's answer.
+    t.wechat.refuse.lock().expect("refuse").extend([40164, 43108]);
     booked(&t, "li").await;
     t.run_jobs().await;
-    assert_eq!(sent(&t), 0, "busy");
-    t.pass(TimeDelta::seconds(3));
+    assert_eq!(sent(&t), 0, "our fault, and mended");
+    t.pass(TimeDelta::seconds(6));
     t.run_jobs().await;
     assert_eq!(sent(&t), 0, "one message at a time");
-    t.pass(TimeDelta::seconds(6));
+    t.pass(TimeDelta::seconds(12));
     t.run_jobs().await;
     assert_eq!(sent(&t), 1);
 }
@@ -111,12 +113,37 @@ async fn a_refusal_of_the_person_is_final_and_a_busy_wechat_is_not() {
 async fn a_job_runs_when_it_is_due_and_not_before() {
     let t = TestApp::new().await;
     booked(&t, "zhang").await;
-    t.database.run("UPDATE outbox SET run_at = '2026-11-23T09:00:00+08:00'");
+    t.database.run("UPDATE outbox SET run_at = '2026-11-23T08:30:00+08:00'");
     t.run_jobs().await;
     assert_eq!(sent(&t), 0);
-    t.set_time(NINE);
+    t.set_time("2026-11-23T08:30:00+08:00");
     t.run_jobs().await;
     assert_eq!(sent(&t), 1);
+}
+
+#[actix_web::test]
+async fn what_was_cancelled_meanwhile_is_not_told() {
+    let t = TestApp::new().await;
+    t.set_time("2026-11-22T20:00:00+08:00");
+    let zhang = booked(&t, "zhang").await;
+    let list = t.get("/v1/appointments").by(&zhang).send().await.ok();
+    let path = format!("/v1/appointments/{}/cancel", list["items"][0]["id"].as_str().expect("an id"));
+    t.post(&path).by(&zhang).send().await.ok();
+    t.run_jobs().await;
+    assert_eq!((sent(&t), t.database.count("SELECT count(*) AS n FROM messages")), (0, 0));
+}
+
+#[actix_web::test]
+async fn a_job_whose_worker_dies_at_every_attempt_is_given_up() {
+    let t = TestApp::new().await;
+    booked(&t, "zhang").await;
+    t.database.run(&format!("UPDATE outbox SET attempts = {}", jobs::MAX_ATTEMPTS));
+    t.run_jobs().await;
+    assert_eq!(
+        t.database.count("SELECT count(*) AS n FROM outbox WHERE dead_at IS NOT NULL AND last_error LIKE '%died%'"),
+        1
+    );
+    assert_eq!(sent(&t), 0);
 }
 
 #[actix_web::test]
@@ -146,21 +173,21 @@ async fn a_worker_that_died_is_followed_by_another_after_its_lease() {
 }
 
 #[actix_web::test]
-async fn what_fails_eight_times_waits_for_a_person() {
+async fn what_fails_at_every_attempt_waits_for_a_person() {
     let t = TestApp::new().await;
-    t.wechat.refuse.lock().expect("refuse").extend([-1; 8]);
+    t.wechat.refuse.lock().expect("refuse").extend([-1; jobs::MAX_ATTEMPTS as usize]);
     booked(&t, "zhang").await;
-    for attempt in 1..=8 {
+    for attempt in 1..=jobs::MAX_ATTEMPTS {
         t.run_jobs().await;
         assert_eq!(sent(&t), 0, "attempt {attempt}");
-        t.pass(TimeDelta::hours(1));
+        t.pass(TimeDelta::hours(2));
     }
     assert_eq!(t.run_jobs().await, 0, "given up");
     let admin = t.staff("admin").await;
     let dead = t.get("/v1/jobs/dead?count=true").by(&admin).send().await.ok();
     assert_eq!(
         (&dead["total"], &dead["items"][0]["kind"], &dead["items"][0]["attempts"]),
-        (&json!(1), &json!("deliver_message"), &json!(8))
+        (&json!(1), &json!("deliver_message"), &json!(jobs::MAX_ATTEMPTS))
     );
     let number = dead["items"][0]["number"].as_i64().expect("a number");
     assert!(dead["items"][0]["last_error"].as_str().expect("a cause").contains("busy"));

@@ -180,8 +180,8 @@ async fn a_phone_is_proved_by_wechat_once_and_not_typed() {
     assert_eq!((&proved["phone"], &proved["identity_level"]), (&json!("13800138000"), &json!("phone")));
     // The button pressed twice: the code is used up, the answer is not.
     assert_eq!(prove("a", "phone.13800138000.1").await.is(200).bytes, proved.bytes);
-    prove("b", "phone.13800138000.1").await.problem(401, "wechat_code_refused");
-    prove("c", "phone.85291234567.2").await.problem(401, "wechat_code_refused");
+    assert_eq!(prove("b", "phone.13800138000.1").await.problem(422, "invalid").faults(), ["/code:wechat_code_refused"]);
+    assert_eq!(prove("c", "phone.85291234567.2").await.problem(422, "invalid").faults(), ["/code:wechat_code_refused"]);
     let li = t.resident("li").await;
     let other =
         t.post(&format!("{path}/prove_phone")).by(&li).json(json!({"code": "phone.13800138000.3"})).send().await;
@@ -212,17 +212,19 @@ async fn a_checked_identity_is_corrected_at_the_desk() {
         .send()
         .await
         .ok();
-    t.database.run("UPDATE residents SET identity_level = 'officer'");
+    let cadre = t.staff("cadre").await;
+    let seen = json!({"name": "张小明", "unit_id": unit, "identity_seen": "id_card"});
+    let checked = t.put(&path).by(&cadre).header("if-match", "\"2\"").json(seen).send().await.ok();
+    assert_eq!(checked["identity_level"], "officer");
     let rename = json!({"name": "张大明", "unit_id": unit});
     t.put(&path)
         .by(&zhang)
-        .header("if-match", "\"2\"")
+        .header("if-match", "\"3\"")
         .json(rename.clone())
         .send()
         .await
         .problem(409, "identity_checked");
-    let cadre = t.staff("cadre").await;
-    t.put(&path).by(&cadre).header("if-match", "\"2\"").json(rename).send().await.ok();
+    t.put(&path).by(&cadre).header("if-match", "\"3\"").json(rename).send().await.ok();
 }
 
 #[actix_web::test]
@@ -234,4 +236,68 @@ async fn logs_and_errors_never_hold_what_was_typed() {
     t.post("/v1/residents").by(&cadre).json(body.clone()).send().await.created();
     let conflict = t.post("/v1/residents").by(&cadre).json(body).send().await.problem(409, "resident_exists");
     assert!(!conflict.body.to_string().contains("陈阿婆") && !conflict.body.to_string().contains(NUMBER));
+}
+
+#[actix_web::test]
+async fn a_number_that_residents_type_finds_nobody_and_blocks_nobody() {
+    let t = TestApp::new().await;
+    let (zhang, cadre) = (t.resident("zhang").await, t.staff("cadre").await);
+    let path = format!("/v1/residents/{}", zhang.subject);
+    let unit = t.unit("红星村委会").await;
+    let typed = json!({"name": "张小明", "id_number": NUMBER, "unit_id": unit});
+    t.put(&path).by(&zhang).header("if-match", "\"1\"").json(typed).send().await.ok();
+    let look = || t.post("/v1/residents/lookup").by(&cadre).json(json!({"id_number": NUMBER})).send();
+    assert_eq!(look().await.ok()["items"], json!([]));
+    let granny = register(&t, &cadre, "陈阿婆", Some(NUMBER), "13950900001").await;
+    assert_eq!(look().await.ok()["items"][0]["id"], granny["id"]);
+    // An officer who sees the card of the first one finds out.
+    let seen =
+        json!({"name": "张小明", "id_number": "350425********0018", "unit_id": unit, "identity_seen": "id_card"});
+    let refused = t.put(&path).by(&cadre).header("if-match", "\"2\"").json(seen).send().await;
+    refused.problem(409, "resident_exists");
+    let claim = json!({"unit_id": unit, "identity_seen": "id_card"});
+    let reply = t.put(&path).by(&zhang).header("if-match", "\"2\"").json(claim).send().await.problem(422, "invalid");
+    assert_eq!(reply.faults(), ["/identity_seen:staff_only"]);
+}
+
+#[actix_web::test]
+async fn a_second_encryption_key_finds_and_guards_what_the_first_one_sealed() {
+    let t = TestApp::new().await;
+    let cadre = t.staff("cadre").await;
+    let granny = register(&t, &cadre, "陈阿婆", Some(NUMBER), "13950900001").await;
+    let (url, prefix) = (t.database.service_url.clone(), t.app.config.redis_prefix.clone());
+    let rotated = TestApp::with(|setup| {
+        let keys = format!("{},2:AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=", lianxin::config::DEVELOPMENT_KEYS);
+        setup.config.encryption_keys = Some(keys.into());
+        setup.config.database_url = Some(url.into());
+        setup.config.redis_prefix = prefix;
+    })
+    .await;
+    let found = rotated.post("/v1/residents/lookup").by(&cadre).json(json!({"id_number": NUMBER})).send().await.ok();
+    assert_eq!(found["items"][0]["id"], granny["id"]);
+    let unit = t.unit("红星村委会").await;
+    let body = json!({"name": "陈阿婆", "id_number": NUMBER, "unit_id": unit, "identity_seen": "id_card"});
+    rotated.post("/v1/residents").by(&cadre).json(body).send().await.problem(409, "resident_exists");
+    // A refresh whose answer was lost before the new key came is repeated after it.
+    let session = t.resident("zhang").await;
+    let refresh = json!({"refresh_token": session.refresh});
+    let next = t.post("/v1/sessions/refresh").json(refresh.clone()).send().await.ok()["refresh_token"].clone();
+    let repeated = rotated.post("/v1/sessions/refresh").json(refresh).send().await.ok()["refresh_token"].clone();
+    rotated.post("/v1/sessions/refresh").json(json!({"refresh_token": repeated})).send().await.ok();
+    assert!(next.is_string());
+}
+
+#[actix_web::test]
+async fn moving_away_is_a_tombstone_for_the_old_village() {
+    let t = TestApp::new().await;
+    let admin = t.staff("admin").await;
+    let made = register(&t, &admin, "陈阿婆", None, "13950900001").await;
+    let body = json!({"name": made["name"], "phone": made["phone"], "unit_id": t.unit("石牌镇").await});
+    t.put(&format!("/v1/residents/{}", id(&made))).by(&admin).header("if-match", "\"1\"").json(body).send().await.ok();
+    let old = t.unit("红星村委会").await;
+    let sql = format!(
+        "SELECT count(*) AS n FROM changes WHERE entity_id = '{}' AND unit_id = '{old}' AND gone AND resident_id IS NULL",
+        id(&made)
+    );
+    assert_eq!(t.database.count(&sql), 1);
 }

@@ -248,3 +248,32 @@ async fn metrics_are_for_those_with_the_token() {
     guarded.get("/metrics").send().await.problem(404, "route_not_found");
     guarded.get("/metrics").header("authorization", &format!("Bearer {}", "m".repeat(20))).send().await.is(200);
 }
+
+#[actix_web::test]
+async fn who_is_calling_comes_before_what_is_asked() {
+    let t = TestApp::new().await;
+    let resident = t.resident("zhang").await;
+    // Not remembered yet: the session has to be looked up, and the bad body must not win the race.
+    let reply = t.post("/v1/residents").by(&resident).body("{").send().await;
+    reply.problem(403, "forbidden");
+    t.call(Method::DELETE, "/v1/sessions/current").by(&resident).send().await.is(204);
+    t.call(Method::POST, "/v1/appointments").by(&resident).body("[").send().await.problem(401, "session_ended");
+}
+
+#[actix_web::test]
+async fn what_postgres_cannot_hold_is_a_wrong_field() {
+    let t = TestApp::new().await;
+    let reply = t.get("/v1/units?county=%00").send().await.problem(422, "invalid");
+    assert_eq!(reply.faults(), ["county:nul_character"]);
+    let body = r#"{"county": "350425", "username": "a\u0000b", "password": "x", "role": "county_admin"}"#;
+    let reply = t.post("/v1/sessions/staff").body(body).send().await.problem(422, "invalid");
+    assert_eq!(reply.faults(), ["/username:nul_character"]);
+}
+
+#[actix_web::test]
+async fn a_panic_is_a_problem_too_and_the_next_request_is_served() {
+    let t = TestApp::new().await;
+    let failed = t.app.db.read("panics", |_| -> lianxin::error::Result<()> { panic!("on purpose") }).await;
+    assert_eq!(failed.expect_err("it panicked").code, lianxin::error::Code::Internal);
+    t.get("/readyz").send().await.is(200);
+}

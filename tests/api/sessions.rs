@@ -251,3 +251,29 @@ async fn logins_are_limited_by_address() {
     let reply = t.post("/v1/sessions/wechat").json(body).header("x-forwarded-for", "8.8.8.8").send().await;
     reply.problem(429, "too_many_requests");
 }
+
+#[actix_web::test]
+async fn knowing_a_session_is_not_enough_to_end_it() {
+    use base64::prelude::*;
+    let t = TestApp::new().await;
+    let session = t.resident("zhang").await;
+    let mut token = BASE64_URL_SAFE_NO_PAD.decode(&session.refresh).expect("base64url");
+    token[30] ^= 1;
+    let forged = json!({"refresh_token": BASE64_URL_SAFE_NO_PAD.encode(token)});
+    t.post("/v1/sessions/refresh").json(forged).send().await.problem(401, "unauthenticated");
+    assert_eq!(who(&t, &session).await, 200);
+}
+
+#[actix_web::test]
+async fn a_login_that_overlaps_a_dismissal_leaves_no_session() {
+    let t = TestApp::new().await;
+    for _ in 0..3 {
+        t.database.run("UPDATE staff SET state = 'active' WHERE username = 'cadre'");
+        let logins = (0..4).map(|_| t.post("/v1/sessions/staff").json(login(sample::PASSWORD)).send());
+        let (replies, dismissed) =
+            tokio::join!(futures_util::future::join_all(logins), staff::dismiss(&t.app, "350425", "cadre"));
+        dismissed.expect("dismissed");
+        assert!(replies.iter().all(|reply| matches!(reply.status, 201 | 401)));
+        assert_eq!(t.database.count("SELECT count(*) AS n FROM sessions WHERE ended_at IS NULL"), 0);
+    }
+}

@@ -1,0 +1,104 @@
+//! Plays the story against a running `make run`: prints each request and answer, and stops at the first surprise.
+//!
+//! `make demo`, or `cargo run --example demo -- http://127.0.0.1:8080`. It may be played again and again. It books and gives
+//! back places of the sample county, and counts them: it expects to be the only visitor.
+
+mod booking;
+mod county;
+mod faults;
+mod print;
+mod proxy;
+mod resident;
+mod slots;
+mod stage;
+mod story;
+
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use futures_util::future::LocalBoxFuture;
+
+use stage::Stage;
+use story::Story;
+
+/// A room that wants to be shown adds its chapter to [`CHAPTERS`], and a file of its own.
+struct Chapter {
+    title: &'static str,
+    /// What happens, in both languages.
+    happens: &'static [&'static str],
+    play: for<'a> fn(&'a mut Story) -> LocalBoxFuture<'a, Result<()>>,
+}
+
+/// In this order: a later chapter may need what an earlier one has left in the [`Story`].
+const CHAPTERS: &[Chapter] = &[
+    Chapter {
+        title: "一个县 · A county",
+        happens: &[
+            "大田县的乡镇、村、事项，以及一件 9 月 25 日受理、5 个工作日办结的事项最迟何时办完（中间有中秋和国庆）。",
+            "Towns, villages and matters of Datian, and when something accepted on 25 September is due in 5 working days.",
+        ],
+        play: |story| Box::pin(county::play(story)),
+    },
+    Chapter {
+        title: "张小明登录 · Zhang logs in",
+        happens: &[
+            "张小明用微信登录、验证手机号、填写姓名；本人看到的是明文。",
+            "Zhang logs in with WeChat, proves his phone and gives his name; he sees his own data plain.",
+        ],
+        play: |story| Box::pin(resident::play(story)),
+    },
+    Chapter {
+        title: "预约 · Booking",
+        happens: &[
+            "张小明挑一个时段预约，按钮按了两次也只约上一次；同一事项同一天不能再约；收到消息；最后取消，名额退回。",
+            "Zhang picks a slot and books it; pressing twice books once, a second booking that day is refused, a message comes, \
+             he cancels and the place is free again.",
+        ],
+        play: |story| Box::pin(booking::play(story)),
+    },
+    Chapter {
+        title: "代办 · On somebody's behalf",
+        happens: &[
+            "陈阿婆没有智能手机：代办员为她登记、查找、代约，写明理由后才看得到她的电话。",
+            "Granny Chen has no smartphone: the village cadre registers her, finds her, books for her, and sees her phone \
+             only with a reason.",
+        ],
+        play: |story| Box::pin(proxy::play(story)),
+    },
+    Chapter {
+        title: "出错时 · What goes wrong",
+        happens: &[
+            "每一种错误都有固定的代码和两种语言的说明；一次列出全部填错的字段。",
+            "Every error has a code that never changes and words in both languages; all wrong fields are told at once.",
+        ],
+        play: |story| Box::pin(faults::play(story)),
+    },
+];
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    let url = std::env::args().nth(1).unwrap_or_else(|| "http://127.0.0.1:8080".into());
+    match play(&url).await {
+        Ok(requests) => {
+            println!("\nplayed {requests} requests, all as expected · 共 {requests} 个请求，全部符合预期");
+            ExitCode::SUCCESS
+        }
+        Err(surprise) => {
+            eprintln!("\ndemo: {surprise:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Every chapter in turn; how many requests it took.
+async fn play(url: &str) -> Result<usize> {
+    let mut story = Story::new(Stage::at(url).await?);
+    for (number, chapter) in (1..).zip(CHAPTERS) {
+        println!("\n━━━ {number}. {}", chapter.title);
+        for line in chapter.happens {
+            println!("    {line}");
+        }
+        (chapter.play)(&mut story).await.with_context(|| format!("chapter {number} ({})", chapter.title))?;
+    }
+    Ok(story.stage.requests())
+}
