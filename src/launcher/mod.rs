@@ -229,6 +229,11 @@ fn initialise(binaries: &Path, cluster: &Path, account: Option<&Account>) -> Res
     Err(last.unwrap_or_else(|| anyhow::anyhow!("initdb did not run")))
 }
 
+crate::statement! {
+    struct Known { name: &'static str as diesel::sql_types::Text }
+    "SELECT 1 FROM pg_database WHERE datname = {name}"
+}
+
 /// Waits until PostgreSQL answers, and makes the roles and the database if they are missing.
 fn prepare(postgres: &mut Child, url: &str) -> Result<()> {
     let started = Instant::now();
@@ -248,8 +253,8 @@ fn prepare(postgres: &mut Child, url: &str) -> Result<()> {
            IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'lianxin_app') THEN CREATE ROLE lianxin_app LOGIN IN ROLE lianxin_service; END IF; \
          END $$;",
     )?;
-    let missing = diesel::sql_query("SELECT 1 FROM pg_database WHERE datname = 'lianxin'").execute(&mut conn)? == 0;
-    if missing {
+    let known = Known { name: "lianxin" }.execute(&mut conn)?;
+    if known == 0 {
         conn.batch_execute("CREATE DATABASE lianxin TEMPLATE template0 ENCODING 'UTF8'")?;
     }
     Ok(())

@@ -1,7 +1,7 @@
 //! Sessions and signing keys in the database.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use diesel::{prelude::*, sql_types::BigInt};
+use diesel::{connection::SimpleConnection, prelude::*};
 use uuid::Uuid;
 
 use super::model::{SESSION_LIFE, Session};
@@ -82,7 +82,7 @@ pub fn signing_keys(conn: &mut PgConnection, now: DateTime<Utc>) -> QueryResult<
 
 /// Adds the first key unless another process just did.
 pub fn first_signing_key(conn: &mut PgConnection, key: &SigningKey) -> QueryResult<Vec<SigningKey>> {
-    diesel::sql_query("SELECT pg_advisory_xact_lock($1)").bind::<BigInt, _>(725_026_350_426).execute(conn)?;
+    conn.batch_execute("SELECT pg_advisory_xact_lock(725026350426)")?;
     let known = signing_keys(conn, key.created_at)?;
     if known.is_empty() {
         diesel::insert_into(signing_keys::table).values(key).execute(conn)?;

@@ -44,8 +44,11 @@ pub fn count(conn: &mut PgConnection, county: i32, unit: Option<Uuid>) -> QueryR
     query.count().get_result(conn)
 }
 
+/// Which window serves which matter.
+pub type Served = Vec<(Uuid, Uuid)>;
+
 /// The rules of some windows, and the matters that they serve.
-pub fn details(conn: &mut PgConnection, county: i32, ids: &[Uuid]) -> QueryResult<(Vec<Rule>, Vec<(Uuid, Uuid)>)> {
+pub fn details(conn: &mut PgConnection, county: i32, ids: &[Uuid]) -> QueryResult<(Vec<Rule>, Served)> {
     let rules =
         opening_rules::table.filter(opening_rules::county_id.eq(county)).filter(opening_rules::window_id.eq_any(ids));
     let rules = rules.order(opening_rules::id).select(Rule::as_select()).load(conn)?;

@@ -1,5 +1,7 @@
 //! Black-box tests over HTTP, on real PostgreSQL and Redis: one file per room. `make test` brings the databases.
 
+#![allow(clippy::disallowed_methods, reason = "tests look into the database behind the application's back")]
+
 mod access;
 mod appointments;
 mod calendar;

@@ -50,7 +50,8 @@ async fn rules_that_cannot_be_are_refused_whole() {
         }
         t.post(&path).by(&admin).json(body).send()
     };
-    let cases: [(&[(&str, Value)], &[&str]); 6] = [
+    type Case<'a> = (&'a [(&'a str, Value)], &'a [&'a str]);
+    let cases: [Case; 6] = [
         (&[("weekdays", json!([0])), ("slot_minutes", json!(4))], &["/slot_minutes:range", "/weekdays:weekdays"]),
         (&[("weekdays", json!([1, 1]))], &["/weekdays:weekdays"]),
         (
