@@ -1,5 +1,6 @@
 //! Residents (群众): registered by WeChat or at the desk, sealed at rest, masked in answers, revealed with a reason.
 
+pub mod disclosure;
 mod model;
 pub mod routes;
 pub mod store;

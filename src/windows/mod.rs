@@ -3,6 +3,7 @@
 pub mod model;
 pub mod routes;
 pub mod rules;
+pub mod slots;
 pub mod store;
 
 pub use model::{Channel, Rule};
