@@ -25,15 +25,15 @@ have_redis() {
 if [ -n "${DATABASE_URL:-}" ] && [ -n "${REDIS_URL:-}" ]; then exit 0; fi
 missing=""
 have_postgres || missing="postgresql"
-have_redis || missing="$missing redis-server"
+have_redis || missing="${missing:+$missing }redis-server"
 [ -n "$missing" ] || exit 0
 
 if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null 2>&1; then
-  echo "missing:$missing. Install PostgreSQL 15 or newer and Redis 7 or newer (Debian: sudo apt-get install postgresql redis-server; macOS: brew install postgresql@16 redis), or set DATABASE_URL, DATABASE_OWNER_URL and REDIS_URL." >&2
+  echo "missing: $missing. Install PostgreSQL 15 or newer and Redis 7 or newer (Debian: sudo apt-get install postgresql redis-server; macOS: brew install postgresql@16 redis), or set DATABASE_URL, DATABASE_OWNER_URL and REDIS_URL." >&2
   exit 1
 fi
 
-echo "installing$missing (Debian packages; no service is left running)"
+echo "installing $missing (Debian packages; no service is left running)"
 # Debian's packages start what they install: policy-rc.d forbids that, and no cluster is made.
 made_policy=""
 if [ ! -e /usr/sbin/policy-rc.d ]; then
@@ -50,9 +50,12 @@ fi
 cleanup() {
   [ -z "$made_policy" ] || rm -f /usr/sbin/policy-rc.d
   [ -n "$made_config" ] || return 0
-  # dpkg put the package's own version beside ours.
+  # The package's own version was put beside ours.
   conf=/etc/postgresql-common/createcluster.conf
-  if [ -e $conf.dpkg-dist ]; then mv $conf.dpkg-dist $conf; else rm -f $conf; fi
+  rm -f $conf
+  for own in $conf.dpkg-dist $conf.ucf-dist; do
+    [ ! -e "$own" ] || mv "$own" $conf
+  done
 }
 trap cleanup EXIT INT TERM
 export DEBIAN_FRONTEND=noninteractive

@@ -153,6 +153,12 @@ impl Config {
         ensure!((1..=1000).contains(&self.database_pool), "DATABASE_POOL must be 1 to 1000");
         ensure!(self.writes_per_minute > 0, "WRITES_PER_MINUTE must be at least 1");
         ensure!(self.logins_per_minute > 0, "LOGINS_PER_MINUTE must be at least 1");
+        let origins = self.cors_origins.split(',').map(str::trim).filter(|origin| !origin.is_empty());
+        for origin in origins {
+            let scheme = origin.starts_with("https://") || origin.starts_with("http://");
+            let fits = origin == "*" || scheme && !origin.ends_with('/');
+            ensure!(fits, "CORS_ORIGINS: {origin} is no origin; it looks like https://h5.example, without a path");
+        }
         if self.is_development() {
             return Ok(());
         }
@@ -188,7 +194,8 @@ mod tests {
         assert_eq!(Mode::default(), Mode::Production);
         production().check().expect("complete");
         type Spoil = fn(&mut Config);
-        let cases: [(&str, Spoil); 6] = [
+        let cases: [(&str, Spoil); 7] = [
+            ("CORS_ORIGINS", |c| c.cors_origins = "h5.example".into()),
             ("ENCRYPTION_KEYS", |c| c.encryption_keys = None),
             ("ENCRYPTION_KEYS", |c| c.encryption_keys = Some(DEVELOPMENT_KEYS.into())),
             ("DATABASE_URL", |c| c.database_url = None),
