@@ -29,7 +29,7 @@ impl App {
         let database = config.database_url.as_ref().context("checked")?.expose_secret();
         let redis = config.redis_url.as_ref().context("checked")?.expose_secret();
         Ok(Self {
-            db: Db::new(database, config.database_pool),
+            db: Db::new(database, config.connections()),
             redis: Redis::new(redis, &config.redis_prefix)?,
             keys: config.keyring()?,
             calendar: calendar::Current::default(),

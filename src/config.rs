@@ -46,8 +46,9 @@ pub struct Config {
     pub database_url: Option<SecretString>,
     /// The owner's connection, for migrations only.
     pub database_owner_url: Option<SecretString>,
-    /// Connections to PostgreSQL, and as many blocking threads.
-    #[serde(default = "pool")]
+    /// Connections to PostgreSQL, and as many blocking threads; 0 is four per core. More than the cores can use only makes the
+    /// slowest answers slower.
+    #[serde(default)]
     pub database_pool: u32,
     pub redis_url: Option<SecretString>,
     /// Prefix of every Redis key, so that installations can share one Redis.
@@ -86,9 +87,6 @@ fn loopback() -> String {
 }
 fn port() -> u16 {
     8080
-}
-fn pool() -> u32 {
-    32
 }
 fn prefix() -> String {
     "lianxin".into()
@@ -129,6 +127,12 @@ impl Config {
         config
     }
 
+    /// The size of the connection pool.
+    pub fn connections(&self) -> u32 {
+        let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32);
+        if self.database_pool > 0 { self.database_pool } else { 4 * cores }
+    }
+
     pub fn is_development(&self) -> bool {
         self.mode == Mode::Development
     }
@@ -150,7 +154,7 @@ impl Config {
         self.keyring()?;
         ensure!(self.database_url.is_some(), "DATABASE_URL is not set: the service role's connection, postgres://…");
         ensure!(self.redis_url.is_some(), "REDIS_URL is not set: redis://…");
-        ensure!((1..=1000).contains(&self.database_pool), "DATABASE_POOL must be 1 to 1000");
+        ensure!(self.database_pool <= 1000, "DATABASE_POOL must be 0 to 1000");
         ensure!(self.writes_per_minute > 0, "WRITES_PER_MINUTE must be at least 1");
         ensure!(self.logins_per_minute > 0, "LOGINS_PER_MINUTE must be at least 1");
         let origins = self.cors_origins.split(',').map(str::trim).filter(|origin| !origin.is_empty());

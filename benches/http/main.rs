@@ -109,7 +109,7 @@ fn measure(database: &Database, report: &mut Report) -> Result<()> {
         name: "booking, worker in the same process (`run`)",
         against: "pgbench, same statements; nobody does its jobs",
         aim: None,
-        rounds: vec![Round { theirs, ours }],
+        rounds: vec![Round { theirs, their_tail: None, ours }],
     });
     Ok(())
 }
@@ -128,8 +128,9 @@ fn cached_read(subject: &mut Subject) -> Result<Case> {
     let mut rounds = Vec::new();
     for _ in 0..ROUNDS {
         let theirs = Load { address: constant.address, expected: 200, next: &next };
-        let theirs = theirs.run(|| {}).context("the constant handler")?.rate;
-        rounds.push(Round { theirs, ours: subject.load(200, &next)? });
+        let theirs = theirs.run(|| {}).context("the constant handler")?;
+        let their_tail = Some(theirs.p99.as_secs_f64() / theirs.p50.as_secs_f64());
+        rounds.push(Round { theirs: theirs.rate, their_tail, ours: subject.load(200, &next)? });
     }
     let against = "actix-web handler, constant of the same size";
     Ok(Case { name: "read answered from cache (`GET /v1/matters`)", against, aim: Some(0.5), rounds })
@@ -146,7 +147,7 @@ fn read_by_key(subject: &mut Subject, story: &Story, fixture: &pgbench::Fixture)
     let mut rounds = Vec::new();
     for _ in 0..ROUNDS {
         let theirs = fixture.read()?;
-        rounds.push(Round { theirs, ours: subject.load(200, &next)? });
+        rounds.push(Round { theirs, their_tail: None, ours: subject.load(200, &next)? });
     }
     let against = "pgbench, same statement";
     Ok(Case { name: "read by key (`GET /v1/appointments/{id}`)", against, aim: Some(0.35), rounds })
@@ -160,7 +161,8 @@ fn booking(subject: &mut Subject, bookings: &Bookings, fixture: &pgbench::Fixtur
         fixture.database.settle()?;
         let theirs = fixture.book(round)?;
         fixture.database.settle()?;
-        rounds.push(Round { theirs, ours: subject.load(201, &|turn, into| bookings.write(turn, into))? });
+        let ours = subject.load(201, &|turn, into| bookings.write(turn, into))?;
+        rounds.push(Round { theirs, their_tail: None, ours });
     }
     let against = "pgbench, same statements";
     Ok(Case { name: "booking (`POST /v1/appointments`)", against, aim: Some(0.7), rounds })

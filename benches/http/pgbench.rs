@@ -220,6 +220,8 @@ impl<'a> Fixture<'a> {
 
     fn run(&self, scripts: &[&str], own: &[String]) -> Result<Tally> {
         let mut pgbench = Command::new(&self.program);
+        // As the program's own sessions have it (src/db/mod.rs): left alone, PostgreSQL would plan the joins anew each time.
+        pgbench.env("PGOPTIONS", "-c plan_cache_mode=force_generic_plan");
         pgbench.args(["--no-vacuum", "--protocol=prepared", &format!("--time={}", MEASURED.as_secs())]);
         pgbench.args([format!("--client={CONNECTIONS}"), format!("--jobs={}", threads())]);
         pgbench.args(&self.variables).args(own);

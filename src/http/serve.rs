@@ -105,7 +105,7 @@ pub fn server(app: Data<App>, listener: TcpListener) -> std::io::Result<Server> 
         some => some,
     };
     // As many blocking threads as connections: no thread ever waits for a connection.
-    let blocking = (app.config.database_pool as usize).div_ceil(workers).max(1);
+    let blocking = (app.config.connections() as usize).div_ceil(workers).max(1);
     let document = Data::new(Document::new());
     let server = HttpServer::new(move || {
         let page = SwaggerUi::new("/docs/{_:.*}").config(PageConfig::from("/openapi.json").validator_url("none"));
