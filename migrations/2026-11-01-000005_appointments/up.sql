@@ -10,6 +10,7 @@ CREATE TABLE matters (
   PRIMARY KEY (county_id, id),
   CONSTRAINT matters_name UNIQUE (county_id, name)
 );
+REVOKE DELETE, TRUNCATE ON matters FROM lianxin_service;
 COMMENT ON TABLE matters IS 'The catalogue (事项): what can be done at a centre.';
 
 CREATE TABLE windows (
@@ -94,7 +95,8 @@ CREATE TABLE appointments (
   PRIMARY KEY (county_id, id),
   -- Every booking hangs on the usage row that it was counted in (and through it on window, unit and county).
   FOREIGN KEY (county_id, window_id, starts_at, channel) REFERENCES slot_usage,
-  FOREIGN KEY (county_id, matter_id) REFERENCES matters,
+  -- No foreign key to matters: everybody who books the same matter would lock the same row (FOR KEY SHARE, a multixact).
+  -- Matters are withdrawn, never deleted, and the statement before reads the matter.
   FOREIGN KEY (county_id, resident_id) REFERENCES residents,
   FOREIGN KEY (county_id, booked_by) REFERENCES staff,
   CONSTRAINT appointments_cancelled CHECK ((state = 'cancelled') = (cancelled_at IS NOT NULL))
