@@ -175,7 +175,7 @@ struct Found {
 impl App {
     /// Runs `work` in one transaction, once per key: a repeat gets the first answer again.
     ///
-    /// `work` is SQL only and may run twice. Three round trips besides those of `work` and `BEGIN`/`COMMIT`'s two:
+    /// `work` is SQL only and may run twice. Two round trips besides those of `work`, `BEGIN` and `COMMIT`:
     /// the gate before, the stored answer after.
     pub async fn once<F>(self: &std::sync::Arc<Self>, once: Once, work: F) -> Result<Answer>
     where

@@ -11,7 +11,7 @@ use actix_web::{
     dev::{ServiceRequest, ServiceResponse},
     error::InternalError,
     http::{
-        Method, StatusCode, Version,
+        Method, StatusCode,
         header::{self, HeaderMap, HeaderName, HeaderValue},
     },
     middleware::Next,
@@ -91,7 +91,6 @@ pub async fn way(
     if head.headers.get(header::CONTENT_ENCODING).is_some_and(|value| value == "identity") {
         head.headers.remove(header::CONTENT_ENCODING);
     }
-    head.version = Version::HTTP_11;
     record(&method, response.request().match_pattern().as_deref(), status, started.elapsed());
     Ok(response)
 }
