@@ -1,4 +1,5 @@
-//! The audit log: every look at personal data, append-only (the service role can insert and read, nothing else).
+//! The audit log: every look at personal data and every administrative change, append-only (the service role can insert and
+//! read, nothing else).
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
@@ -9,10 +10,39 @@ use crate::{
     http::{caller::Caller, way},
 };
 
-/// An entry of the audit log: who did what to whose data, and why.
+/// Who did it.
+#[derive(Clone, Copy, Debug)]
+pub struct Actor {
+    pub county: i32,
+    /// Resident or member of staff; nil for the service itself.
+    pub id: Uuid,
+    /// A role, `system` for jobs and sweeps, `operator` for the command line.
+    pub role: &'static str,
+}
+
+impl Actor {
+    /// A job or a sweep of the service itself.
+    pub const fn system(county: i32) -> Self {
+        Self { county, id: Uuid::nil(), role: "system" }
+    }
+
+    /// Somebody at the command line.
+    pub const fn operator(county: i32) -> Self {
+        Self { county, id: Uuid::nil(), role: "operator" }
+    }
+}
+
+impl From<&Caller> for Actor {
+    fn from(caller: &Caller) -> Self {
+        Self { county: caller.county, id: caller.subject, role: caller.role.as_str() }
+    }
+}
+
+/// An entry of the audit log: what was done, to what, and why.
 #[derive(Clone, Debug)]
 pub struct Audit {
     pub action: &'static str,
+    pub entity: &'static str,
     pub entity_id: Uuid,
     pub fields: Vec<&'static str>,
     pub reason: Option<String>,
@@ -21,20 +51,35 @@ pub struct Audit {
 
 impl Audit {
     /// Of the request being served; made before the database door, which has no request.
-    pub fn new(action: &'static str, entity_id: Uuid, fields: Vec<&'static str>, reason: Option<String>) -> Self {
-        Self { action, entity_id, fields, reason, request_id: way::request_id() }
+    pub fn new(action: &'static str, entity: &'static str, entity_id: Uuid) -> Self {
+        Self { action, entity, entity_id, fields: Vec::new(), reason: None, request_id: way::request_id() }
+    }
+
+    /// Which fields were seen or changed.
+    pub fn fields(self, fields: Vec<&'static str>) -> Self {
+        Self { fields, ..self }
+    }
+
+    pub fn because(self, reason: Option<String>) -> Self {
+        Self { reason, ..self }
+    }
+
+    /// The same about another thing.
+    pub fn of(&self, entity_id: Uuid) -> Self {
+        Self { entity_id, ..self.clone() }
     }
 }
 
 /// Writes an entry in the transaction of what it tells.
-pub fn record(conn: &mut PgConnection, caller: &Caller, at: DateTime<Utc>, entry: &Audit) -> QueryResult<()> {
+pub fn record(conn: &mut PgConnection, by: impl Into<Actor>, at: DateTime<Utc>, entry: &Audit) -> QueryResult<()> {
+    let by: Actor = by.into();
     diesel::insert_into(audit_log::table)
         .values((
-            (audit_log::county_id.eq(caller.county), audit_log::id.eq(Uuid::now_v7()), audit_log::at.eq(at)),
-            (audit_log::actor_id.eq(caller.subject), audit_log::actor_role.eq(caller.role)),
+            (audit_log::county_id.eq(by.county), audit_log::id.eq(Uuid::now_v7()), audit_log::at.eq(at)),
+            (audit_log::actor_id.eq(by.id), audit_log::actor_role.eq(by.role)),
             (
                 audit_log::action.eq(entry.action),
-                audit_log::entity.eq("resident"),
+                audit_log::entity.eq(entry.entity),
                 audit_log::entity_id.eq(entry.entity_id),
             ),
             (

@@ -11,3 +11,7 @@ pub mod model;
 pub mod routes;
 pub mod rules;
 pub mod store;
+
+use crate::rooms::Room;
+
+pub const ROOM: Room = Room::new("appointments");

@@ -28,7 +28,8 @@ use crate::{
         valid::{Id, Query, Valid},
     },
     people,
-    units::{self, model::BookingPolicy},
+    settings::Settings,
+    units,
     windows::{Channel, Slot},
 };
 use diesel::RunQueryDsl;
@@ -177,7 +178,7 @@ struct Booking {
     command: BookAppointment,
     resident: Uuid,
     channel: Channel,
-    policy: BookingPolicy,
+    settings: Settings,
     calendar: std::sync::Arc<Calendar>,
     now: DateTime<Utc>,
 }
@@ -214,7 +215,7 @@ impl Booking {
         };
         first.resident_id.ok_or_else(resident_unknown)?;
         let opening: Vec<_> = facts.iter().filter_map(Facts::rule).collect();
-        let slots = rules::book(&opening, &self.calendar, self.policy, self.channel, starts_at, self.now)?;
+        let slots = rules::book(&opening, &self.calendar, &self.settings, self.channel, starts_at, self.now)?;
         let fact = |slot: &Slot| facts.iter().find(|fact| fact.window_id == Some(slot.window));
         let taken = |slot: &Slot| fact(slot).map_or(0, |fact| fact.taken);
         let free =
@@ -291,7 +292,7 @@ pub async fn book_appointment(
         command: body.value,
         resident,
         channel,
-        policy: county.booking,
+        settings: county.settings.clone(),
         calendar: calendar::current(&app).await?,
         now: app.clock.now(),
     };
@@ -424,12 +425,12 @@ pub async fn cancel_appointment(
     body: Valid<CancelAppointment>,
 ) -> Result<Answer> {
     let once = Once::new(&caller, "cancel_appointment", key, body.digest);
-    let policy = app.counties.public(&app, &caller.county_key).await?.booking;
+    let settings = app.counties.public(&app, &caller.county_key).await?.settings.clone();
     let (who, scope, now, reason, inner) =
         (Caller::clone(&caller), caller.scope, app.clock.now(), body.value.reason, app.clone());
     app.once(once, move |conn| {
         let mut row = store::find(conn, scope, who.subject, id.0)?.ok_or(Code::NotFound)?;
-        rules::cancel(&row, policy, who.is_resident(), now)?;
+        rules::cancel(&row, &settings, who.is_resident(), now)?;
         if !store::cancel(conn, scope.county, row.id, reason.clone(), now)? {
             return Err(AppointmentError::AlreadyCancelled.into());
         }

@@ -7,7 +7,7 @@ use crate::{
     calendar::Calendar,
     clock::{CST, local_date},
     error::{Code, Error},
-    units::model::BookingPolicy,
+    settings::Settings,
     windows::{Channel, Rule, Slot, slots_of_day},
 };
 
@@ -51,7 +51,7 @@ impl From<AppointmentError> for Error {
 pub fn book(
     rules: &[Rule],
     calendar: &Calendar,
-    policy: BookingPolicy,
+    settings: &Settings,
     channel: Channel,
     starts_at: DateTime<Utc>,
     now: DateTime<Utc>,
@@ -59,9 +59,9 @@ pub fn book(
     let date = local_date(starts_at);
     let ahead = (date - local_date(now)).num_days();
     // An agent or the desk is not bound by the online limit.
-    let bound = channel == Channel::Public && ahead > policy.days_ahead;
+    let bound = channel == Channel::Public && ahead > settings.booking_days_ahead;
     if ahead < 0 || bound {
-        return Err(AppointmentError::OutsideWindow { days_ahead: policy.days_ahead });
+        return Err(AppointmentError::OutsideWindow { days_ahead: settings.booking_days_ahead });
     }
     let mut slots = slots_of_day(rules, calendar, date, channel);
     slots.retain(|slot| slot.starts_at == starts_at && starts_at > now);
@@ -71,14 +71,14 @@ pub fn book(
 /// Whether an appointment may be cancelled; a resident must do so in time, staff may until it begins.
 pub fn cancel(
     appointment: &Appointment,
-    policy: BookingPolicy,
+    settings: &Settings,
     resident: bool,
     now: DateTime<Utc>,
 ) -> Result<(), AppointmentError> {
     if appointment.state == AppointmentState::Cancelled {
         return Err(AppointmentError::AlreadyCancelled);
     }
-    let minutes = if resident { policy.cancel_minutes_before } else { 0 };
+    let minutes = if resident { settings.booking_cancel_minutes_before } else { 0 };
     let until = appointment.starts_at - TimeDelta::minutes(minutes);
     if now > until { Err(AppointmentError::TooLate { until }) } else { Ok(()) }
 }
@@ -89,8 +89,6 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-
-    const POLICY: BookingPolicy = BookingPolicy { days_ahead: 7, cancel_minutes_before: 120 };
 
     fn at(text: &str) -> DateTime<Utc> {
         DateTime::parse_from_rfc3339(text).expect("a time").to_utc()
@@ -130,7 +128,7 @@ mod tests {
             ("2026-11-20T09:30:00+08:00", Channel::Proxy, Err(AppointmentError::OutsideWindow { days_ahead: 7 })),
         ];
         for (starts_at, channel, expected) in cases {
-            let found = book(&[rule()], &Calendar::default(), POLICY, channel, at(starts_at), now);
+            let found = book(&[rule()], &Calendar::default(), &Settings::default(), channel, at(starts_at), now);
             assert_eq!(found.map(|slots| slots.len()), expected, "{starts_at} {channel:?}");
         }
     }

@@ -77,8 +77,6 @@ diesel::table! {
         name -> Text,
         wechat_appid -> Nullable<Text>,
         wechat_secret -> Nullable<Bytea>,
-        booking_days_ahead -> Int2,
-        cancel_minutes_before -> Int2,
         created_at -> Timestamptz,
     }
 }
@@ -207,6 +205,19 @@ diesel::table! {
 }
 
 diesel::table! {
+    settings (county_id, key, version) {
+        county_id -> Int4,
+        key -> Text,
+        version -> Int8,
+        value -> Jsonb,
+        effective_from -> Timestamptz,
+        set_by -> Nullable<Uuid>,
+        set_at -> Timestamptz,
+        reason -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
     signing_keys (kid) {
         kid -> Text,
         public_key -> Bytea,
@@ -248,6 +259,30 @@ diesel::table! {
         staff_id -> Uuid,
         role -> Text,
         unit_id -> Uuid,
+    }
+}
+
+diesel::table! {
+    todos (county_id, id) {
+        county_id -> Int4,
+        id -> Uuid,
+        kind -> Text,
+        unit_id -> Nullable<Uuid>,
+        resident_id -> Nullable<Uuid>,
+        about -> Nullable<Text>,
+        about_id -> Nullable<Uuid>,
+        title_zh -> Text,
+        title_en -> Text,
+        state -> Text,
+        holder_id -> Nullable<Uuid>,
+        due_at -> Nullable<Timestamptz>,
+        note -> Nullable<Bytea>,
+        done_by -> Nullable<Uuid>,
+        done_at -> Nullable<Timestamptz>,
+        version -> Int8,
+        created_by -> Nullable<Uuid>,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
     }
 }
 
@@ -294,6 +329,7 @@ diesel::joinable!(message_templates -> counties (county_id));
 diesel::joinable!(messages -> counties (county_id));
 diesel::joinable!(residents -> counties (county_id));
 diesel::joinable!(sessions -> counties (county_id));
+diesel::joinable!(settings -> counties (county_id));
 diesel::joinable!(staff -> counties (county_id));
 diesel::joinable!(units -> counties (county_id));
 
@@ -311,10 +347,12 @@ diesel::allow_tables_to_appear_in_same_query!(
     outbox,
     residents,
     sessions,
+    settings,
     signing_keys,
     slot_usage,
     staff,
     staff_posts,
+    todos,
     units,
     window_matters,
     windows,

@@ -30,10 +30,10 @@ impl Job for DeliverMessage {
     const KIND: &'static str = "deliver_message";
 
     async fn run(self, app: &Arc<App>, ticket: Ticket) -> Result<()> {
-        let (county, id) = (ticket.county, self.message);
+        let (county, id, now) = (ticket.county, self.message, app.clock.now());
         let read = app.db.read("to_deliver", move |conn| {
             let key = units::store::key(conn, county)?;
-            Ok((store::to_deliver(conn, county, id)?, units::find_county(conn, &key)?))
+            Ok((store::to_deliver(conn, county, id)?, units::find_county(conn, &key, now)?))
         });
         let (found, tenant) = read.await?;
         let (delivery, errcode) = match (found, tenant) {

@@ -7,3 +7,7 @@ pub mod store;
 
 pub use model::{Kind, NewMessage};
 pub use store::post;
+
+use crate::rooms::Room;
+
+pub const ROOM: Room = Room::new("messages");

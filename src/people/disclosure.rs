@@ -79,7 +79,7 @@ pub async fn reveal_resident(
         Revealable::IdNumber => "id_number",
         Revealable::Phone => "phone",
     });
-    let entry = Audit::new("reveal", id.0, fields.collect(), Some(body.value.reason));
+    let entry = Audit::new("reveal", "resident", id.0).fields(fields.collect()).because(Some(body.value.reason));
     let (who, scope, now) = (Caller::clone(&caller), caller.scope, app.clock.now());
     let row = app
         .db

@@ -10,7 +10,21 @@ pub use store::{find, find_or_create_by_wechat};
 
 use uuid::Uuid;
 
-use crate::{app::App, crypto::Unsealable};
+use crate::{
+    app::App,
+    crypto::Unsealable,
+    rooms::{Room, Sealed},
+};
+
+pub const ROOM: Room = Room {
+    sealed: &[
+        Sealed { table: "residents", column: "name", index: None },
+        Sealed { table: "residents", column: "id_number", index: Some(("id_number_index", "id_number")) },
+        Sealed { table: "residents", column: "phone", index: Some(("phone_index", "phone")) },
+        Sealed { table: "residents", column: "wechat_openid", index: Some(("wechat_openid_index", "wechat_openid")) },
+    ],
+    ..Room::new("people")
+};
 
 /// A resident's name and phone for a view, masked or plain; what other rooms show of a person.
 pub fn name_and_phone(

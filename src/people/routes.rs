@@ -240,13 +240,13 @@ pub async fn look_up_resident(
         }
     };
     let (scope, who, now) = (caller.scope, Caller::clone(&caller), app.clock.now());
-    let request = Audit::new("lookup", Uuid::nil(), vec![field], None);
+    let request = Audit::new("lookup", "resident", Uuid::nil()).fields(vec![field]);
     let rows = app
         .db
         .write("look_up_resident", move |conn| {
             let rows = store::find_by(conn, scope, &by)?;
             for row in &rows {
-                audit::record(conn, &who, now, &Audit { entity_id: row.id, ..request.clone() })?;
+                audit::record(conn, &who, now, &request.of(row.id))?;
             }
             Ok(rows)
         })
@@ -321,7 +321,7 @@ pub async fn update_resident(
     body: Valid<UpdateResident>,
 ) -> Result<HttpResponse> {
     let (who, scope, inner) = (Caller::clone(&caller), caller.scope, app.clone());
-    let request = Audit::new("update", id.0, Vec::new(), None);
+    let request = Audit::new("update", "resident", id.0);
     let row = app
         .db
         .write("update_resident", move |conn| {
@@ -335,7 +335,7 @@ pub async fn update_resident(
             }
             let left = row.unit_id;
             let row = store::update(conn, &row, values)?.ok_or(Code::VersionStale)?;
-            audit::record(conn, &who, row.updated_at, &Audit { fields, ..request.clone() })?;
+            audit::record(conn, &who, row.updated_at, &request.clone().fields(fields))?;
             record(conn, &row, left)?;
             Ok(row)
         })

@@ -4,7 +4,9 @@
 //! live ──log_out──▶ ended(logout)
 //!   │ ├─refresh (current token, or the previous one within 60 s)──▶ live
 //!   │ └─refresh (an older token)──▶ ended(refresh_reused)
-//!   └──the member of staff is dismissed──▶ ended(dismissed)
+//!   ├──the member of staff is dismissed, disabled, or has another password──▶ ended(dismissed, disabled, password)
+//!   ├──the resident's record is merged into another, or closed──▶ ended(merged, closed)
+//!   └──ended from another device, or by an administrator──▶ ended(device)
 //! ```
 //! PostgreSQL records; Redis serves a copy that lives 3 s; the process remembers for 1.5 s. So an end takes effect within
 //! 5 s even where nobody could be told, a wiped Redis logs nobody out, and an old copy of Redis revives nobody.
@@ -17,5 +19,5 @@ mod store;
 mod tokens;
 
 pub use live::authenticate;
-pub use store::{end_all_of_staff, purge};
+pub use store::{end_all_of_resident, end_all_of_staff, purge};
 pub use tokens::{Tokens, rotate};

@@ -40,11 +40,31 @@ pub fn end(conn: &mut PgConnection, county: i32, id: Uuid, because: &str, now: D
         .execute(conn)
 }
 
-/// Ends every session of a member of staff, in the transaction that dismisses them.
-pub fn end_all_of_staff(conn: &mut PgConnection, county: i32, staff: Uuid, now: DateTime<Utc>) -> QueryResult<usize> {
+/// Ends every session of a member of staff, in the transaction of the reason.
+pub fn end_all_of_staff(
+    conn: &mut PgConnection,
+    county: i32,
+    staff: Uuid,
+    because: &str,
+    now: DateTime<Utc>,
+) -> QueryResult<usize> {
     let own = sessions::table.filter(sessions::county_id.eq(county)).filter(sessions::staff_id.eq(staff));
     diesel::update(own.filter(sessions::ended_at.is_null()))
-        .set((sessions::ended_at.eq(now), sessions::ended_because.eq("dismissed")))
+        .set((sessions::ended_at.eq(now), sessions::ended_because.eq(because)))
+        .execute(conn)
+}
+
+/// Ends every session of a resident, in the transaction of the reason.
+pub fn end_all_of_resident(
+    conn: &mut PgConnection,
+    county: i32,
+    resident: Uuid,
+    because: &str,
+    now: DateTime<Utc>,
+) -> QueryResult<usize> {
+    let own = sessions::table.filter(sessions::county_id.eq(county)).filter(sessions::resident_id.eq(resident));
+    diesel::update(own.filter(sessions::ended_at.is_null()))
+        .set((sessions::ended_at.eq(now), sessions::ended_because.eq(because)))
         .execute(conn)
 }
 

@@ -70,6 +70,6 @@ pub fn dismiss(conn: &mut PgConnection, county: i32, id: Uuid, now: DateTime<Utc
     let dismissed = diesel::update(row)
         .set((staff::state.eq("dismissed"), staff::version.eq(staff::version + 1), staff::updated_at.eq(now)))
         .execute(conn)?;
-    crate::sessions::end_all_of_staff(conn, county, id, now)?;
+    crate::sessions::end_all_of_staff(conn, county, id, "dismissed", now)?;
     Ok(dismissed)
 }

@@ -177,7 +177,8 @@ fn apply(
 pub async fn county_of(app: &App, file: &[u8]) -> anyhow::Result<Option<super::County>> {
     let divisions = parse(file)?;
     let key = divisions.first().map(|division| division.code.county().to_owned()).unwrap_or_default();
-    Ok(app.db.read("county", move |conn| store::find_county(conn, &key)).await?)
+    let now = app.clock.now();
+    Ok(app.db.read("county", move |conn| store::find_county(conn, &key, now)).await?)
 }
 
 #[cfg(test)]

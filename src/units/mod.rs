@@ -49,8 +49,8 @@ impl Counties {
         {
             return Ok(Some(county.clone()));
         }
-        let wanted = key.to_owned();
-        match (app.db.read("county", move |conn| store::find_county(conn, &wanted)).await, known) {
+        let (wanted, now) = (key.to_owned(), app.clock.now());
+        match (app.db.read("county", move |conn| store::find_county(conn, &wanted, now)).await, known) {
             (Ok(Some(county)), _) => {
                 let county = Arc::new(county);
                 if let Ok(mut known) = self.0.write() {

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use uuid::Uuid;
 
-use crate::{db::schema::units, text_enum};
+use crate::{db::schema::units, settings::Settings, text_enum};
 
 /// A tenant.
 #[derive(Clone, Debug)]
@@ -18,16 +18,8 @@ pub struct County {
     pub wechat_appid: Option<String>,
     /// Sealed.
     pub wechat_secret: Option<Vec<u8>>,
-    pub booking: BookingPolicy,
-}
-
-/// What a county decides about online booking (configurable).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BookingPolicy {
-    /// Days after today that can be booked.
-    pub days_ahead: i64,
-    /// A resident may cancel until this many minutes before the start.
-    pub cancel_minutes_before: i64,
+    /// What the county decides, as it is now.
+    pub settings: Settings,
 }
 
 text_enum! {

@@ -1,5 +1,6 @@
 //! Counties and units in the database.
 
+use chrono::{DateTime, Utc};
 use diesel::{
     dsl::exists,
     prelude::*,
@@ -7,7 +8,7 @@ use diesel::{
 };
 use uuid::Uuid;
 
-use super::model::{BookingPolicy, County, Level, Unit};
+use super::model::{County, Level, Unit};
 use crate::{
     db::{
         found,
@@ -18,27 +19,18 @@ use crate::{
         caller::{Reach, Scope},
         page::After,
     },
+    settings::{self, Settings},
 };
 
-type CountyRow = (i32, String, String, Option<String>, Option<Vec<u8>>, i16, i16);
+type CountyRow = (i32, String, String, Option<String>, Option<Vec<u8>>);
 
-/// The county with a tenant key.
-pub fn find_county(conn: &mut PgConnection, key: &str) -> Result<Option<County>> {
-    let columns = (
-        counties::id,
-        counties::key,
-        counties::name,
-        counties::wechat_appid,
-        counties::wechat_secret,
-        counties::booking_days_ahead,
-        counties::cancel_minutes_before,
-    );
+/// The county with a tenant key, with its settings as they are at `now`.
+pub fn find_county(conn: &mut PgConnection, key: &str, now: DateTime<Utc>) -> Result<Option<County>> {
+    let columns = (counties::id, counties::key, counties::name, counties::wechat_appid, counties::wechat_secret);
     let row = found(counties::table.filter(counties::key.eq(key)).select(columns).first::<CountyRow>(conn))?;
-    Ok(row.map(|(id, key, name, wechat_appid, wechat_secret, days_ahead, cancel_minutes_before)| {
-        let booking =
-            BookingPolicy { days_ahead: days_ahead.into(), cancel_minutes_before: cancel_minutes_before.into() };
-        County { id, key: key.into(), name, wechat_appid, wechat_secret, booking }
-    }))
+    let Some((id, key, name, wechat_appid, wechat_secret)) = row else { return Ok(None) };
+    let settings = Settings::at(&settings::load(conn, id)?, now);
+    Ok(Some(County { id, key: key.into(), name, wechat_appid, wechat_secret, settings }))
 }
 
 /// Sets the county's mini-program; `secret` is sealed.

@@ -86,7 +86,10 @@ async fn one_booking_per_matter_and_day_within_seven_days_at_offered_times() {
     book("2026-11-25T12:00:00+08:00").await.problem(422, "slot_not_offered");
     book("2026-11-28T10:00:00+08:00").await.problem(422, "slot_not_offered");
     // The days ahead are the county's to decide.
-    t.database.run("UPDATE counties SET booking_days_ahead = 14");
+    t.database.run(
+        "INSERT INTO settings (county_id, key, version, value, effective_from, set_at) \
+         VALUES (1, 'booking.days_ahead', 1, '14', '2026-01-01', '2026-01-01')",
+    );
     t.app.counties.forget();
     book("2026-12-01T10:00:00+08:00").await.created();
     t.run_jobs().await;

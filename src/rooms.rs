@@ -1,0 +1,112 @@
+//! Where rooms meet: what each has to say about a member of staff, a day, a resident, and its sealed columns.
+//!
+//! What spans rooms (my day, everything open for a person, handing over, merging two records, export and erasure of one's
+//! data, sealing under a new key) walks the list [`ROOMS`]. A new room declares a [`Room`] and adds its line; nothing that
+//! walks the list knows any room by name.
+
+use chrono::{DateTime, Utc};
+use diesel::PgConnection;
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::{
+    app::App,
+    appointments,
+    error::{Result, Text},
+    messages, people, todos,
+};
+
+/// Every room that has something to say.
+pub const ROOMS: &[Room] = &[people::ROOM, appointments::ROOM, messages::ROOM, todos::ROOM];
+
+/// What a room has to say; what it leaves out does not concern it.
+pub struct Room {
+    pub name: &'static str,
+    /// What stands in somebody's day.
+    pub day: Option<fn(&mut PgConnection, &Day) -> Result<Vec<Entry>>>,
+    /// What is open for a resident, at any time.
+    pub open_for: Option<fn(&mut PgConnection, Person) -> Result<Vec<Entry>>>,
+    /// Moves what a member of staff holds to another; how many things.
+    pub hand_over: Option<fn(&mut PgConnection, &HandOver) -> Result<usize>>,
+    /// Moves what belongs to a resident's duplicate to the record that stays; how many things.
+    pub merge: Option<fn(&mut PgConnection, &Merge) -> Result<usize>>,
+    /// Everything the room knows of a resident, plain, for themselves (PIPL art. 45).
+    pub export: Option<fn(&mut PgConnection, &App, Person) -> Result<Value>>,
+    /// Erases or anonymises what the room knows of a resident (PIPL art. 47); how many things.
+    pub erase: Option<fn(&mut PgConnection, &App, Person) -> Result<usize>>,
+    /// Columns that hold sealed values, for sealing them under a new key.
+    pub sealed: &'static [Sealed],
+}
+
+impl Room {
+    /// A room that has nothing to say yet.
+    pub const fn new(name: &'static str) -> Self {
+        Self { name, day: None, open_for: None, hand_over: None, merge: None, export: None, erase: None, sealed: &[] }
+    }
+}
+
+/// A sealed column of a table with the key `(county_id, id)`; its values are bound to `<table>.<column>/<id>`.
+pub struct Sealed {
+    pub table: &'static str,
+    pub column: &'static str,
+    /// The blind index beside it: column, and the field that the index is made of.
+    pub index: Option<(&'static str, &'static str)>,
+}
+
+/// Whose day, and which.
+#[derive(Clone, Debug)]
+pub struct Day {
+    pub county: i32,
+    /// Oneself and those whom one covers.
+    pub staff: Vec<Uuid>,
+    /// The unit of the caller's post.
+    pub unit: Option<Uuid>,
+    /// Local midnight, and the next.
+    pub from: DateTime<Utc>,
+    pub to: DateTime<Utc>,
+    pub now: DateTime<Utc>,
+}
+
+/// A resident of a county.
+#[derive(Clone, Copy, Debug)]
+pub struct Person {
+    pub county: i32,
+    pub id: Uuid,
+    pub now: DateTime<Utc>,
+}
+
+/// Everything that one member of staff holds goes to another.
+#[derive(Clone, Copy, Debug)]
+pub struct HandOver {
+    pub county: i32,
+    pub from: Uuid,
+    pub to: Uuid,
+    /// Only what belongs to this unit, for a transfer away from it.
+    pub unit: Option<Uuid>,
+    pub now: DateTime<Utc>,
+}
+
+/// `from` turns out to be `into`.
+#[derive(Clone, Copy, Debug)]
+pub struct Merge {
+    pub county: i32,
+    pub from: Uuid,
+    pub into: Uuid,
+    pub now: DateTime<Utc>,
+}
+
+/// A line in somebody's day, or among what is open for a resident.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// The kind of thing, as in paths: `appointment`, `todo`, …
+    pub entity: &'static str,
+    pub id: Uuid,
+    /// When it begins or is due; none: at any time.
+    pub at: Option<DateTime<Utc>>,
+    pub until: Option<DateTime<Utc>>,
+    pub state: String,
+    pub title: Text,
+    pub resident_id: Option<Uuid>,
+    /// Who holds it, where somebody does: oneself, or somebody one covers.
+    pub holder_id: Option<Uuid>,
+}

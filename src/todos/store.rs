@@ -1,0 +1,131 @@
+//! Todos in the database.
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use uuid::Uuid;
+
+use super::model::{Kind, NewTodo, Todo, TodoState};
+use crate::{
+    app::App,
+    db::{
+        changes::{self, Change},
+        found,
+        schema::todos,
+    },
+    error::Result,
+    rooms::{Day, Entry, HandOver, Merge, Person},
+};
+
+fn changed(todo: &Todo, staff_id: Option<Uuid>) -> Change {
+    let (county, entity_id, unit_id) = (todo.county_id, todo.id, todo.unit_id);
+    Change { county, entity: "todo", entity_id, unit_id, resident_id: None, staff_id, gone: false }
+}
+
+/// Opens a todo in the transaction of `conn`; one of the same kind about the same thing that still waits is left as it is.
+pub fn open(conn: &mut PgConnection, new: NewTodo, now: DateTime<Utc>) -> Result<Option<Todo>> {
+    let state = if new.holder.is_some() { TodoState::Taken } else { TodoState::Open };
+    let inserted = diesel::insert_into(todos::table)
+        .values((
+            (todos::county_id.eq(new.county), todos::id.eq(Uuid::now_v7()), todos::kind.eq(new.kind)),
+            (todos::unit_id.eq(new.unit), todos::resident_id.eq(new.resident)),
+            (todos::about.eq(new.about.map(|(about, _)| about)), todos::about_id.eq(new.about.map(|(_, id)| id))),
+            (todos::title_zh.eq(new.title.zh.as_ref()), todos::title_en.eq(new.title.en.as_ref())),
+            (todos::state.eq(state), todos::holder_id.eq(new.holder), todos::due_at.eq(new.due_at)),
+            (todos::created_by.eq(new.created_by), todos::created_at.eq(now), todos::updated_at.eq(now)),
+        ))
+        .on_conflict_do_nothing()
+        .returning(Todo::as_returning())
+        .get_result(conn);
+    let todo = found(inserted)?;
+    if let Some(todo) = &todo {
+        changes::record(conn, changed(todo, todo.holder_id), now)?;
+    }
+    Ok(todo)
+}
+
+/// What a thing's todos asked for has settled itself.
+pub fn drop_about(
+    conn: &mut PgConnection,
+    county: i32,
+    kind: Kind,
+    (about, id): (&str, Uuid),
+    now: DateTime<Utc>,
+) -> Result<()> {
+    let of = todos::table.filter(todos::county_id.eq(county)).filter(todos::kind.eq(kind));
+    let of = of.filter(todos::about.eq(about)).filter(todos::about_id.eq(id));
+    let dropped: Vec<Todo> = diesel::update(of.filter(todos::state.eq_any(TodoState::WAITING)))
+        .set((
+            (todos::state.eq(TodoState::Dropped), todos::done_at.eq(now)),
+            (todos::version.eq(todos::version + 1), todos::updated_at.eq(now)),
+        ))
+        .returning(Todo::as_returning())
+        .get_results(conn)?;
+    for todo in dropped {
+        changes::record(conn, changed(&todo, todo.holder_id), now)?;
+    }
+    Ok(())
+}
+
+fn entry(todo: Todo) -> Entry {
+    Entry {
+        entity: "todo",
+        id: todo.id,
+        at: todo.due_at,
+        until: None,
+        state: todo.state.as_str().to_owned(),
+        title: todo.title(),
+        resident_id: todo.resident_id,
+        holder_id: todo.holder_id,
+    }
+}
+
+/// What somebody holds and is due by the end of the day, or at any time.
+pub fn day(conn: &mut PgConnection, day: &Day) -> Result<Vec<Entry>> {
+    let held = todos::table.filter(todos::county_id.eq(day.county)).filter(todos::holder_id.eq_any(&day.staff));
+    let due = todos::due_at.is_null().or(todos::due_at.lt(day.to));
+    let waiting = held.filter(todos::state.eq_any(TodoState::WAITING)).filter(due);
+    let rows: Vec<Todo> = waiting.order((todos::due_at, todos::id)).limit(200).select(Todo::as_select()).load(conn)?;
+    Ok(rows.into_iter().map(entry).collect())
+}
+
+pub fn open_for(conn: &mut PgConnection, person: Person) -> Result<Vec<Entry>> {
+    let of = todos::table.filter(todos::county_id.eq(person.county)).filter(todos::resident_id.eq(person.id));
+    let waiting = of.filter(todos::state.eq_any(TodoState::WAITING)).order((todos::due_at, todos::id));
+    let rows: Vec<Todo> = waiting.limit(200).select(Todo::as_select()).load(conn)?;
+    Ok(rows.into_iter().map(entry).collect())
+}
+
+pub fn hand_over(conn: &mut PgConnection, over: &HandOver) -> Result<usize> {
+    let held = todos::table.filter(todos::county_id.eq(over.county)).filter(todos::holder_id.eq(over.from));
+    let mut held = held.filter(todos::state.eq_any(TodoState::WAITING)).select(todos::id).into_boxed();
+    if let Some(unit) = over.unit {
+        held = held.filter(todos::unit_id.eq(unit));
+    }
+    let ids: Vec<Uuid> = held.load(conn)?;
+    let rows = todos::table.filter(todos::county_id.eq(over.county)).filter(todos::id.eq_any(&ids));
+    let given: Vec<Todo> = diesel::update(rows)
+        .set((todos::holder_id.eq(over.to), todos::version.eq(todos::version + 1), todos::updated_at.eq(over.now)))
+        .returning(Todo::as_returning())
+        .get_results(conn)?;
+    for todo in &given {
+        changes::record(conn, Change { gone: true, unit_id: None, ..changed(todo, Some(over.from)) }, over.now)?;
+        changes::record(conn, changed(todo, Some(over.to)), over.now)?;
+    }
+    Ok(given.len())
+}
+
+pub fn merge(conn: &mut PgConnection, merge: &Merge) -> Result<usize> {
+    let of = todos::table.filter(todos::county_id.eq(merge.county)).filter(todos::resident_id.eq(merge.from));
+    Ok(diesel::update(of).set(todos::resident_id.eq(merge.into)).execute(conn)?)
+}
+
+/// Notes may tell of the person; that something was done stays.
+pub fn erase(conn: &mut PgConnection, _: &App, person: Person) -> Result<usize> {
+    let of = todos::table.filter(todos::county_id.eq(person.county)).filter(todos::resident_id.eq(person.id));
+    let now = person.now;
+    diesel::update(of.filter(todos::state.eq_any(TodoState::WAITING)))
+        .set((todos::state.eq(TodoState::Dropped), todos::done_at.eq(now), todos::updated_at.eq(now)))
+        .execute(conn)?;
+    let of = todos::table.filter(todos::county_id.eq(person.county)).filter(todos::resident_id.eq(person.id));
+    Ok(diesel::update(of).set(todos::note.eq(None::<Vec<u8>>)).execute(conn)?)
+}
