@@ -73,6 +73,7 @@ codes! {
     LoginFailed 401 "login_failed" "用户名、密码或岗位不正确" "User name, password or post is wrong";
     WechatCodeRefused 401 "wechat_code_refused" "微信登录凭证无效或已使用" "WeChat refused the code: invalid, expired or used";
     Forbidden 403 "forbidden" "没有进行此操作的权限" "You may not do this";
+    IdentityNeeded 403 "identity_needed" "需要先核验身份" "The identity must be surer than it is";
     NotFound 404 "not_found" "不存在，或不在您可见的范围内" "It does not exist, or you may not see it";
     RouteNotFound 404 "route_not_found" "没有这个接口" "There is no such endpoint";
     MethodNotAllowed 405 "method_not_allowed" "该接口不支持此请求方法" "The endpoint does not take this method";
@@ -84,6 +85,15 @@ codes! {
     ResidentExists 409 "resident_exists" "该居民已登记" "This resident is already registered";
     IdentityChecked 409 "identity_checked" "身份已经工作人员核验，请到窗口更正" "An officer has checked this identity; have it corrected at the desk";
     NameTaken 409 "name_taken" "名称已被使用" "The name is taken";
+    MergeContradicts 409 "merge_contradicts" "两份档案相互矛盾，不能合并" "The two records contradict each other and cannot be merged";
+    AlreadyClaimed 409 "already_claimed" "该档案已绑定微信" "The record already has a WeChat account";
+    ClaimNotProved 409 "claim_not_proved" "姓名、身份证号与已验证的手机号不符合同一份已核验的档案" "Name, ID number and the proved phone are not those of one checked record";
+    ProxyExists 409 "proxy_exists" "此人已获授权" "This person may already act for the resident";
+    ProxyLimit 409 "proxy_limit" "授权人数已达上限" "The resident lets as many people act as is possible";
+    ProxyNotInvited 409 "proxy_not_invited" "邀请已被接受、已过期或已终止" "The invitation has been accepted, has run out or has ended";
+    ProxyEnded 409 "proxy_ended" "授权已终止" "It has already ended";
+    TodoNotWaiting 409 "todo_not_waiting" "该待办已完成" "The todo is already done";
+    TodoNotHeld 409 "todo_not_held" "该待办由他人办理" "Somebody else holds the todo";
     JobNotDead 409 "job_not_dead" "该任务不在失败列表中" "The job is not among the failed ones";
     VersionStale 412 "version_stale" "数据已被他人修改，请重新读取" "Someone changed it meanwhile; read it again";
     BodyTooLarge 413 "body_too_large" "请求体过大" "The body is too large";
@@ -119,6 +129,7 @@ impl Code {
 const CONSTRAINTS: &[(&str, Code)] = &[
     ("appointments_one_a_day", Code::AlreadyBooked),
     ("residents_id_number", Code::ResidentExists),
+    ("proxies_once", Code::ProxyExists),
     ("matters_name", Code::NameTaken),
     ("windows_name", Code::NameTaken),
     ("staff_username", Code::NameTaken),

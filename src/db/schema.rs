@@ -25,6 +25,7 @@ diesel::table! {
         version -> Int8,
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
+        booked_by_resident -> Nullable<Uuid>,
     }
 }
 
@@ -106,6 +107,7 @@ diesel::table! {
         version -> Int8,
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
+        identity_level -> Text,
     }
 }
 
@@ -129,6 +131,16 @@ diesel::table! {
         wechat_errcode -> Nullable<Int4>,
         created_at -> Timestamptz,
         read_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
+    one_time_codes (county_id, purpose, subject_id) {
+        county_id -> Int4,
+        purpose -> Text,
+        subject_id -> Uuid,
+        index -> Bytea,
+        expires_at -> Timestamptz,
     }
 }
 
@@ -165,6 +177,41 @@ diesel::table! {
 }
 
 diesel::table! {
+    proxies (county_id, id) {
+        county_id -> Int4,
+        id -> Uuid,
+        resident_id -> Uuid,
+        proxy_id -> Nullable<Uuid>,
+        relation -> Text,
+        may -> Array<Nullable<Text>>,
+        valid_until -> Date,
+        given_how -> Text,
+        given_by -> Nullable<Uuid>,
+        state -> Text,
+        accepted_at -> Nullable<Timestamptz>,
+        ended_at -> Nullable<Timestamptz>,
+        version -> Int8,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    resident_merges (county_id, id) {
+        county_id -> Int4,
+        id -> Uuid,
+        from_id -> Uuid,
+        into_id -> Uuid,
+        snapshot -> Bytea,
+        moved -> Jsonb,
+        reason -> Text,
+        merged_by -> Uuid,
+        merged_by_role -> Text,
+        merged_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
     residents (county_id, id) {
         county_id -> Int4,
         id -> Uuid,
@@ -182,6 +229,8 @@ diesel::table! {
         version -> Int8,
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
+        merged_into -> Nullable<Uuid>,
+        id_number_claim -> Nullable<Bytea>,
     }
 }
 
@@ -343,8 +392,11 @@ diesel::allow_tables_to_appear_in_same_query!(
     matters,
     message_templates,
     messages,
+    one_time_codes,
     opening_rules,
     outbox,
+    proxies,
+    resident_merges,
     residents,
     sessions,
     settings,

@@ -30,6 +30,8 @@ use crate::{
         (name = "windows", description = "窗口: windows of a centre and their opening rules"),
         (name = "matters", description = "事项: the catalogue"),
         (name = "residents", description = "群众: residents and their data"),
+        (name = "proxies", description = "代约人、监护人: who may act for a resident"),
+        (name = "todos", description = "待办: what waits for a human; one's day; everything open for a resident"),
         (name = "sessions", description = "登录: logging in, refreshing, logging out"),
         (name = "messages", description = "消息: a resident's inbox"),
         (name = "units", description = "区划: county, townships, villages"),

@@ -30,6 +30,11 @@ pub async fn take(app: &App, policy: &str, who: &str, per_minute: u32) -> Result
     take_certain(app, policy, who, per_minute).await.unwrap_or(Ok(()))
 }
 
+/// [`take`] for what is worth guessing: `per_hour` tries, all of them at once if need be.
+pub async fn take_hourly(app: &App, policy: &str, who: &str, per_hour: u32) -> Result<()> {
+    within(app, policy, who, (per_hour, 3600)).await.unwrap_or(Ok(()))
+}
+
 /// The right to do something that must not be done twice at once.
 pub struct Alone(String);
 
@@ -56,9 +61,14 @@ impl Alone {
 
 /// [`take`] for what must not go on uncounted: the outer error is a Redis that is away.
 pub async fn take_certain(app: &App, policy: &str, who: &str, per_minute: u32) -> Result<Result<()>, Away> {
+    within(app, policy, who, (per_minute, 60)).await
+}
+
+async fn within(app: &App, policy: &str, who: &str, (most, window): (u32, u32)) -> Result<Result<()>, Away> {
     let key = app.redis.key(format_args!("rate:{policy}:{who}"));
-    let interval = 60_000.0 / f64::from(per_minute);
-    let ask = async |mut redis| GCRA.key(key).arg(interval).arg(60_000).invoke_async::<i64>(&mut redis).await;
+    let window_ms = f64::from(window) * 1000.0;
+    let interval = window_ms / f64::from(most);
+    let ask = async |mut redis| GCRA.key(key).arg(interval).arg(window_ms).invoke_async::<i64>(&mut redis).await;
     let wait = app.redis.run(ask).await?;
     if wait == 0 {
         return Ok(Ok(()));
@@ -66,9 +76,9 @@ pub async fn take_certain(app: &App, policy: &str, who: &str, per_minute: u32) -
     let seconds = (wait as u64).div_ceil(1000);
     metrics::counter!("lianxin_rate_limited_total", "policy" => policy.to_owned()).increment(1);
     Ok(Err(Error::new(Code::TooManyRequests)
-        .detail(format!("每分钟至多 {per_minute} 次"), format!("At most {per_minute} a minute"))
+        .detail(format!("每 {window} 秒至多 {most} 次"), format!("At most {most} in {window} seconds"))
         .retry_after(seconds)
         // draft-ietf-httpapi-ratelimit-headers-10
         .header(HeaderName::from_static("ratelimit"), format!("\"{policy}\";r=0;t={seconds}"))
-        .header(HeaderName::from_static("ratelimit-policy"), format!("\"{policy}\";q={per_minute};w=60"))))
+        .header(HeaderName::from_static("ratelimit-policy"), format!("\"{policy}\";q={most};w={window}"))))
 }

@@ -19,7 +19,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
 use crate::{
     appointments, calendar,
     error::{Code, Error, Result},
-    jobs, matters, messages, people, sessions, telemetry, units, windows,
+    jobs, matters, messages, people, proxies, sessions, telemetry, units, windows,
 };
 
 /// Every route of the API: mounted and documented from this one list.
@@ -40,6 +40,20 @@ pub fn routes(list: &mut ServiceConfig) {
         .service(people::routes::get_resident)
         .service(people::routes::update_resident)
         .service(people::disclosure::reveal_resident)
+        .service(people::merging::list_duplicates)
+        .service(people::merging::merge_resident)
+        .service(people::merging::take_over_resident)
+        .service(people::claims::issue_claim_code)
+        .service(people::claims::claim_at_desk)
+        .service(people::claims::claim_by_phone)
+        .service(proxies::children::register_child)
+        .service(proxies::routes::create_proxy)
+        .service(proxies::routes::list_proxies)
+        .service(proxies::routes::list_principals)
+        .service(proxies::routes::accept_proxy)
+        .service(proxies::routes::get_proxy)
+        .service(proxies::routes::issue_proxy_code)
+        .service(proxies::routes::end_proxy)
         .service(matters::routes::list_matters)
         .service(matters::routes::create_matter)
         .service(matters::routes::get_matter)

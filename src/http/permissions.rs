@@ -78,6 +78,24 @@ permissions! {
     RevealResidents "residents:reveal": Specialist Village, VillageCadre Village, TownshipStaff Township, CountyAdmin County;
     /// Prove one's own phone through WeChat.
     ProvePhone "residents:prove_phone": Resident Own;
+    /// Find duplicates of a resident and merge them; let somebody claim a record at the desk.
+    MergeResidents "residents:merge": Specialist Village, VillageCadre Village, TownshipStaff Township, CountyAdmin County;
+    /// Claim the record that was made at the desk.
+    ClaimRecord "residents:claim": Resident Own;
+    /// See who may act for whom.
+    ReadProxies "proxies:read": Resident Own, Specialist Village, VillageCadre Village, TownshipStaff Township, CountyAdmin County;
+    /// Say who may act for a resident, and end it.
+    WriteProxies "proxies:write": Resident Own, Specialist Village, VillageCadre Village, TownshipStaff Township, CountyAdmin County;
+    /// Accept to act for somebody.
+    AcceptProxies "proxies:accept": Resident Own;
+    /// See everything that is open for a resident at the counter.
+    ReadOpen "residents:open": Specialist Village, VillageCadre Village, TownshipStaff Township, CountyAdmin County;
+    /// See what stands in one's day.
+    ReadDay "day:read": Specialist Village, VillageCadre Village, TownshipStaff Township, DepartmentStaff Own, CountyAdmin County;
+    /// See what waits for a human.
+    ReadTodos "todos:read": Specialist Village, VillageCadre Village, TownshipStaff Township, DepartmentStaff Own, CountyAdmin County;
+    /// Open, take, hand over and finish what waits for a human.
+    WriteTodos "todos:write": Specialist Village, VillageCadre Village, TownshipStaff Township, DepartmentStaff Own, CountyAdmin County;
     /// Change the catalogue.
     WriteMatters "matters:write": CountyAdmin County;
     /// Change windows and opening rules.

@@ -91,10 +91,11 @@ jobs! {
 /// others from running.
 async fn sweep(app: &App) -> Result<()> {
     let now = app.clock.now();
-    let passes: [(&'static str, Purge); 3] = [
+    let passes: [(&'static str, Purge); 4] = [
         ("purge_idempotency_keys", store::purge_idempotency_keys),
         ("purge_changes", store::purge_changes),
         ("purge_sessions", crate::sessions::purge),
+        ("purge_codes", crate::codes::purge),
     ];
     let mut failed = Ok(());
     for (name, purge) in passes {

@@ -1,27 +1,37 @@
 //! Residents (群众): registered by WeChat or at the desk, sealed at rest, masked in answers, revealed with a reason.
 
+pub mod claims;
 pub mod disclosure;
+pub mod merging;
 mod model;
 pub mod routes;
+mod rules;
 pub mod store;
 
 pub use model::{IdNumber, IdentityLevel, IdentitySeen, PersonName, Phone, Resident};
-pub use store::{find, find_or_create_by_wechat};
+pub use routes::{Registration, ResidentView, register};
+pub use store::{find, find_or_create_by_wechat, lock};
 
+use std::collections::HashMap;
+
+use diesel::PgConnection;
 use uuid::Uuid;
 
 use crate::{
     app::App,
     crypto::Unsealable,
+    error::{Code, Error, Result},
     rooms::{Room, Sealed},
 };
 
 pub const ROOM: Room = Room {
+    merge: Some(store::merge_history),
     sealed: &[
         Sealed { table: "residents", column: "name", index: None },
         Sealed { table: "residents", column: "id_number", index: Some(("id_number_index", "id_number")) },
         Sealed { table: "residents", column: "phone", index: Some(("phone_index", "phone")) },
         Sealed { table: "residents", column: "wechat_openid", index: Some(("wechat_openid_index", "wechat_openid")) },
+        Sealed { table: "resident_merges", column: "snapshot", index: None },
     ],
     ..Room::new("people")
 };
@@ -32,7 +42,35 @@ pub fn name_and_phone(
     (county, id): (i32, Uuid),
     (name, phone): (Option<&[u8]>, Option<&[u8]>),
     masked: bool,
-) -> Result<(Option<String>, Option<String>), Unsealable> {
+) -> std::result::Result<(Option<String>, Option<String>), Unsealable> {
     let name = model::shown::<PersonName>(&app.keys, county, id, name, masked)?;
     Ok((name, model::shown::<Phone>(&app.keys, county, id, phone, masked)?))
+}
+
+/// Masked names of several residents; those without a name are left out.
+pub fn masked_names(conn: &mut PgConnection, app: &App, county: i32, ids: &[Uuid]) -> Result<HashMap<Uuid, String>> {
+    let mut names = HashMap::new();
+    for (id, sealed) in store::names(conn, county, ids)? {
+        if let Some(name) = model::shown::<PersonName>(&app.keys, county, id, sealed.as_deref(), true)? {
+            names.insert(id, name);
+        }
+    }
+    Ok(names)
+}
+
+/// The ID number of a record, opened.
+pub fn id_number(app: &App, row: &Resident) -> Result<Option<IdNumber>> {
+    Ok(model::open(&app.keys, row.county_id, row.id, row.id_number.as_deref())?)
+}
+
+/// Why somebody whose identity is not sure enough may not, and what to do.
+pub fn identity_needed(level: IdentityLevel) -> Error {
+    let (zh, en) = match level {
+        IdentityLevel::None => return Code::IdentityNeeded.into(),
+        IdentityLevel::Phone => ("请先验证手机号（prove_phone）", "Prove your phone first (prove_phone)"),
+        IdentityLevel::Officer => {
+            ("请带证件到党群服务中心核验身份", "Have your identity checked at a service centre, with your ID card")
+        }
+    };
+    Error::new(Code::IdentityNeeded).detail(zh, en)
 }

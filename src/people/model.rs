@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, Months, NaiveDate, Utc};
 use diesel::prelude::*;
 use serde::{Deserialize, Deserializer};
 use utoipa::{
@@ -114,6 +114,27 @@ impl FromStr for Phone {
         let mobile = text.len() == 11 && text.bytes().all(|byte| byte.is_ascii_digit());
         let known = text.starts_with('1') && matches!(text.as_bytes().get(1), Some(b'3'..=b'9'));
         if mobile && known { Ok(Self(text.to_owned())) } else { Err("not a mobile number") }
+    }
+}
+
+impl IdNumber {
+    /// The day of birth that the number tells.
+    pub fn born(&self) -> NaiveDate {
+        NaiveDate::parse_from_str(&self.0[6..14], "%Y%m%d").expect("checked when it was parsed")
+    }
+
+    /// Age in whole years on a day.
+    pub fn age(&self, today: NaiveDate) -> u32 {
+        today.years_since(self.born()).unwrap_or(0)
+    }
+
+    /// The last day on which its bearer is under 14 (PIPL art. 31).
+    pub fn child_until(&self) -> Option<NaiveDate> {
+        self.born().checked_add_months(Months::new(14 * 12))?.pred_opt()
+    }
+
+    pub fn is_child(&self, today: NaiveDate) -> bool {
+        self.child_until().is_some_and(|until| today <= until)
     }
 }
 
@@ -285,6 +306,16 @@ mod tests {
         ] {
             assert!(bad.parse::<IdNumber>().is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn children_are_children_until_the_day_before_their_birthday() {
+        let born = |number: &str| number.parse::<IdNumber>().expect("a number");
+        let day = |text: &str| text.parse::<NaiveDate>().expect("a day");
+        let child = born("11010519491231002X");
+        assert_eq!(child.born(), day("1949-12-31"));
+        assert!(child.is_child(day("1963-12-30")) && !child.is_child(day("1963-12-31")));
+        assert_eq!((child.age(day("1967-12-30")), child.age(day("1967-12-31"))), (17, 18));
     }
 
     #[test]

@@ -18,12 +18,12 @@ use super::{
 use crate::{
     app::App,
     audit::{self, Audit},
-    clock::CST,
+    clock::{CST, local_date},
     crypto::Unsealable,
     db::changes::{self, Change},
     error::{Code, Error, FieldError, Result, Text},
     http::{
-        caller::{Caller, Can},
+        caller::{Caller, Can, Scope},
         document::{IdempotencyHeader, IfMatchHeader},
         etag::{IfMatch, etag},
         idempotency::{Answer, IdempotencyKey, Once},
@@ -58,7 +58,7 @@ pub struct ResidentView {
 }
 
 impl ResidentView {
-    pub(super) fn new(app: &App, caller: &Caller, row: &Resident) -> Result<Self, Unsealable> {
+    pub fn new(app: &App, caller: &Caller, row: &Resident) -> Result<Self, Unsealable> {
         let masked = caller.subject != row.id;
         Ok(Self {
             id: row.id,
@@ -101,7 +101,17 @@ pub struct RegisterResident {
     identity_seen: IdentitySeen,
 }
 
-fn unit_unknown() -> Error {
+/// Children are registered with their guardian.
+pub(super) fn guardian_required(pointer: &str) -> Error {
+    Error::field(
+        pointer,
+        "guardian_required",
+        "未满 14 周岁，须由监护人代为办理（POST /v1/children）",
+        "a child under 14: only through a guardian (POST /v1/children)",
+    )
+}
+
+pub(super) fn unit_unknown() -> Error {
     Error::field(
         "/unit_id",
         "unknown_unit",
@@ -124,6 +134,7 @@ pub(super) fn values(
         name: name.map(|name| seal(keys, county, id, name)),
         id_number: id_number.map(|number| seal(keys, county, id, number)),
         id_number_index: None,
+        id_number_claim: id_number.map(|number| keys.blind(county, "id_number", number.as_ref())),
         phone: phone.map(|phone| seal(keys, county, id, phone)),
         phone_index: phone.map(|phone| keys.blind(county, "phone", phone.as_ref())),
         identity_level: IdentityLevel::None,
@@ -146,10 +157,11 @@ pub(super) fn checked(
     if store::is_registered(conn, county, &app.keys.blinds(county, "id_number", number.as_ref()), id)? {
         return Err(Code::ResidentExists.into());
     }
-    Ok(Values { id_number_index: Some(app.keys.blind(county, "id_number", number.as_ref())), ..values })
+    let id_number_index = Some(app.keys.blind(county, "id_number", number.as_ref()));
+    Ok(Values { id_number_index, id_number_claim: None, ..values })
 }
 
-fn change(row: &Resident, unit_id: Option<Uuid>, gone: bool) -> Change {
+pub(super) fn change(row: &Resident, unit_id: Option<Uuid>, gone: bool) -> Change {
     let (county, entity_id) = (row.county_id, row.id);
     // The tombstone is for the unit that the resident left, not for the resident.
     let resident_id = (!gone).then_some(row.id);
@@ -164,10 +176,46 @@ pub(super) fn record(conn: &mut PgConnection, row: &Resident, left: Option<Uuid>
     Ok(changes::record(conn, change(row, row.unit_id, false), row.updated_at)?)
 }
 
+/// Who is to be registered.
+#[derive(Clone, Debug)]
+pub struct Registration {
+    pub name: PersonName,
+    pub id_number: Option<IdNumber>,
+    pub phone: Option<Phone>,
+    pub unit_id: Uuid,
+    pub identity_seen: IdentitySeen,
+}
+
+/// Registers somebody whose identity the caller has seen, in the transaction of `conn`.
+pub fn register(
+    conn: &mut PgConnection,
+    app: &App,
+    who: &Caller,
+    scope: Scope,
+    id: Uuid,
+    new: &Registration,
+) -> Result<Resident> {
+    if !units::exists_in(conn, scope, new.unit_id)? {
+        return Err(unit_unknown());
+    }
+    let values = Values {
+        unit_id: Some(new.unit_id),
+        identity_level: IdentityLevel::Officer,
+        identity_seen: Some(new.identity_seen),
+        ..values(app, scope.county, id, Some(&new.name), new.id_number.as_ref(), new.phone.as_ref())
+    };
+    let values = checked(conn, app, scope.county, id, new.id_number.as_ref(), values)?;
+    let row = store::insert(conn, scope.county, id, who.subject, values)?;
+    record(conn, &row, None)?;
+    Ok(row)
+}
+
 /// Register a resident
 ///
 /// At the desk or at home, for somebody without WeChat. The caller saw the identity and says how. An ID number that is
-/// already registered in the county is a conflict; look the resident up instead.
+/// already registered in the county is a conflict: look the resident up instead, or take the record over
+/// (`POST /v1/residents/take_over`) when it belongs to another village. A child under 14 is registered with its guardian
+/// (`POST /v1/children`).
 #[utoipa::path(tag = "residents", security(("token" = ["residents:register"])), params(IdempotencyHeader), request_body = RegisterResident,
     responses((status = 201, description = "Registered; masked", body = ResidentView)), extensions(("x-errors" = json!(["resident_exists"]))))]
 #[post("/v1/residents")]
@@ -179,20 +227,14 @@ pub async fn register_resident(
 ) -> Result<Answer> {
     let once = Once::new(&caller, "register_resident", key, body.digest);
     let (command, scope, who) = (body.value, caller.scope, Caller::clone(&caller));
-    let (id, inner) = (Uuid::now_v7(), app.clone());
+    let (id, inner, today) = (Uuid::now_v7(), app.clone(), local_date(app.clock.now()));
+    let RegisterResident { name, id_number, phone, unit_id, identity_seen } = command;
+    if id_number.as_ref().is_some_and(|number| number.is_child(today)) {
+        return Err(guardian_required("/id_number"));
+    }
+    let new = Registration { name, id_number, phone, unit_id, identity_seen };
     app.once(once, move |conn| {
-        if !units::exists_in(conn, scope, command.unit_id)? {
-            return Err(unit_unknown());
-        }
-        let values = Values {
-            unit_id: Some(command.unit_id),
-            identity_level: IdentityLevel::Officer,
-            identity_seen: Some(command.identity_seen),
-            ..values(&inner, scope.county, id, Some(&command.name), command.id_number.as_ref(), command.phone.as_ref())
-        };
-        let values = checked(conn, &inner, scope.county, id, command.id_number.as_ref(), values)?;
-        let row = store::insert(conn, scope.county, id, who.subject, values)?;
-        record(conn, &row, None)?;
+        let row = register(conn, &inner, &who, scope, id, &new)?;
         Answer::created(format!("/v1/residents/{id}"), row.version, &ResidentView::new(&inner, &who, &row)?)
     })
     .await
@@ -247,6 +289,10 @@ pub async fn look_up_resident(
             let rows = store::find_by(conn, scope, &by)?;
             for row in &rows {
                 audit::record(conn, &who, now, &request.of(row.id))?;
+            }
+            // Trying numbers out leaves a trace too.
+            if rows.is_empty() {
+                audit::record(conn, &who, now, &request)?;
             }
             Ok(rows)
         })
@@ -367,6 +413,11 @@ fn corrected(
     }
     if caller.is_resident() && sent.identity_seen.is_some() {
         say("/identity_seen", "staff_only", "由工作人员填写", "Staff say what they have seen");
+    }
+    let today = local_date(app.clock.now());
+    let child = |number: Option<&IdNumber>| number.is_some_and(|number| number.is_child(today));
+    if child(new_number.as_ref()) && !child(number.as_ref()) {
+        wrong.extend(guardian_required("/id_number").errors);
     }
     if !wrong.is_empty() {
         return Err(Error::invalid(wrong));

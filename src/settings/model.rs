@@ -100,6 +100,10 @@ settings! {
         "统计爽约的天数", "Days within which no-shows count";
     booking_pause_days: i64 = number(30, 0, 365, "days"), "booking.pause_days",
         "爽约过多后暂停在线预约的天数；窗口和代办员仍可代约", "Days for which online booking pauses after too many no-shows; desk and agents still book";
+    proxies_per_resident: i64 = number(5, 1, 20, "people"), "proxies.per_resident",
+        "一位居民最多可授权几人代办", "People who may act for one resident at a time";
+    proxies_days: i64 = number(1095, 30, 3650, "days"), "proxies.days",
+        "代办授权最长多少天", "Days that a resident can let somebody act for them at most";
     errands_deemed_accepted_days: i64 = number(5, 1, 30, "working_days"), "errands.deemed_accepted_days",
         "提交后多少个工作日未答复视为受理（行政许可法第三十二条）", "Working days without an answer after which what was submitted counts as accepted (Administrative Licensing Law, art. 32)";
     errands_yellow_percent: i64 = number(80, 1, 99, "percent"), "errands.yellow_percent",
