@@ -51,6 +51,7 @@ pub mod clock;
 pub mod codes;
 pub mod config;
 pub mod crypto;
+pub mod desk;
 pub mod error;
 pub mod http;
 pub mod import;

@@ -8,7 +8,9 @@ use crate::{
     app::App,
     calendar, crypto,
     http::permissions::Role,
-    matters, messages, staff, units,
+    matters, messages,
+    people::IdentityLevel,
+    staff, units,
     wechat::{self, fake},
     windows::{self, Rule},
 };
@@ -66,7 +68,7 @@ pub async fn load(app: &App) -> Result<()> {
         for line in MATTERS.lines().skip(1) {
             let (name, description) = line.split_once(',').unwrap_or((line, ""));
             let description = Some(description).filter(|text| !text.is_empty());
-            served.push(matters::store::insert(conn, county, name, description, now)?.id);
+            served.push(matters::store::insert(conn, county, (name, description), IdentityLevel::None, now)?.id);
         }
         for (town, name, places) in [
             ("均溪镇", "民生事务窗口", 4),

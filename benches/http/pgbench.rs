@@ -63,7 +63,14 @@ fn fill(sql: &str, binds: &[(&str, &str)]) -> Result<String> {
 }
 
 fn read_script() -> Result<String> {
-    let binds = [("county", ":county::int"), ("id", WHO), ("own", WHO), ("me", WHO), ("within", NONE)];
+    let binds = [
+        ("county", ":county::int"),
+        ("id", WHO),
+        ("own", WHO),
+        ("me", WHO),
+        ("within", NONE),
+        ("today", "current_date"),
+    ];
     Ok(format!("\\set who random(1, :residents)\n{}", fill(Find::SQL, &binds)?))
 }
 
@@ -85,6 +92,7 @@ fn book_script(window: usize) -> Result<String> {
         ("id", &id),
         ("window", &window),
         ("booked_by", NONE),
+        ("booked_by_resident", NONE),
         ("on_date", ":first::date + :day::int"),
         ("capacity", ":capacity::smallint"),
         ("now", ":now::timestamptz"),

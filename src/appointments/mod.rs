@@ -14,4 +14,9 @@ pub mod store;
 
 use crate::rooms::Room;
 
-pub const ROOM: Room = Room::new("appointments");
+pub const ROOM: Room = Room {
+    day: Some(store::day),
+    open_for: Some(store::open_for),
+    merge: Some(store::merge),
+    ..Room::new("appointments")
+};

@@ -57,6 +57,8 @@ pub struct Appointment {
     pub resident_phone: Option<Vec<u8>>,
     #[diesel(sql_type = Nullable<SqlUuid>)]
     pub booked_by: Option<Uuid>,
+    #[diesel(sql_type = Nullable<SqlUuid>)]
+    pub booked_by_resident: Option<Uuid>,
     #[diesel(sql_type = Timestamptz)]
     pub starts_at: DateTime<Utc>,
     #[diesel(sql_type = Timestamptz)]

@@ -15,8 +15,9 @@ use super::{
 };
 use crate::{
     app::App,
+    audit::{self, Audit},
     calendar::{self, Calendar},
-    clock::CST,
+    clock::{CST, local_date},
     error::{Code, Error, FieldError, Lang, Result, Retry, Text},
     http::{
         caller::{Caller, Can, Reach, Scope},
@@ -28,6 +29,7 @@ use crate::{
         valid::{Id, Query, Valid},
     },
     people,
+    proxies::{self, May},
     settings::Settings,
     units,
     windows::{Channel, Slot},
@@ -56,7 +58,7 @@ pub struct BookedResident {
 #[schema(example = json!({"id": "0199a0c0-0000-7000-8000-0000000000e1", "state": "booked", "state_name": "已预约", "channel": "public",
     "matter": {"id": "0199a0c0-0000-7000-8000-0000000000b1", "name": "城乡居民医保参保登记"}, "unit": {"id": "0199a0c0-0000-7000-8000-000000000001", "name": "均溪镇"},
     "window": {"id": "0199a0c0-0000-7000-8000-0000000000c1", "name": "民生事务窗口"}, "starts_at": "2026-11-23T09:00:00+08:00", "ends_at": "2026-11-23T09:30:00+08:00",
-    "resident": {"id": "0199a0c0-0000-7000-8000-00000000000a", "name": "张小明", "phone": "13800138000"}, "booked_by": null,
+    "resident": {"id": "0199a0c0-0000-7000-8000-00000000000a", "name": "张小明", "phone": "13800138000"}, "booked_by": null, "booked_by_resident": null,
     "cancelled_at": null, "cancel_reason": null, "version": 1, "created_at": "2026-11-21T20:15:00+08:00", "updated_at": "2026-11-21T20:15:00+08:00"}))]
 pub struct AppointmentView {
     pub id: Uuid,
@@ -73,6 +75,8 @@ pub struct AppointmentView {
     pub resident: BookedResident,
     /// The member of staff who booked for the resident (代约人).
     pub booked_by: Option<Uuid>,
+    /// The relative or carer who booked for the resident (代约人).
+    pub booked_by_resident: Option<Uuid>,
     pub cancelled_at: Option<DateTime<FixedOffset>>,
     pub cancel_reason: Option<String>,
     pub version: i64,
@@ -102,6 +106,7 @@ impl AppointmentView {
             ends_at: local(row.ends_at),
             resident: BookedResident { id: row.resident_id, name, phone },
             booked_by: row.booked_by,
+            booked_by_resident: row.booked_by_resident,
             cancelled_at: row.cancelled_at.map(local),
             cancel_reason: row.cancel_reason,
             version: row.version,
@@ -122,7 +127,7 @@ pub struct BookAppointment {
     matter_id: Uuid,
     /// The start of a slot of `GET /v1/slots`.
     starts_at: DateTime<FixedOffset>,
-    /// For whom; required of staff, and a resident books for oneself.
+    /// For whom; required of staff. Residents book for themselves by default, or for somebody who lets them (`/proxies`).
     resident_id: Option<Uuid>,
     /// `proxy` (default) or `desk`, for staff; residents book through `public`.
     #[schema(inline)]
@@ -135,13 +140,7 @@ fn whom(caller: &Caller, command: &BookAppointment) -> Result<(Uuid, Channel)> {
     let mut say =
         |pointer: &str, code: &'static str, zh, en| wrong.push(FieldError::body(pointer, code, Text::fixed(zh, en)));
     let resident = match (caller.is_resident(), command.resident_id) {
-        (true, None) => Some(caller.subject),
-        (true, Some(id)) => {
-            if id != caller.subject {
-                say("/resident_id", "not_oneself", "居民只能为自己预约", "a resident books for oneself");
-            }
-            Some(id)
-        }
+        (true, id) => Some(id.unwrap_or(caller.subject)),
         (false, id) => {
             if id.is_none() {
                 say("/resident_id", "required", "代约须写明为谁预约", "say for whom");
@@ -187,9 +186,7 @@ impl Booking {
     /// Decides and books: one statement of facts, the rules, one statement that books.
     fn run(&self, conn: &mut PgConnection) -> Result<Appointment> {
         let (county, starts_at) = (self.scope.county, self.command.starts_at.to_utc());
-        if !self.caller.is_resident() && people::find(conn, self.scope, self.resident)?.is_none() {
-            return Err(resident_unknown());
-        }
+        let resident = self.resident(conn)?;
         let (unit, matter) = (self.command.unit_id, self.command.matter_id);
         if self.channel == Channel::Desk && !units::exists_in(conn, self.scope, unit)? {
             return Err(Error::field(
@@ -199,7 +196,7 @@ impl Booking {
                 "desk is for the counter of one's own centre",
             ));
         }
-        let facts = FactsOf { county, unit, matter, resident: self.resident, channel: self.channel, starts_at };
+        let facts = FactsOf { county, unit, matter, resident, channel: self.channel, starts_at };
         let facts: Vec<Facts> = facts.load(conn)?;
         let Some(first) = facts.first() else {
             let county = Scope { reach: Reach::County, ..self.scope };
@@ -214,6 +211,7 @@ impl Booking {
             });
         };
         first.resident_id.ok_or_else(resident_unknown)?;
+        rules::identity(first.level, first.level_needed, self.channel)?;
         let opening: Vec<_> = facts.iter().filter_map(Facts::rule).collect();
         let slots = rules::book(&opening, &self.calendar, &self.settings, self.channel, starts_at, self.now)?;
         let fact = |slot: &Slot| facts.iter().find(|fact| fact.window_id == Some(slot.window));
@@ -230,7 +228,24 @@ impl Booking {
         Err(Error { retry: Retry::Again, ..AppointmentError::Full { starts_at }.into() })
     }
 
+    /// For whom: oneself, somebody who lets one, or for staff somebody within reach.
+    fn resident(&self, conn: &mut PgConnection) -> Result<Uuid> {
+        let (county, me) = (self.scope.county, self.caller.subject);
+        if !self.caller.is_resident() {
+            return people::find(conn, self.scope, self.resident)?.map(|row| row.id).ok_or_else(resident_unknown);
+        }
+        if self.resident == me || proxies::acts_for(conn, county, (self.resident, me), May::Book, local_date(self.now))?
+        {
+            return Ok(self.resident);
+        }
+        let (zh, en) = ("没有这位居民，或未授权您代约", "There is nobody of this id who lets you book for them");
+        Err(Error::field("/resident_id", "may_not_act_for", zh, en))
+    }
+
     fn row(&self, facts: &Facts, window_name: String, slot: &Slot) -> Appointment {
+        let resident_id = facts.resident_id.unwrap_or(self.resident);
+        let booked_by_resident =
+            (self.caller.is_resident() && resident_id != self.caller.subject).then_some(self.caller.subject);
         Appointment {
             county_id: self.scope.county,
             id: self.id,
@@ -242,10 +257,11 @@ impl Booking {
             window_name,
             matter_id: self.command.matter_id,
             matter_name: facts.matter_name.clone(),
-            resident_id: self.resident,
+            resident_id,
             resident_name: facts.resident_name.clone(),
             resident_phone: facts.resident_phone.clone(),
             booked_by: self.caller.staff(),
+            booked_by_resident,
             starts_at: slot.starts_at,
             ends_at: slot.ends_at,
             cancelled_at: None,
@@ -269,11 +285,11 @@ fn resident_unknown() -> Error {
 /// Book an appointment
 ///
 /// Takes one place of a slot; the system chooses the window. A resident books up to 7 days ahead (configurable) and has one
-/// booking per matter and day. `slot_full` leaves no trace: try another slot, also with the same key. The resident is told by
+/// booking per matter and day; some matters want to be sure who it is for (`identity_needed`). `slot_full` leaves no trace: try another slot, also with the same key. The resident is told by
 /// WeChat and in the inbox.
 #[utoipa::path(tag = "appointments", security(("token" = ["appointments:book"])), params(IdempotencyHeader), request_body = BookAppointment,
     responses((status = 201, description = "Booked", body = AppointmentView)),
-    extensions(("x-errors" = json!(["slot_full", "already_booked", "slot_not_offered", "booking_window"]))))]
+    extensions(("x-errors" = json!(["identity_needed", "slot_full", "already_booked", "slot_not_offered", "booking_window"]))))]
 #[post("/v1/appointments")]
 pub async fn book_appointment(
     caller: Can<BookAppointments>,
@@ -308,7 +324,7 @@ pub async fn book_appointment(
 
 /// One appointment
 ///
-/// One's own, one at the caller's centres, or one that the caller booked for somebody.
+/// One's own or of somebody who lets one book, one at the caller's centres, or one that the caller booked for somebody.
 #[utoipa::path(tag = "appointments", security(("token" = ["appointments:read"])), params(("id" = Uuid, Path, description = "The appointment")),
     responses((status = 200, description = "The appointment", body = AppointmentView)))]
 #[get("/v1/appointments/{id}")]
@@ -318,7 +334,7 @@ pub async fn get_appointment(
     lang: Lang,
     app: Data<App>,
 ) -> Result<HttpResponse> {
-    let (scope, me) = (caller.scope, caller.subject);
+    let (scope, me) = (caller.scope, (caller.subject, local_date(app.clock.now())));
     let row = app.db.read("get_appointment", move |conn| store::find(conn, scope, me, id.0)).await?;
     let row = row.ok_or(Code::NotFound)?;
     let tag = (header::ETAG, etag(row.version));
@@ -329,7 +345,7 @@ pub async fn get_appointment(
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct AppointmentsQuery {
-    /// Of whom; residents see their own and need not say.
+    /// Of whom; residents see their own by default, and none of those who do not let them.
     resident_id: Option<Uuid>,
     /// At whose centre; staff, and theirs by default.
     unit_id: Option<Uuid>,
@@ -358,7 +374,7 @@ fn day(date: NaiveDate, later: u64) -> Option<DateTime<Utc>> {
 
 /// List appointments
 ///
-/// Residents: one's own. Staff: of one resident or at one centre, by default their own centre's; earliest first.
+/// Residents: one's own, or those of somebody who lets one book (`resident_id`). Staff: of one resident or at one centre, by default their own centre's; earliest first.
 #[utoipa::path(tag = "appointments", security(("token" = ["appointments:read"])), params(AppointmentsQuery),
     responses((status = 200, description = "A page of appointments", body = Page<AppointmentView>)))]
 #[get("/v1/appointments")]
@@ -370,11 +386,7 @@ pub async fn list_appointments(
 ) -> Result<HttpResponse> {
     let query = query.0;
     let of = match (caller.is_resident(), query.resident_id, query.unit_id.or(caller.unit)) {
-        (true, Some(other), _) if other != caller.subject => {
-            let text = Text::fixed("居民只能查看自己的预约", "residents see their own appointments");
-            return Err(Error::invalid(vec![FieldError::query("resident_id", "not_oneself", text)]));
-        }
-        (true, ..) => Of::Resident(caller.subject, query.unit_id),
+        (true, whom, _) => Of::Resident(whom.unwrap_or(caller.subject), query.unit_id),
         (false, Some(resident), _) => Of::Resident(resident, query.unit_id),
         (false, None, unit) => Of::Unit(unit.ok_or(Code::Forbidden)?),
     };
@@ -384,7 +396,8 @@ pub async fn list_appointments(
     let filter = Filter { of, state: query.state, from, to };
     let limit = page::limit(query.limit)?;
     let after = page::after(&app.keys, "appointments", query.cursor.as_deref())?.unwrap_or(After::START);
-    let (scope, me, count) = (caller.scope, caller.subject, query.count.unwrap_or(false));
+    let (scope, count) = (caller.scope, query.count.unwrap_or(false));
+    let me = (caller.subject, local_date(app.clock.now()));
     let (rows, total) = app
         .db
         .read("list_appointments", move |conn| {
@@ -428,9 +441,14 @@ pub async fn cancel_appointment(
     let settings = app.counties.public(&app, &caller.county_key).await?.settings.clone();
     let (who, scope, now, reason, inner) =
         (Caller::clone(&caller), caller.scope, app.clock.now(), body.value.reason, app.clone());
+    let entry = Audit::new("cancel", "appointment", id.0).because(reason.clone());
     app.once(once, move |conn| {
-        let mut row = store::find(conn, scope, who.subject, id.0)?.ok_or(Code::NotFound)?;
+        let mut row = store::find(conn, scope, (who.subject, local_date(now)), id.0)?.ok_or(Code::NotFound)?;
         rules::cancel(&row, &settings, who.is_resident(), now)?;
+        // Who cancels for somebody else is on record.
+        if who.subject != row.resident_id {
+            audit::record(conn, &who, now, &entry)?;
+        }
         if !store::cancel(conn, scope.county, row.id, reason.clone(), now)? {
             return Err(AppointmentError::AlreadyCancelled.into());
         }

@@ -7,6 +7,7 @@ use crate::{
     calendar::Calendar,
     clock::{CST, local_date},
     error::{Code, Error},
+    people::{self, IdentityLevel},
     settings::Settings,
     windows::{Channel, Rule, Slot, slots_of_day},
 };
@@ -66,6 +67,12 @@ pub fn book(
     let mut slots = slots_of_day(rules, calendar, date, channel);
     slots.retain(|slot| slot.starts_at == starts_at && starts_at > now);
     if slots.is_empty() { Err(AppointmentError::NotOffered) } else { Ok(slots) }
+}
+
+/// Whether we are sure enough who it is for; the desk and agents see the person.
+pub fn identity(level: IdentityLevel, needed: IdentityLevel, channel: Channel) -> Result<(), Error> {
+    let sure = level >= needed || channel != Channel::Public;
+    if sure { Ok(()) } else { Err(people::identity_needed(needed)) }
 }
 
 /// Whether an appointment may be cancelled; a resident must do so in time, staff may until it begins.

@@ -9,12 +9,15 @@ use uuid::Uuid;
 
 use super::model::{Appointment, AppointmentState};
 use crate::{
-    db::found,
+    clock::local_date,
+    db::{found, schema::appointments},
     error::Result,
     http::{
         caller::{Reach, Scope},
         page::After,
     },
+    people::IdentityLevel,
+    rooms::{Day, Entry, Merge, Person},
     statement,
     windows::{Channel, Rule, Slot},
 };
@@ -26,11 +29,11 @@ statement! {
         county: i32 as Integer, unit: Uuid as SqlUuid, matter: Uuid as SqlUuid, resident: Uuid as SqlUuid,
         channel: Channel as Text, starts_at: DateTime<Utc> as Timestamptz,
     }
-    "SELECT u.name AS unit_name, m.name AS matter_name, p.name AS resident_name, p.phone AS resident_phone, p.id AS resident_id, \
+    "SELECT u.name AS unit_name, m.name AS matter_name, m.identity_level AS level_needed, coalesce(p.identity_level, 'none') AS level, p.name AS resident_name, p.phone AS resident_phone, p.id AS resident_id, \
             w.name AS window_name, coalesce(s.taken, 0::smallint) AS taken, r.id AS rule_id, r.window_id, r.weekdays, r.opens_at, r.closes_at, \
             r.slot_minutes, r.capacity_public, r.capacity_proxy, r.capacity_desk, r.valid_from, r.valid_until \
      FROM units u JOIN matters m ON m.county_id = u.county_id AND m.id = {matter} AND m.state = 'active' \
-     LEFT JOIN residents p ON p.county_id = u.county_id AND p.id = {resident} \
+     LEFT JOIN residents p ON p.county_id = u.county_id AND p.id = {resident} AND p.merged_into IS NULL \
      LEFT JOIN (window_matters wm \
        JOIN windows w ON w.county_id = wm.county_id AND w.id = wm.window_id AND w.state = 'open' \
        JOIN opening_rules r ON r.county_id = w.county_id AND r.window_id = w.id \
@@ -46,6 +49,11 @@ pub struct Facts {
     pub unit_name: String,
     #[diesel(sql_type = Text)]
     pub matter_name: String,
+    /// How sure the matter wants us to be who the resident is, and how sure we are.
+    #[diesel(sql_type = Text)]
+    pub level_needed: IdentityLevel,
+    #[diesel(sql_type = Text)]
+    pub level: IdentityLevel,
     #[diesel(sql_type = Nullable<SqlUuid>)]
     pub resident_id: Option<Uuid>,
     #[diesel(sql_type = Nullable<Binary>)]
@@ -100,10 +108,12 @@ impl Facts {
 }
 
 statement! {
-    /// Takes a place if one is left, and with it writes the appointment, its change and its message job: one round trip.
+    /// Takes a place if one is left, and with it writes the appointment, its change and its message job: one round trip. The
+    /// resident's row is locked as the foreign key would: a merge at the same moment is seen, and nothing is left behind.
     pub struct Book {
         county: i32 as Integer, id: Uuid as SqlUuid, unit: Uuid as SqlUuid, window: Uuid as SqlUuid, matter: Uuid as SqlUuid,
-        resident: Uuid as SqlUuid, booked_by: Option<Uuid> as Nullable<SqlUuid>, channel: Channel as Text, on_date: NaiveDate as Date,
+        resident: Uuid as SqlUuid, booked_by: Option<Uuid> as Nullable<SqlUuid>, booked_by_resident: Option<Uuid> as Nullable<SqlUuid>,
+        channel: Channel as Text, on_date: NaiveDate as Date,
         starts_at: DateTime<Utc> as Timestamptz, ends_at: DateTime<Utc> as Timestamptz, capacity: i16 as SmallInt, now: DateTime<Utc> as Timestamptz,
     }
     "WITH place AS ( \
@@ -113,8 +123,9 @@ statement! {
        DO UPDATE SET taken = u.taken + 1, capacity = EXCLUDED.capacity WHERE u.taken < EXCLUDED.capacity \
        RETURNING window_id), \
      booked AS ( \
-       INSERT INTO appointments (county_id, id, unit_id, window_id, matter_id, resident_id, booked_by, channel, on_date, starts_at, ends_at, state, created_at, updated_at) \
-       SELECT {county}, {id}, {unit}, window_id, {matter}, {resident}, {booked_by}, {channel}, {on_date}, {starts_at}, {ends_at}, 'booked', {now}, {now} FROM place \
+       INSERT INTO appointments (county_id, id, unit_id, window_id, matter_id, resident_id, booked_by, booked_by_resident, channel, on_date, starts_at, ends_at, state, created_at, updated_at) \
+       SELECT {county}, {id}, {unit}, window_id, {matter}, p.id, {booked_by}, {booked_by_resident}, {channel}, {on_date}, {starts_at}, {ends_at}, 'booked', {now}, {now} \
+       FROM place, (SELECT id FROM residents WHERE county_id = {county} AND id = {resident} AND merged_into IS NULL FOR KEY SHARE) p \
        RETURNING id), \
      changed AS ( \
        INSERT INTO changes (county_id, entity, entity_id, unit_id, resident_id, staff_id, at) \
@@ -162,8 +173,9 @@ pub fn book(conn: &mut PgConnection, new: &Appointment, slot: &Slot) -> QueryRes
         matter: new.matter_id,
         resident: new.resident_id,
         booked_by: new.booked_by,
+        booked_by_resident: new.booked_by_resident,
         channel: new.channel,
-        on_date: crate::clock::local_date(new.starts_at),
+        on_date: local_date(new.starts_at),
         starts_at: new.starts_at,
         ends_at: slot.ends_at,
         capacity: slot.capacity,
@@ -192,15 +204,15 @@ macro_rules! appointments {
                 a.window_id, (SELECT name FROM windows w WHERE w.county_id = a.county_id AND w.id = a.window_id) AS window_name, \
                 a.matter_id, (SELECT name FROM matters m WHERE m.county_id = a.county_id AND m.id = a.matter_id) AS matter_name, \
                 a.resident_id, p.name AS resident_name, p.phone AS resident_phone, \
-                a.booked_by, a.starts_at, a.ends_at, a.cancelled_at, a.cancel_reason, a.version, a.created_at, a.updated_at \
+                a.booked_by, a.booked_by_resident, a.starts_at, a.ends_at, a.cancelled_at, a.cancel_reason, a.version, a.created_at, a.updated_at \
          FROM appointments a JOIN residents p ON p.county_id = a.county_id AND p.id = a.resident_id "
     };
 }
 
-/// Within a scope: of one resident, or at a unit and the units below, or booked by oneself.
+/// Within a scope: of one resident and those who let this one act, or at a unit and the units below, or booked by oneself.
 macro_rules! within {
     () => {
-        " AND ({own}::uuid IS NULL OR a.resident_id = {own}) \
+        " AND ({own}::uuid IS NULL OR a.resident_id = {own} OR acts_for({county}, a.resident_id, {own}, 'book', {today})) \
           AND ({within}::uuid IS NULL OR a.booked_by = {me} OR unit_within({county}, a.unit_id, {within})) "
     };
 }
@@ -209,7 +221,7 @@ statement! {
     /// One appointment, by its key.
     pub struct Find {
         county: i32 as Integer, id: Uuid as SqlUuid, own: Option<Uuid> as Nullable<SqlUuid>, within: Option<Uuid> as Nullable<SqlUuid>,
-        me: Uuid as SqlUuid,
+        me: Uuid as SqlUuid, today: NaiveDate as Date,
     }
     concat!(appointments!(), "WHERE a.county_id = {county} AND a.id = {id}", within!())
 }
@@ -218,7 +230,7 @@ statement! {
     /// A page of one resident's appointments: an index range.
     struct OfResident {
         county: i32 as Integer, resident: Uuid as SqlUuid, unit: Option<Uuid> as Nullable<SqlUuid>, own: Option<Uuid> as Nullable<SqlUuid>, within: Option<Uuid> as Nullable<SqlUuid>,
-        me: Uuid as SqlUuid, state: Option<AppointmentState> as Nullable<Text>, from: DateTime<Utc> as Timestamptz, to: DateTime<Utc> as Timestamptz,
+        me: Uuid as SqlUuid, today: NaiveDate as Date, state: Option<AppointmentState> as Nullable<Text>, from: DateTime<Utc> as Timestamptz, to: DateTime<Utc> as Timestamptz,
         after_at: DateTime<Utc> as Timestamptz, after_id: Uuid as SqlUuid, limit: i64 as BigInt,
     }
     concat!(appointments!(), "WHERE a.county_id = {county} AND a.resident_id = {resident} \
@@ -231,7 +243,7 @@ statement! {
     /// A page of the appointments at one unit's centre: an index range.
     struct AtUnit {
         county: i32 as Integer, unit: Uuid as SqlUuid, own: Option<Uuid> as Nullable<SqlUuid>, within: Option<Uuid> as Nullable<SqlUuid>,
-        me: Uuid as SqlUuid, state: Option<AppointmentState> as Nullable<Text>, from: DateTime<Utc> as Timestamptz, to: DateTime<Utc> as Timestamptz,
+        me: Uuid as SqlUuid, today: NaiveDate as Date, state: Option<AppointmentState> as Nullable<Text>, from: DateTime<Utc> as Timestamptz, to: DateTime<Utc> as Timestamptz,
         after_at: DateTime<Utc> as Timestamptz, after_id: Uuid as SqlUuid, limit: i64 as BigInt,
     }
     concat!(appointments!(), "WHERE a.county_id = {county} AND a.unit_id = {unit} AND (a.starts_at, a.id) > ({after_at}, {after_id}) \
@@ -265,16 +277,21 @@ fn binds(scope: Scope) -> (Option<Uuid>, Option<Uuid>) {
 }
 
 /// The appointment with an id, if `me` may see it.
-pub fn find(conn: &mut PgConnection, scope: Scope, me: Uuid, id: Uuid) -> Result<Option<Appointment>> {
+pub fn find(
+    conn: &mut PgConnection,
+    scope: Scope,
+    (me, today): (Uuid, NaiveDate),
+    id: Uuid,
+) -> Result<Option<Appointment>> {
     let (own, within) = binds(scope);
-    found(Find { county: scope.county, id, own, within, me }.get_result(conn))
+    found(Find { county: scope.county, id, own, within, me, today }.get_result(conn))
 }
 
 /// Appointments that `me` may see, earliest first, one more than `limit`.
 pub fn list(
     conn: &mut PgConnection,
     scope: Scope,
-    me: Uuid,
+    (me, today): (Uuid, NaiveDate),
     filter: Filter,
     after: After,
     limit: i64,
@@ -284,11 +301,11 @@ pub fn list(
     let (after_at, after_id) = (after.at.max(DateTime::UNIX_EPOCH), after.id);
     match of {
         Of::Resident(resident, unit) => {
-            OfResident { county, resident, unit, own, within, me, state, from, to, after_at, after_id, limit }
+            OfResident { county, resident, unit, own, within, me, today, state, from, to, after_at, after_id, limit }
                 .load(conn)
         }
         Of::Unit(unit) => {
-            AtUnit { county, unit, own, within, me, state, from, to, after_at, after_id, limit }.load(conn)
+            AtUnit { county, unit, own, within, me, today, state, from, to, after_at, after_id, limit }.load(conn)
         }
     }
 }
@@ -296,7 +313,7 @@ pub fn list(
 statement! {
     struct Count {
         county: i32 as Integer, resident: Option<Uuid> as Nullable<SqlUuid>, unit: Option<Uuid> as Nullable<SqlUuid>,
-        own: Option<Uuid> as Nullable<SqlUuid>, within: Option<Uuid> as Nullable<SqlUuid>, me: Uuid as SqlUuid,
+        own: Option<Uuid> as Nullable<SqlUuid>, within: Option<Uuid> as Nullable<SqlUuid>, me: Uuid as SqlUuid, today: NaiveDate as Date,
         state: Option<AppointmentState> as Nullable<Text>, from: DateTime<Utc> as Timestamptz, to: DateTime<Utc> as Timestamptz,
     }
     concat!("SELECT count(*) AS n FROM appointments a WHERE a.county_id = {county} AND ({resident}::uuid IS NULL OR a.resident_id = {resident}) \
@@ -311,14 +328,19 @@ struct Counted {
 }
 
 /// How many appointments a list has in all.
-pub fn count(conn: &mut PgConnection, scope: Scope, me: Uuid, filter: Filter) -> QueryResult<i64> {
+pub fn count(
+    conn: &mut PgConnection,
+    scope: Scope,
+    (me, today): (Uuid, NaiveDate),
+    filter: Filter,
+) -> QueryResult<i64> {
     let ((own, within), county) = (binds(scope), scope.county);
     let Filter { of, state, from, to } = filter;
     let (resident, unit) = match of {
         Of::Resident(resident, unit) => (Some(resident), unit),
         Of::Unit(unit) => (None, Some(unit)),
     };
-    let count = Count { county, resident, unit, own, within, me, state, from, to };
+    let count = Count { county, resident, unit, own, within, me, today, state, from, to };
     count.get_result::<Counted>(conn).map(|counted| counted.n)
 }
 
@@ -330,4 +352,55 @@ statement! {
 /// The appointment of a job: no caller, no scope.
 pub fn for_job(conn: &mut PgConnection, county: i32, id: Uuid) -> Result<Option<Appointment>> {
     found(Facing { county, id }.get_result(conn))
+}
+
+fn entry(row: Appointment) -> Entry {
+    let title = crate::error::Text::new(
+        format!("预约：{}（{}）", row.matter_name, row.unit_name),
+        format!("Appointment: {} ({})", row.matter_name, row.unit_name),
+    );
+    Entry {
+        entity: "appointment",
+        id: row.id,
+        at: Some(row.starts_at),
+        until: Some(row.ends_at),
+        state: row.state.as_str().to_owned(),
+        title,
+        resident_id: Some(row.resident_id),
+        holder_id: None,
+    }
+}
+
+/// More than a centre has in a day.
+const WHOLE_DAY: i64 = 1_000;
+
+/// What is booked at the centre of one's post that day.
+pub fn day(conn: &mut PgConnection, day: &Day) -> Result<Vec<Entry>> {
+    let Some(unit) = day.unit else { return Ok(Vec::new()) };
+    let scope = Scope { county: day.county, reach: Reach::County };
+    let filter = Filter { of: Of::Unit(unit), state: Some(AppointmentState::Booked), from: day.from, to: day.to };
+    let rows = list(conn, scope, (Uuid::nil(), local_date(day.now)), filter, After::START, WHOLE_DAY)?;
+    Ok(rows.into_iter().map(entry).collect())
+}
+
+/// What a resident has booked and has not begun.
+pub fn open_for(conn: &mut PgConnection, person: Person) -> Result<Vec<Entry>> {
+    let scope = Scope { county: person.county, reach: Reach::County };
+    let to = DateTime::UNIX_EPOCH + chrono::TimeDelta::days(365 * 200);
+    let of = Of::Resident(person.id, None);
+    let filter = Filter { of, state: Some(AppointmentState::Booked), from: person.now, to };
+    let rows = list(conn, scope, (Uuid::nil(), local_date(person.now)), filter, After::START, 200)?;
+    Ok(rows.into_iter().map(entry).collect())
+}
+
+/// A duplicate's appointments go over. Both having booked the same matter on the same day is for a person to solve first.
+pub fn merge(conn: &mut PgConnection, merge: &Merge) -> Result<usize> {
+    let here = || appointments::table.filter(appointments::county_id.eq(merge.county));
+    let moved = diesel::update(here().filter(appointments::resident_id.eq(merge.from)))
+        .set((appointments::resident_id.eq(merge.into), appointments::version.eq(appointments::version + 1)))
+        .execute(conn)?;
+    diesel::update(here().filter(appointments::booked_by_resident.eq(merge.from)))
+        .set(appointments::booked_by_resident.eq(merge.into))
+        .execute(conn)?;
+    Ok(moved)
 }

@@ -17,9 +17,9 @@ use actix_web::{HttpRequest, HttpResponse, http::header, web};
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use crate::{
-    appointments, calendar,
+    appointments, calendar, desk,
     error::{Code, Error, Result},
-    jobs, matters, messages, people, proxies, sessions, telemetry, units, windows,
+    jobs, matters, messages, people, proxies, sessions, telemetry, todos, units, windows,
 };
 
 /// Every route of the API: mounted and documented from this one list.
@@ -54,6 +54,15 @@ pub fn routes(list: &mut ServiceConfig) {
         .service(proxies::routes::get_proxy)
         .service(proxies::routes::issue_proxy_code)
         .service(proxies::routes::end_proxy)
+        .service(todos::routes::list_todos)
+        .service(todos::routes::create_todo)
+        .service(todos::routes::get_todo)
+        .service(todos::routes::take_todo)
+        .service(todos::routes::put_back_todo)
+        .service(todos::routes::hand_over_todo)
+        .service(todos::routes::finish_todo)
+        .service(desk::routes::get_my_day)
+        .service(desk::routes::get_open_for_resident)
         .service(matters::routes::list_matters)
         .service(matters::routes::create_matter)
         .service(matters::routes::get_matter)

@@ -21,24 +21,27 @@ use crate::{
         permissions::WriteMatters,
         valid::{Id, Query, Valid},
     },
+    people::IdentityLevel,
 };
 
 /// A matter (事项).
 #[derive(Serialize, ToSchema)]
-#[schema(example = json!({"id": "0199a0c0-0000-7000-8000-0000000000b1", "name": "城乡居民医保参保登记", "description": "带身份证或户口簿", "state": "active", "version": 1}))]
+#[schema(example = json!({"id": "0199a0c0-0000-7000-8000-0000000000b1", "name": "城乡居民医保参保登记", "description": "带身份证或户口簿", "state": "active", "identity_level": "none", "version": 1}))]
 pub struct MatterView {
     pub id: Uuid,
     pub name: String,
     pub description: Option<String>,
     /// Only active matters can be booked.
     pub state: MatterState,
+    /// How sure we must be who a resident is before it can be booked online.
+    pub identity_level: IdentityLevel,
     pub version: i64,
 }
 
 impl From<Matter> for MatterView {
     fn from(matter: Matter) -> Self {
-        let Matter { id, name, description, state, version, .. } = matter;
-        Self { id, name, description, state, version }
+        let Matter { id, name, description, state, identity_level, version, .. } = matter;
+        Self { id, name, description, state, identity_level, version }
     }
 }
 
@@ -128,6 +131,9 @@ pub struct CreateMatter {
     #[validate(length(max = 2000))]
     #[schema(max_length = 2000)]
     description: Option<String>,
+    /// How sure we must be who a resident is before it can be booked online; `none` by default.
+    #[schema(inline)]
+    identity_level: Option<IdentityLevel>,
 }
 
 fn changed(county: i32, id: Uuid) -> Change {
@@ -150,7 +156,13 @@ pub async fn create_matter(
     let (county, command, now) = (caller.county, body.value, app.clock.now());
     let answer = app
         .once(once, move |conn| {
-            let matter = store::insert(conn, county, command.name.trim(), command.description.as_deref(), now)?;
+            let matter = store::insert(
+                conn,
+                county,
+                (command.name.trim(), command.description.as_deref()),
+                command.identity_level.unwrap_or(IdentityLevel::None),
+                now,
+            )?;
             changes::record(conn, changed(county, matter.id), now)?;
             Answer::created(format!("/v1/matters/{}", matter.id), matter.version, &MatterView::from(matter))
         })
@@ -173,6 +185,9 @@ pub struct UpdateMatter {
     #[schema(max_length = 2000)]
     description: Option<String>,
     state: MatterState,
+    /// `none` by default.
+    #[schema(inline)]
+    identity_level: Option<IdentityLevel>,
 }
 
 /// Change a matter
@@ -194,7 +209,12 @@ pub async fn update_matter(
         .write("update_matter", move |conn| {
             let matter = store::find(conn, county, id.0)?.ok_or(Code::NotFound)?;
             seen.check(matter.version)?;
-            let values = (command.name.trim(), command.description.as_deref(), command.state);
+            let values = (
+                command.name.trim(),
+                command.description.as_deref(),
+                command.state,
+                command.identity_level.unwrap_or(IdentityLevel::None),
+            );
             let matter = store::update(conn, (county, id.0, matter.version), values, now)?.ok_or(Code::VersionStale)?;
             changes::record(conn, changed(county, matter.id), now)?;
             Ok(matter)

@@ -8,6 +8,7 @@ use crate::{
     db::{found, schema::matters},
     error::Result,
     http::page::After,
+    people::IdentityLevel,
     text_enum,
 };
 
@@ -27,6 +28,7 @@ pub struct Matter {
     pub name: String,
     pub description: Option<String>,
     pub state: MatterState,
+    pub identity_level: IdentityLevel,
     pub version: i64,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
@@ -65,14 +67,14 @@ pub fn count(conn: &mut PgConnection, county: i32, state: Option<MatterState>) -
 pub fn insert(
     conn: &mut PgConnection,
     county: i32,
-    name: &str,
-    description: Option<&str>,
+    (name, description): (&str, Option<&str>),
+    identity_level: IdentityLevel,
     now: DateTime<Utc>,
 ) -> QueryResult<Matter> {
     diesel::insert_into(matters::table)
         .values((
             (matters::county_id.eq(county), matters::id.eq(Uuid::now_v7())),
-            (matters::name.eq(name), matters::description.eq(description)),
+            (matters::name.eq(name), matters::description.eq(description), matters::identity_level.eq(identity_level)),
             (matters::created_at.eq(now), matters::updated_at.eq(now)),
         ))
         .returning(Matter::as_returning())
@@ -83,13 +85,13 @@ pub fn insert(
 pub fn update(
     conn: &mut PgConnection,
     (county, id, version): (i32, Uuid, i64),
-    (name, description, state): (&str, Option<&str>, MatterState),
+    (name, description, state, level): (&str, Option<&str>, MatterState, IdentityLevel),
     now: DateTime<Utc>,
 ) -> Result<Option<Matter>> {
     let row = matters::table.find((county, id)).filter(matters::version.eq(version));
     let set = (
         (matters::name.eq(name), matters::description.eq(description), matters::state.eq(state)),
-        (matters::version.eq(version + 1), matters::updated_at.eq(now)),
+        (matters::identity_level.eq(level), matters::version.eq(version + 1), matters::updated_at.eq(now)),
     );
     found(diesel::update(row).set(set).returning(Matter::as_returning()).get_result(conn))
 }

@@ -236,6 +236,22 @@ text_enum! {
     }
 }
 
+impl IdentityLevel {
+    fn rank(self) -> u8 {
+        match self {
+            Self::None => 0,
+            Self::Phone => 1,
+            Self::Officer => 2,
+        }
+    }
+}
+
+impl PartialOrd for IdentityLevel {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        self.rank().partial_cmp(&other.rank())
+    }
+}
+
 /// A resident as stored; personal fields are sealed.
 #[derive(Clone, Debug, Queryable, Selectable)]
 #[diesel(table_name = residents, check_for_backend(diesel::pg::Pg))]

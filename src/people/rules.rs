@@ -81,14 +81,6 @@ fn same<T: PartialEq>(a: Option<&T>, b: Option<&T>) -> bool {
     matches!((a, b), (Some(a), Some(b)) if a == b)
 }
 
-fn rank(level: IdentityLevel) -> u8 {
-    match level {
-        IdentityLevel::None => 0,
-        IdentityLevel::Phone => 1,
-        IdentityLevel::Officer => 2,
-    }
-}
-
 /// What is kept of two records of one person; `proof` is what an officer has seen of them now.
 pub fn merge(into: &Facts, from: &Facts, proof: Option<IdentitySeen>) -> Result<Kept, Contradiction> {
     let numbers = (into.id_number.as_ref(), from.id_number.as_ref());
@@ -114,7 +106,7 @@ pub fn merge(into: &Facts, from: &Facts, proof: Option<IdentitySeen>) -> Result<
         }
     }
     // Of two values the better checked one is kept, of equally good ones that of the record that stays.
-    let (first, second) = if rank(from.level) > rank(into.level) { (from, into) } else { (into, from) };
+    let (first, second) = if from.level > into.level { (from, into) } else { (into, from) };
     let level = if proof.is_some() { IdentityLevel::Officer } else { first.level };
     Ok(Kept {
         name: first.name.clone().or(second.name.clone()),

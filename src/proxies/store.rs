@@ -3,7 +3,7 @@
 use chrono::{DateTime, NaiveDate, Utc};
 use diesel::{
     prelude::*,
-    sql_types::{Bool, Date, Integer, Text, Uuid as SqlUuid},
+    sql_types::{Date, Integer, Text, Uuid as SqlUuid},
 };
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -23,7 +23,7 @@ use crate::{
 };
 
 mod sql {
-    use super::{Bool, Date, Integer, SqlUuid, Text};
+    use super::{Date, Integer, SqlUuid, Text};
 
     diesel::define_sql_function! {
         /// Whether somebody may do something for a resident today.

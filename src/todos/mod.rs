@@ -11,6 +11,7 @@
 //! nothing.
 
 pub mod model;
+pub mod routes;
 pub mod store;
 
 pub use model::{Kind, NewTodo};

@@ -13,7 +13,12 @@ use crate::{
         schema::todos,
     },
     error::Result,
+    http::{
+        caller::{Reach, Scope},
+        page::After,
+    },
     rooms::{Day, Entry, HandOver, Merge, Person},
+    units::store::unit_within,
 };
 
 fn changed(todo: &Todo, staff_id: Option<Uuid>) -> Change {
@@ -128,4 +133,121 @@ pub fn erase(conn: &mut PgConnection, _: &App, person: Person) -> Result<usize> 
         .execute(conn)?;
     let of = todos::table.filter(todos::county_id.eq(person.county)).filter(todos::resident_id.eq(person.id));
     Ok(diesel::update(of).set(todos::note.eq(None::<Vec<u8>>)).execute(conn)?)
+}
+
+/// Which todos a list is of.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Filter {
+    /// Those that still wait, by default.
+    pub state: Option<TodoState>,
+    pub kind: Option<Kind>,
+    pub holder: Option<Uuid>,
+    pub unit: Option<Uuid>,
+    pub resident: Option<Uuid>,
+    pub due_before: Option<DateTime<Utc>>,
+}
+
+type Visible = todos::BoxedQuery<'static, diesel::pg::Pg, todos::SqlType>;
+
+/// Those of a scope, and those that `me` holds wherever they belong.
+fn visible(scope: Scope, me: Uuid) -> Visible {
+    let here = todos::table.filter(todos::county_id.eq(scope.county)).into_boxed();
+    match scope.reach {
+        Reach::Own(own) => here.filter(todos::holder_id.eq(own)),
+        Reach::Unit(unit) => {
+            let within = unit_within(scope.county, todos::unit_id, unit);
+            here.filter(within.or(todos::holder_id.is_not_distinct_from(me)))
+        }
+        Reach::County => here,
+    }
+}
+
+fn filtered(scope: Scope, me: Uuid, filter: Filter) -> Visible {
+    let mut query = match filter.state {
+        Some(state) => visible(scope, me).filter(todos::state.eq(state)),
+        None => visible(scope, me).filter(todos::state.eq_any(TodoState::WAITING)),
+    };
+    if let Some(kind) = filter.kind {
+        query = query.filter(todos::kind.eq(kind));
+    }
+    if let Some(holder) = filter.holder {
+        query = query.filter(todos::holder_id.eq(holder));
+    }
+    if let Some(unit) = filter.unit {
+        query = query.filter(todos::unit_id.eq(unit));
+    }
+    if let Some(resident) = filter.resident {
+        query = query.filter(todos::resident_id.eq(resident));
+    }
+    if let Some(due) = filter.due_before {
+        query = query.filter(todos::due_at.lt(due));
+    }
+    query
+}
+
+/// Oldest first, one more than `limit`.
+pub fn list(
+    conn: &mut PgConnection,
+    scope: Scope,
+    me: Uuid,
+    filter: Filter,
+    after: Option<After>,
+    limit: i64,
+) -> QueryResult<Vec<Todo>> {
+    let mut query = filtered(scope, me, filter);
+    if let Some(after) = after {
+        let same = todos::created_at.eq(after.at).and(todos::id.gt(after.id));
+        query = query.filter(todos::created_at.gt(after.at).or(same));
+    }
+    query.order((todos::created_at, todos::id)).limit(limit + 1).select(Todo::as_select()).load(conn)
+}
+
+pub fn count(conn: &mut PgConnection, scope: Scope, me: Uuid, filter: Filter) -> QueryResult<i64> {
+    filtered(scope, me, filter).count().get_result(conn)
+}
+
+pub fn find(conn: &mut PgConnection, scope: Scope, me: Uuid, id: Uuid) -> Result<Option<Todo>> {
+    found(visible(scope, me).filter(todos::id.eq(id)).select(Todo::as_select()).first(conn))
+}
+
+/// [`find`], and nobody can change it before the transaction ends.
+pub fn lock(conn: &mut PgConnection, scope: Scope, me: Uuid, id: Uuid) -> Result<Option<Todo>> {
+    let row = todos::table.find((scope.county, id)).select(todos::id).for_update();
+    if found(row.first::<Uuid>(conn))?.is_none() {
+        return Ok(None);
+    }
+    find(conn, scope, me, id)
+}
+
+/// What becomes of a todo that waits.
+#[derive(Clone, Debug)]
+pub enum Move {
+    /// Somebody holds it, or nobody any more.
+    Hold(Option<Uuid>),
+    /// Done, with this sealed note.
+    Done(Vec<u8>),
+}
+
+/// Moves a todo that [`lock`] has locked; who held it before is told that it is gone.
+pub fn apply(conn: &mut PgConnection, todo: &Todo, order: Move, by: Uuid, now: DateTime<Utc>) -> Result<Todo> {
+    let row = todos::table.find((todo.county_id, todo.id)).filter(todos::version.eq(todo.version));
+    let touched = (todos::version.eq(todo.version + 1), todos::updated_at.eq(now));
+    let moved: Todo = match order {
+        Move::Hold(holder) if holder == todo.holder_id => return Ok(todo.clone()),
+        Move::Hold(holder) => {
+            let state = if holder.is_some() { TodoState::Taken } else { TodoState::Open };
+            let set = (todos::state.eq(state), todos::holder_id.eq(holder), touched);
+            diesel::update(row).set(set).returning(Todo::as_returning()).get_result(conn)?
+        }
+        Move::Done(note) => {
+            let set = (todos::note.eq(note), todos::done_by.eq(by), todos::done_at.eq(now), touched);
+            let set = (todos::state.eq(TodoState::Done), set);
+            diesel::update(row).set(set).returning(Todo::as_returning()).get_result(conn)?
+        }
+    };
+    if let Some(left) = todo.holder_id.filter(|holder| Some(*holder) != moved.holder_id) {
+        changes::record(conn, Change { gone: true, unit_id: None, ..changed(&moved, Some(left)) }, now)?;
+    }
+    changes::record(conn, changed(&moved, moved.holder_id), now)?;
+    Ok(moved)
 }

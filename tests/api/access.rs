@@ -23,7 +23,8 @@ const STAFF: &[(&str, &str)] = &[
 ];
 
 /// Operation, method, path, body. `{r}` is a resident of 红星村, `{a}` their appointment in 均溪镇, `{m}` their message,
-/// `{w}` a window there, `{t}` a matter, `{u}` 均溪镇, `{v}` 红星村, `{j}` a job.
+/// `{w}` a window there, `{t}` a matter, `{u}` 均溪镇, `{v}` 红星村, `{j}` a job, `{p}` who may act for `{r}`, `{o}` a todo of 红星村,
+/// `{k}` the ID number of a child.
 type Row = (&'static str, &'static str, &'static str, &'static str);
 
 const ROWS: &[Row] = &[
@@ -43,6 +44,44 @@ const ROWS: &[Row] = &[
     ("get_resident", "GET", "/v1/residents/{r}", ""),
     ("update_resident", "PUT", "/v1/residents/{r}", r#"{"unit_id": "{v}"}"#),
     ("reveal_resident", "POST", "/v1/residents/{r}/reveal", r#"{"fields": ["phone"], "reason": "核对"}"#),
+    ("list_duplicates", "GET", "/v1/residents/{r}/duplicates", ""),
+    ("merge_resident", "POST", "/v1/residents/{r}/merge", r#"{"duplicate_id": "{r}", "reason": "同一人"}"#),
+    (
+        "take_over_resident",
+        "POST",
+        "/v1/residents/take_over",
+        r#"{"name": "王五", "id_number": "350425194806120018", "unit_id": "{v}", "identity_seen": "id_card", "reason": "搬来"}"#,
+    ),
+    ("issue_claim_code", "POST", "/v1/residents/{r}/claim_code", ""),
+    ("claim_at_desk", "POST", "/v1/residents/{r}/claim", r#"{"code": "2222222222", "identity_seen": "id_card"}"#),
+    (
+        "claim_by_phone",
+        "POST",
+        "/v1/residents/{r}/claim_by_phone",
+        r#"{"name": "王五", "id_number": "350425194806120018"}"#,
+    ),
+    (
+        "register_child",
+        "POST",
+        "/v1/children",
+        r#"{"name": "小宝", "id_number": "{k}", "unit_id": "{v}", "identity_seen": "household_register", "guardian_id": "{r}"}"#,
+    ),
+    ("create_proxy", "POST", "/v1/residents/{r}/proxies", r#"{"relation": "child", "may": ["book"]}"#),
+    ("list_proxies", "GET", "/v1/residents/{r}/proxies", ""),
+    ("list_principals", "GET", "/v1/residents/{r}/principals", ""),
+    ("accept_proxy", "POST", "/v1/proxies/accept", r#"{"code": "2222222222"}"#),
+    ("get_proxy", "GET", "/v1/proxies/{p}", ""),
+    ("issue_proxy_code", "POST", "/v1/proxies/{p}/code", ""),
+    ("end_proxy", "POST", "/v1/proxies/{p}/end", "{}"),
+    ("list_todos", "GET", "/v1/todos", ""),
+    ("create_todo", "POST", "/v1/todos", r#"{"kind": "call", "title": "打个电话"}"#),
+    ("get_todo", "GET", "/v1/todos/{o}", ""),
+    ("take_todo", "POST", "/v1/todos/{o}/take", "{}"),
+    ("put_back_todo", "POST", "/v1/todos/{o}/put_back", "{}"),
+    ("hand_over_todo", "POST", "/v1/todos/{o}/hand_over", r#"{"holder_id": "{o}"}"#),
+    ("finish_todo", "POST", "/v1/todos/{o}/done", r#"{"note": "办好了"}"#),
+    ("get_my_day", "GET", "/v1/my_day", ""),
+    ("get_open_for_resident", "GET", "/v1/residents/{r}/open", ""),
     ("list_matters", "GET", "/v1/matters?county=350425", ""),
     ("create_matter", "POST", "/v1/matters", r#"{"name": "新事项{n}"}"#),
     ("get_matter", "GET", "/v1/matters/{t}?county=350425", ""),
@@ -132,7 +171,15 @@ async fn things(t: &TestApp) -> (Things, Session) {
         "INSERT INTO outbox (county_id, kind, payload, run_at, dead_at) VALUES (1, 'none', '{}', now() - interval '1 year', now())",
     );
     let id = |value: &Value| value.as_str().expect("an id").to_owned();
+    let proxies = format!("/v1/residents/{}/proxies", owner.subject);
+    let proxy = json!({"relation": "child", "may": ["book"]});
+    let proxy = t.post(&proxies).by(&owner).json(proxy).send().await.created();
+    let todo = json!({"kind": "call", "title": "打个电话"});
+    let todo = t.post("/v1/todos").by(&t.staff("cadre").await).json(todo).send().await.created();
     let values = vec![
+        ("{p}", id(&proxy["id"])),
+        ("{o}", id(&todo["id"])),
+        ("{k}", crate::harness::id_number("2020-06-01", 1)),
         ("{r}", owner.subject.to_string()),
         ("{a}", id(&booked["id"])),
         ("{m}", id(&inbox["items"][0]["id"])),
@@ -155,9 +202,7 @@ async fn call(t: &TestApp, things: &Things, row: &Row, number: usize, by: Option
     if method == Method::POST {
         call = call.key(&uuid::Uuid::now_v7().to_string());
     }
-    if method == Method::PUT {
-        call = call.header("if-match", "*");
-    }
+    call = call.header("if-match", "*");
     if let Some(session) = by {
         call = call.by(session);
     }
@@ -211,7 +256,7 @@ async fn the_whole_matrix() {
         }
         let status = call(&t, &things, row, number * 10 + 1, Some(&stranger)).await;
         wrong.extend(check("a stranger", status, may("resident")));
-        let private = ["{r}", "{a}", "{m}"].iter().any(|thing| row.2.contains(thing));
+        let private = ["{r}", "{a}", "{m}", "{p}"].iter().any(|thing| row.2.contains(thing));
         if private && may("resident") && status != 404 {
             wrong.push(format!("{operation} by a stranger: {status}, must not find it"));
         }

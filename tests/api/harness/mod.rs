@@ -13,13 +13,21 @@ use lianxin::{app::App, clock::Clock, config::Config, http::serve, jobs, sample,
 use serde_json::json;
 use uuid::Uuid;
 
-pub use request::Call;
+pub use request::{Call, Reply};
 
 /// Monday, 08:00 in China: an ordinary working day; the sample county opens at 08:00 too.
 pub const NOW: &str = "2026-11-23T08:00:00+08:00";
 
 pub fn at(text: &str) -> DateTime<Utc> {
     DateTime::parse_from_rfc3339(text).expect("a time").to_utc()
+}
+
+/// An ID number of somebody born on a day; the sequence tells several apart.
+pub fn id_number(born: &str, sequence: u32) -> String {
+    let digits = format!("350425{}{sequence:03}", born.replace('-', ""));
+    let weights = [7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2];
+    let sum: u32 = digits.bytes().zip(weights).map(|(digit, weight)| u32::from(digit - b'0') * weight).sum();
+    format!("{digits}{}", char::from(b"10X98765432"[(sum % 11) as usize]))
 }
 
 /// Somebody logged in.
