@@ -112,7 +112,13 @@ pub struct CreateProxy {
 }
 
 impl CreateProxy {
-    fn checked(mut self, caller: &Caller, id: Uuid, today: NaiveDate, most: i64) -> Result<NewProxy> {
+    fn checked(
+        mut self,
+        caller: &Caller,
+        (id, resident): (Uuid, Uuid),
+        today: NaiveDate,
+        most: i64,
+    ) -> Result<NewProxy> {
         let mut wrong = Vec::new();
         let mut say = |pointer: &str, code: &'static str, text| wrong.push(FieldError::body(pointer, code, text));
         if self.relation == Relation::Guardian {
@@ -145,7 +151,7 @@ impl CreateProxy {
         self.may.sort_unstable_by_key(|may| may.as_str());
         self.may.dedup();
         let (relation, may, given_by) = (self.relation, self.may, caller.staff());
-        Ok(NewProxy { id: Uuid::now_v7(), resident: id, proxy: None, relation, may, valid_until, given_how, given_by })
+        Ok(NewProxy { id, resident, proxy: None, relation, may, valid_until, given_how, given_by })
     }
 }
 
@@ -167,12 +173,12 @@ pub async fn create_proxy(
     let once = Once::new(&caller, "create_proxy", key, body.digest);
     let settings = app.counties.public(&app, &caller.county_key).await?.settings.clone();
     let (now, most) = (app.clock.now(), settings.proxies_per_resident);
-    let new = body.value.checked(&caller, id.0, local_date(now), settings.proxies_days)?;
-    let (who, scope, inner) = (Caller::clone(&caller), caller.scope, app.clone());
-    let entry = Audit::new("create", "proxy", new.id);
+    let (who, scope, inner, command) = (Caller::clone(&caller), caller.scope, app.clone(), body.value);
+    let proxy = Uuid::now_v7();
+    let entry = Audit::new("create", "proxy", proxy);
     app.once(once, move |conn| {
-        let resident = people::lock(conn, scope, new.resident)?.ok_or(Code::NotFound)?;
-        let new = NewProxy { resident: resident.id, ..new.clone() };
+        let resident = people::lock(conn, scope, id.0)?.ok_or(Code::NotFound)?;
+        let new = command.clone().checked(&who, (proxy, resident.id), local_date(now), settings.proxies_days)?;
         if store::count_live(conn, scope.county, resident.id, local_date(now))? >= most {
             let (zh, en) = (format!("同一时间最多授权 {most} 人"), format!("At most {most} people at a time"));
             return Err(Error::new(Code::ProxyLimit).detail(zh, en));
