@@ -11,7 +11,8 @@ pub mod model;
 pub mod routes;
 pub mod rules;
 pub mod store;
+mod subject;
 
 use crate::rooms::Room;
 
-pub const ROOM: Room = Room::new("appointments");
+pub const ROOM: Room = Room { export: Some(subject::export), erase: Some(subject::erase), ..Room::new("appointments") };

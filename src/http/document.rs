@@ -30,6 +30,8 @@ use crate::{
         (name = "windows", description = "窗口: windows of a centre and their opening rules"),
         (name = "matters", description = "事项: the catalogue"),
         (name = "residents", description = "群众: residents and their data"),
+        (name = "consents", description = "同意: consent texts, and what residents agreed to, per purpose"),
+        (name = "data_requests", description = "个人信息权利: a copy of one's data, a correction, closing the record"),
         (name = "sessions", description = "登录: logging in, refreshing, logging out"),
         (name = "messages", description = "消息: a resident's inbox"),
         (name = "units", description = "区划: county, townships, villages"),

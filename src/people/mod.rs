@@ -4,6 +4,7 @@ pub mod disclosure;
 mod model;
 pub mod routes;
 pub mod store;
+pub mod subject;
 
 pub use model::{IdNumber, IdentityLevel, IdentitySeen, PersonName, Phone, Resident};
 pub use store::{find, find_or_create_by_wechat};
@@ -23,6 +24,8 @@ pub const ROOM: Room = Room {
         Sealed { table: "residents", column: "phone", index: Some(("phone_index", "phone")) },
         Sealed { table: "residents", column: "wechat_openid", index: Some(("wechat_openid_index", "wechat_openid")) },
     ],
+    export: Some(subject::export),
+    erase: Some(subject::erase),
     ..Room::new("people")
 };
 

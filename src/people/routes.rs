@@ -19,6 +19,7 @@ use crate::{
     app::App,
     audit::{self, Audit},
     clock::CST,
+    consents::{self, DeskHow, Purpose},
     crypto::Unsealable,
     db::changes::{self, Change},
     error::{Code, Error, FieldError, Result, Text},
@@ -90,7 +91,7 @@ pub(super) fn shown<T: Personal>(
 #[derive(Clone, Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"name": "陈阿婆", "id_number": "350425194806120018", "phone": "13950900001",
-    "unit_id": "0199a0c0-0000-7000-8000-000000000001", "identity_seen": "id_card"}))]
+    "unit_id": "0199a0c0-0000-7000-8000-000000000001", "identity_seen": "id_card", "consents": ["id_number"], "consents_how": "signed"}))]
 pub struct RegisterResident {
     name: PersonName,
     id_number: Option<IdNumber>,
@@ -99,6 +100,13 @@ pub struct RegisterResident {
     unit_id: Uuid,
     /// How the identity was seen.
     identity_seen: IdentitySeen,
+    /// What the person agreed to there (texts: `GET /v1/consent_texts`); an ID number needs `id_number`. Up to 4.
+    #[validate(length(max = 4))]
+    #[schema(max_items = 4, inline)]
+    consents: Option<Vec<Purpose>>,
+    /// How the consents were given; required with them.
+    #[schema(inline)]
+    consents_how: Option<DeskHow>,
 }
 
 fn unit_unknown() -> Error {
@@ -167,9 +175,10 @@ pub(super) fn record(conn: &mut PgConnection, row: &Resident, left: Option<Uuid>
 /// Register a resident
 ///
 /// At the desk or at home, for somebody without WeChat. The caller saw the identity and says how. An ID number that is
-/// already registered in the county is a conflict; look the resident up instead.
+/// already registered in the county is a conflict; look the resident up instead. An ID number needs the consent `id_number`,
+/// recorded in the same request.
 #[utoipa::path(tag = "residents", security(("token" = ["residents:register"])), params(IdempotencyHeader), request_body = RegisterResident,
-    responses((status = 201, description = "Registered; masked", body = ResidentView)), extensions(("x-errors" = json!(["resident_exists"]))))]
+    responses((status = 201, description = "Registered; masked", body = ResidentView)), extensions(("x-errors" = json!(["resident_exists", "consent_required"]))))]
 #[post("/v1/residents")]
 pub async fn register_resident(
     caller: Can<RegisterResidents>,
@@ -180,9 +189,14 @@ pub async fn register_resident(
     let once = Once::new(&caller, "register_resident", key, body.digest);
     let (command, scope, who) = (body.value, caller.scope, Caller::clone(&caller));
     let (id, inner) = (Uuid::now_v7(), app.clone());
+    let consents = consents::at_desk(command.consents.as_deref(), command.consents_how)?;
     app.once(once, move |conn| {
         if !units::exists_in(conn, scope, command.unit_id)? {
             return Err(unit_unknown());
+        }
+        if command.id_number.is_some() {
+            let now = inner.clock.now();
+            consents::required_at_desk(conn, (scope.county, id), Purpose::IdNumber, &consents, now)?;
         }
         let values = Values {
             unit_id: Some(command.unit_id),
@@ -192,6 +206,7 @@ pub async fn register_resident(
         };
         let values = checked(conn, &inner, scope.county, id, command.id_number.as_ref(), values)?;
         let row = store::insert(conn, scope.county, id, who.subject, values)?;
+        consents::give_at_desk(conn, (scope.county, id), &consents, who.subject, row.created_at)?;
         record(conn, &row, None)?;
         Answer::created(format!("/v1/residents/{id}"), row.version, &ResidentView::new(&inner, &who, &row)?)
     })
@@ -308,10 +323,10 @@ fn unmasked<T: Personal + Clone>(
 /// Correct a resident's record
 ///
 /// Residents may correct themselves until an officer has checked their identity; their phone they prove instead
-/// (`prove_phone`). Needs the `ETag` that was read.
+/// (`prove_phone`). A new ID number needs the consent `id_number`. Needs the `ETag` that was read.
 #[utoipa::path(tag = "residents", security(("token" = ["residents:update"])), request_body = UpdateResident,
     params(("id" = Uuid, Path, description = "The resident"), IfMatchHeader),
-    responses((status = 200, description = "As it is now", body = ResidentView)), extensions(("x-errors" = json!(["resident_exists", "identity_checked"]))))]
+    responses((status = 200, description = "As it is now", body = ResidentView)), extensions(("x-errors" = json!(["resident_exists", "identity_checked", "consent_required"]))))]
 #[put("/v1/residents/{id}")]
 pub async fn update_resident(
     caller: Can<UpdateResidents>,
@@ -382,6 +397,9 @@ fn corrected(
     let identity = fields.contains(&"name") || fields.contains(&"id_number");
     if caller.is_resident() && row.identity_level == IdentityLevel::Officer && identity {
         return Err(Code::IdentityChecked.into());
+    }
+    if new_number.is_some() && fields.contains(&"id_number") {
+        consents::required(conn, county, id, Purpose::IdNumber, app.clock.now())?;
     }
     let identity_level = match (sent.identity_seen, row.identity_level) {
         (Some(_), _) | (None, IdentityLevel::Officer) => IdentityLevel::Officer,

@@ -19,7 +19,8 @@ use crate::{
 
 /// The resident with an id, if within the scope.
 pub fn find(conn: &mut PgConnection, scope: Scope, id: Uuid) -> Result<Option<Resident>> {
-    let mut query = residents::table.find((scope.county, id)).select(Resident::as_select()).into_boxed();
+    let open = residents::table.find((scope.county, id)).filter(residents::closed_at.is_null());
+    let mut query = open.select(Resident::as_select()).into_boxed();
     match scope.reach {
         Reach::Own(own) => query = query.filter(residents::id.eq(own)),
         Reach::Unit(unit) => query = query.filter(unit_within(scope.county, residents::unit_id, unit)),
