@@ -95,6 +95,15 @@ codes! {
     TodoNotWaiting 409 "todo_not_waiting" "该待办已完成" "The todo is already done";
     TodoNotHeld 409 "todo_not_held" "该待办由他人办理" "Somebody else holds the todo";
     JobNotDead 409 "job_not_dead" "该任务不在失败列表中" "The job is not among the failed ones";
+    ConsentRequired 403 "consent_required" "需要本人先同意" "The person's consent is needed first";
+    ConsentTextChanged 409 "consent_text_changed" "同意文本已更新，请重新阅读" "The text has changed; read it again";
+    ConsentNotGiven 409 "consent_not_given" "没有可撤回的同意" "There is no consent to withdraw";
+    RequestExists 409 "request_exists" "同类申请正在处理" "Such a request is already waiting";
+    RequestNotOpen 409 "request_not_open" "该申请不需要或不再需要决定" "The request has nothing, or nothing any more, to decide";
+    RecordClosed 409 "record_closed" "该档案已注销" "The record is closed";
+    ExportNotReady 409 "export_not_ready" "副本还没有准备好" "The copy is not ready";
+    ArchiveForResident 409 "archive_for_resident" "请由居民本人在小程序中获取" "The resident fetches it with their own phone";
+    ExportExpired 410 "export_expired" "副本已过期，请重新申请" "The copy has expired; ask for a new one";
     VersionStale 412 "version_stale" "数据已被他人修改，请重新读取" "Someone changed it meanwhile; read it again";
     BodyTooLarge 413 "body_too_large" "请求体过大" "The body is too large";
     UnsupportedMediaType 415 "unsupported_media_type" "请求体类型须为 application/json" "The body must be application/json";
@@ -133,10 +142,11 @@ const CONSTRAINTS: &[(&str, Code)] = &[
     ("matters_name", Code::NameTaken),
     ("windows_name", Code::NameTaken),
     ("staff_username", Code::NameTaken),
+    ("data_requests_one", Code::RequestExists),
 ];
 
-/// Two callers raced for one idempotency key, or for one first login: the second finds the first's row when it looks again.
-const LOST_RACES: &[&str] = &["idempotency_keys_pkey", "residents_wechat"];
+/// Two callers raced for one idempotency key, one first login or one next version: the second finds the first's row when it looks again.
+const LOST_RACES: &[&str] = &["idempotency_keys_pkey", "residents_wechat", "consent_texts_pkey"];
 
 /// Whether the same closure may simply run again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -6,6 +6,7 @@
 //! | [`units`] | counties (the tenants) and their townships and villages |
 //! | [`calendar`] | working days and deadlines |
 //! | [`people`], [`audit`] | residents and their sealed data; who looked at it |
+//! | [`consents`], [`data_requests`] | what residents agreed to, per purpose; a copy of one's data, a correction, closing the record |
 //! | [`staff`], [`sessions`] | who works here; logging in, tokens, logging out |
 //! | [`matters`], [`windows`] | the catalogue; windows, opening rules, free slots |
 //! | [`appointments`] | booking, looking, cancelling |
@@ -50,7 +51,9 @@ pub mod calendar;
 pub mod clock;
 pub mod codes;
 pub mod config;
+pub mod consents;
 pub mod crypto;
+pub mod data_requests;
 pub mod desk;
 pub mod error;
 pub mod http;

@@ -11,13 +11,22 @@ use uuid::Uuid;
 
 use crate::{
     app::App,
-    appointments,
+    appointments, consents, data_requests,
     error::{Result, Text},
-    messages, people, proxies, todos,
+    messages, people, proxies, sessions, todos,
 };
 
 /// Every room that has something to say.
-pub const ROOMS: &[Room] = &[people::ROOM, proxies::ROOM, appointments::ROOM, messages::ROOM, todos::ROOM];
+pub const ROOMS: &[Room] = &[
+    people::ROOM,
+    proxies::ROOM,
+    appointments::ROOM,
+    messages::ROOM,
+    todos::ROOM,
+    sessions::ROOM,
+    consents::ROOM,
+    data_requests::ROOM,
+];
 
 /// What a room has to say; what it leaves out does not concern it.
 pub struct Room {

@@ -6,7 +6,9 @@ use uuid::Uuid;
 
 use crate::{
     app::App,
-    calendar, crypto,
+    calendar,
+    consents::{self, Purpose},
+    crypto,
     http::permissions::Role,
     matters, messages,
     people::IdentityLevel,
@@ -22,6 +24,7 @@ pub const PASSWORD: &str = "lianxin-demo";
 
 const DIVISIONS: &[u8] = include_bytes!("../data/datian-divisions.csv");
 const CALENDAR: &[u8] = include_bytes!("../data/working-calendar.csv");
+const CONSENT_TEXTS: &[u8] = include_bytes!("../data/consent-texts.csv");
 const MATTERS: &str = include_str!("../data/sample-matters.csv");
 
 /// User name, display name, role, unit.
@@ -48,6 +51,10 @@ pub async fn load(app: &App) -> Result<()> {
     let county = app.counties.find(app, COUNTY).await?.context("just imported")?.id;
     let secret = app.keys.seal(county, wechat::SECRET_PLACE, fake::SECRET.as_bytes());
     let hash = tokio::task::spawn_blocking(|| crypto::hash_password(PASSWORD)).await?;
+    let texts: Vec<(Purpose, String, String)> = csv::Reader::from_reader(CONSENT_TEXTS)
+        .deserialize()
+        .collect::<Result<_, _>>()
+        .context("data/consent-texts.csv")?;
     let now = app.clock.now();
     let filled = app.db.write("sample", move |conn| {
         units::store::set_wechat(conn, county, fake::APPID, &secret)?;
@@ -63,6 +70,9 @@ pub async fn load(app: &App) -> Result<()> {
         for (username, display_name, role, name) in ACCOUNTS {
             let post = (*role, unit(conn, name.unwrap_or("大田县"))?);
             staff::store::insert(conn, county, (username, display_name, &hash), post, now)?;
+        }
+        for (purpose, zh, en) in &texts {
+            consents::store::publish(conn, (county, *purpose), (zh, en), now, (None, now))?;
         }
         let mut served = Vec::new();
         for line in MATTERS.lines().skip(1) {

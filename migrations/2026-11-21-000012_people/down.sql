@@ -8,4 +8,4 @@ UPDATE residents SET registered_by = (SELECT s.id FROM staff s WHERE s.county_id
 ALTER TABLE residents
   DROP COLUMN merged_into,
   DROP COLUMN id_number_claim,
-  ADD CONSTRAINT residents_reached CHECK (wechat_openid IS NOT NULL OR registered_by IS NOT NULL);
+  ADD CONSTRAINT residents_reached CHECK (wechat_openid IS NOT NULL OR registered_by IS NOT NULL OR closed_at IS NOT NULL);

@@ -3,7 +3,8 @@ ALTER TABLE residents
   ADD COLUMN id_number_claim bytea,
   ADD FOREIGN KEY (county_id, merged_into) REFERENCES residents,
   DROP CONSTRAINT residents_reached,
-  ADD CONSTRAINT residents_reached CHECK (wechat_openid IS NOT NULL OR registered_by IS NOT NULL OR merged_into IS NOT NULL),
+  ADD CONSTRAINT residents_reached CHECK (wechat_openid IS NOT NULL OR registered_by IS NOT NULL
+    OR merged_into IS NOT NULL OR closed_at IS NOT NULL),
   ADD CONSTRAINT residents_merged CHECK (merged_into IS NULL OR
     (name IS NULL AND id_number IS NULL AND phone IS NULL AND wechat_openid IS NULL AND id_number_claim IS NULL AND merged_into <> id));
 CREATE INDEX residents_merged_into ON residents (county_id, merged_into) WHERE merged_into IS NOT NULL;

@@ -11,6 +11,7 @@ pub mod model;
 pub mod routes;
 pub mod rules;
 pub mod store;
+mod subject;
 
 use crate::rooms::Room;
 
@@ -18,5 +19,7 @@ pub const ROOM: Room = Room {
     day: Some(store::day),
     open_for: Some(store::open_for),
     merge: Some(store::merge),
+    export: Some(subject::export),
+    erase: Some(subject::erase),
     ..Room::new("appointments")
 };

@@ -33,7 +33,7 @@ statement! {
             w.name AS window_name, coalesce(s.taken, 0::smallint) AS taken, r.id AS rule_id, r.window_id, r.weekdays, r.opens_at, r.closes_at, \
             r.slot_minutes, r.capacity_public, r.capacity_proxy, r.capacity_desk, r.valid_from, r.valid_until \
      FROM units u JOIN matters m ON m.county_id = u.county_id AND m.id = {matter} AND m.state = 'active' \
-     LEFT JOIN residents p ON p.county_id = u.county_id AND p.id = {resident} AND p.merged_into IS NULL \
+     LEFT JOIN residents p ON p.county_id = u.county_id AND p.id = {resident} AND p.merged_into IS NULL AND p.closed_at IS NULL \
      LEFT JOIN (window_matters wm \
        JOIN windows w ON w.county_id = wm.county_id AND w.id = wm.window_id AND w.state = 'open' \
        JOIN opening_rules r ON r.county_id = w.county_id AND r.window_id = w.id \

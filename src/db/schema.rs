@@ -72,6 +72,36 @@ diesel::table! {
 }
 
 diesel::table! {
+    consent_texts (county_id, purpose, version) {
+        county_id -> Int4,
+        purpose -> Text,
+        version -> Int8,
+        id -> Uuid,
+        zh -> Text,
+        en -> Text,
+        effective_from -> Timestamptz,
+        published_by -> Nullable<Uuid>,
+        published_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    consents (county_id, id) {
+        county_id -> Int4,
+        id -> Uuid,
+        seq -> Int8,
+        resident_id -> Uuid,
+        purpose -> Text,
+        version -> Int8,
+        answer -> Text,
+        how -> Text,
+        by_resident -> Nullable<Uuid>,
+        by_staff -> Nullable<Uuid>,
+        at -> Timestamptz,
+    }
+}
+
+diesel::table! {
     counties (id) {
         id -> Int4,
         key -> Text,
@@ -79,6 +109,30 @@ diesel::table! {
         wechat_appid -> Nullable<Text>,
         wechat_secret -> Nullable<Bytea>,
         created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    data_requests (county_id, id) {
+        county_id -> Int4,
+        id -> Uuid,
+        resident_id -> Uuid,
+        kind -> Text,
+        state -> Text,
+        words -> Nullable<Bytea>,
+        asked_by -> Nullable<Uuid>,
+        decided_by -> Nullable<Uuid>,
+        reason -> Nullable<Bytea>,
+        due_at -> Timestamptz,
+        archive -> Nullable<Bytea>,
+        counts -> Nullable<Jsonb>,
+        kept -> Nullable<Jsonb>,
+        asked_at -> Timestamptz,
+        ready_at -> Nullable<Timestamptz>,
+        expires_at -> Nullable<Timestamptz>,
+        ended_at -> Nullable<Timestamptz>,
+        version -> Int8,
+        updated_at -> Timestamptz,
     }
 }
 
@@ -229,6 +283,7 @@ diesel::table! {
         version -> Int8,
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
+        closed_at -> Nullable<Timestamptz>,
         merged_into -> Nullable<Uuid>,
         id_number_claim -> Nullable<Bytea>,
     }
@@ -373,6 +428,7 @@ diesel::table! {
 }
 
 diesel::joinable!(audit_log -> counties (county_id));
+diesel::joinable!(consent_texts -> counties (county_id));
 diesel::joinable!(matters -> counties (county_id));
 diesel::joinable!(message_templates -> counties (county_id));
 diesel::joinable!(messages -> counties (county_id));
@@ -387,7 +443,10 @@ diesel::allow_tables_to_appear_in_same_query!(
     audit_log,
     calendar_days,
     changes,
+    consent_texts,
+    consents,
     counties,
+    data_requests,
     idempotency_keys,
     matters,
     message_templates,

@@ -32,6 +32,8 @@ use crate::{
         (name = "residents", description = "群众: residents and their data"),
         (name = "proxies", description = "代约人、监护人: who may act for a resident"),
         (name = "todos", description = "待办: what waits for a human; one's day; everything open for a resident"),
+        (name = "consents", description = "同意: consent texts, and what residents agreed to, per purpose"),
+        (name = "data_requests", description = "个人信息权利: a copy of one's data, a correction, closing the record"),
         (name = "sessions", description = "登录: logging in, refreshing, logging out"),
         (name = "messages", description = "消息: a resident's inbox"),
         (name = "units", description = "区划: county, townships, villages"),

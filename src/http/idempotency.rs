@@ -15,7 +15,7 @@ use actix_web::{
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use diesel::{
-    PgConnection, QueryableByName, RunQueryDsl,
+    ExpressionMethods, PgConnection, QueryDsl, QueryResult, QueryableByName, RunQueryDsl,
     sql_types::{BigInt, Binary, Bool, Integer, Nullable, SmallInt, Text as SqlText, Timestamptz, Uuid as SqlUuid},
 };
 use serde::Serialize;
@@ -83,6 +83,11 @@ impl Answer {
     /// 201 with `Location` and the thing.
     pub fn created(location: String, version: i64, view: &impl Serialize) -> Result<Self> {
         Ok(Self { location: Some(location), ..Self::new(StatusCode::CREATED, version, view)? })
+    }
+
+    /// 202 with where to look: it is done later.
+    pub fn accepted(location: String, version: i64, view: &impl Serialize) -> Result<Self> {
+        Ok(Self { location: Some(location), ..Self::new(StatusCode::ACCEPTED, version, view)? })
     }
 
     /// 200 with the thing as it is now.
@@ -170,6 +175,13 @@ struct Found {
     etag: Option<String>,
     #[diesel(sql_type = Nullable<Binary>)]
     body: Option<Vec<u8>>,
+}
+
+/// Forgets the answers kept for a caller who is no more.
+pub fn forget(conn: &mut PgConnection, county: i32, caller: Uuid) -> QueryResult<usize> {
+    use crate::db::schema::idempotency_keys;
+    let own = idempotency_keys::table.filter(idempotency_keys::county_id.eq(county));
+    diesel::delete(own.filter(idempotency_keys::caller_id.eq(caller))).execute(conn)
 }
 
 impl App {

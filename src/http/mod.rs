@@ -17,7 +17,7 @@ use actix_web::{HttpRequest, HttpResponse, http::header, web};
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use crate::{
-    appointments, calendar, desk,
+    appointments, calendar, consents, data_requests, desk,
     error::{Code, Error, Result},
     jobs, matters, messages, people, proxies, sessions, telemetry, todos, units, windows,
 };
@@ -81,6 +81,16 @@ pub fn routes(list: &mut ServiceConfig) {
         .service(messages::routes::read_message)
         .service(jobs::routes::list_dead_jobs)
         .service(jobs::routes::replay_job)
+        .service(consents::texts::list_consent_texts)
+        .service(consents::texts::publish_consent_text)
+        .service(consents::routes::list_consents)
+        .service(consents::routes::record_consent)
+        .service(consents::routes::withdraw_consent)
+        .service(data_requests::routes::create_data_request)
+        .service(data_requests::routes::list_data_requests)
+        .service(data_requests::routes::get_data_request)
+        .service(data_requests::archive::get_data_archive)
+        .service(data_requests::routes::decide_data_request)
         .service(telemetry::get_liveness)
         .service(telemetry::get_readiness)
         .service(telemetry::get_metrics);

@@ -108,6 +108,18 @@ permissions! {
     CancelAppointments "appointments:cancel": Resident Own, Specialist Village, VillageCadre Village, TownshipStaff Township, CountyAdmin County;
     /// Read one's inbox.
     ReadMessages "messages:read": Resident Own;
+    /// Publish what residents are asked to agree to.
+    PublishConsentTexts "consents:publish": CountyAdmin County;
+    /// See what a resident agreed to.
+    ReadConsents "consents:read": Resident Own, Specialist Village, VillageCadre Village, TownshipStaff Township, CountyAdmin County;
+    /// Answer and withdraw for oneself; staff record what they heard or saw.
+    WriteConsents "consents:write": Resident Own, Specialist Village, VillageCadre Village, TownshipStaff Township, CountyAdmin County;
+    /// Ask for a copy, a correction or the closing of one's data; staff at the desk for somebody.
+    AskDataRequests "data_requests:ask": Resident Own, Specialist Village, VillageCadre Village, TownshipStaff Township, CountyAdmin County;
+    /// See such requests, and fetch the copy.
+    ReadDataRequests "data_requests:read": Resident Own, Specialist Village, VillageCadre Village, TownshipStaff Township, CountyAdmin County;
+    /// Decide on a correction.
+    DecideDataRequests "data_requests:decide": Specialist Village, VillageCadre Village, TownshipStaff Township, CountyAdmin County;
     /// See failed jobs and replay them.
     ManageJobs "jobs:manage": CountyAdmin County;
 }

@@ -21,7 +21,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
     app::App,
-    appointments,
+    appointments, consents, data_requests,
     error::{Error, Result},
     messages,
 };
@@ -85,17 +85,22 @@ macro_rules! jobs {
 jobs! {
     appointments::jobs::NotifyBooked,
     messages::jobs::DeliverMessage,
+    data_requests::jobs::MakeExport,
+    data_requests::jobs::CloseRecord,
+    data_requests::jobs::EraseAgain,
 }
 
 /// Idempotent passes over what has become old; several workers may run them at once, and one that fails does not keep the
 /// others from running.
 async fn sweep(app: &App) -> Result<()> {
     let now = app.clock.now();
-    let passes: [(&'static str, Purge); 4] = [
+    let passes: [(&'static str, Purge); 6] = [
         ("purge_idempotency_keys", store::purge_idempotency_keys),
         ("purge_changes", store::purge_changes),
         ("purge_sessions", crate::sessions::purge),
         ("purge_codes", crate::codes::purge),
+        ("expire_exports", data_requests::expire_exports),
+        ("purge_consents", consents::purge),
     ];
     let mut failed = Ok(());
     for (name, purge) in passes {

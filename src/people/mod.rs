@@ -7,6 +7,7 @@ mod model;
 pub mod routes;
 mod rules;
 pub mod store;
+pub mod subject;
 
 pub use model::{IdNumber, IdentityLevel, IdentitySeen, PersonName, Phone, Resident};
 pub use routes::{Registration, ResidentView, register};
@@ -33,6 +34,8 @@ pub const ROOM: Room = Room {
         Sealed { table: "residents", column: "wechat_openid", index: Some(("wechat_openid_index", "wechat_openid")) },
         Sealed { table: "resident_merges", column: "snapshot", index: None },
     ],
+    export: Some(subject::export),
+    erase: Some(subject::erase),
     ..Room::new("people")
 };
 

@@ -19,6 +19,7 @@ use crate::{
     app::App,
     audit::{self, Audit},
     clock::{CST, local_date},
+    consents::{self, DeskHow, Purpose},
     crypto::Unsealable,
     db::changes::{self, Change},
     error::{Code, Error, FieldError, Result, Text},
@@ -90,7 +91,7 @@ pub(super) fn shown<T: Personal>(
 #[derive(Clone, Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"name": "陈阿婆", "id_number": "350425194806120018", "phone": "13950900001",
-    "unit_id": "0199a0c0-0000-7000-8000-000000000001", "identity_seen": "id_card"}))]
+    "unit_id": "0199a0c0-0000-7000-8000-000000000001", "identity_seen": "id_card", "consents": ["id_number"], "consents_how": "signed"}))]
 pub struct RegisterResident {
     name: PersonName,
     id_number: Option<IdNumber>,
@@ -99,6 +100,13 @@ pub struct RegisterResident {
     unit_id: Uuid,
     /// How the identity was seen.
     identity_seen: IdentitySeen,
+    /// What the person agreed to there (texts: `GET /v1/consent_texts`); an ID number needs `id_number`. Up to 4.
+    #[validate(length(max = 4))]
+    #[schema(max_items = 4, inline)]
+    consents: Option<Vec<Purpose>>,
+    /// How the consents were given; required with them.
+    #[schema(inline)]
+    consents_how: Option<DeskHow>,
 }
 
 /// Children are registered with their guardian.
@@ -184,6 +192,8 @@ pub struct Registration {
     pub phone: Option<Phone>,
     pub unit_id: Uuid,
     pub identity_seen: IdentitySeen,
+    /// What the person agreed to.
+    pub consents: Vec<(Purpose, consents::How)>,
 }
 
 /// Registers somebody whose identity the caller has seen, in the transaction of `conn`.
@@ -205,7 +215,11 @@ pub fn register(
         ..values(app, scope.county, id, Some(&new.name), new.id_number.as_ref(), new.phone.as_ref())
     };
     let values = checked(conn, app, scope.county, id, new.id_number.as_ref(), values)?;
+    if new.id_number.is_some() {
+        consents::required_at_desk(conn, (scope.county, id), Purpose::IdNumber, &new.consents, values.updated_at)?;
+    }
     let row = store::insert(conn, scope.county, id, who.subject, values)?;
+    consents::give_at_desk(conn, (scope.county, id), &new.consents, who.subject, row.created_at)?;
     record(conn, &row, None)?;
     Ok(row)
 }
@@ -214,10 +228,10 @@ pub fn register(
 ///
 /// At the desk or at home, for somebody without WeChat. The caller saw the identity and says how. An ID number that is
 /// already registered in the county is a conflict: look the resident up instead, or take the record over
-/// (`POST /v1/residents/take_over`) when it belongs to another village. A child under 14 is registered with its guardian
-/// (`POST /v1/children`).
+/// (`POST /v1/residents/take_over`) when it belongs to another village. An ID number needs the consent `id_number`, recorded in
+/// the same request. A child under 14 is registered with its guardian (`POST /v1/children`).
 #[utoipa::path(tag = "residents", security(("token" = ["residents:register"])), params(IdempotencyHeader), request_body = RegisterResident,
-    responses((status = 201, description = "Registered; masked", body = ResidentView)), extensions(("x-errors" = json!(["resident_exists"]))))]
+    responses((status = 201, description = "Registered; masked", body = ResidentView)), extensions(("x-errors" = json!(["resident_exists", "consent_required"]))))]
 #[post("/v1/residents")]
 pub async fn register_resident(
     caller: Can<RegisterResidents>,
@@ -228,11 +242,12 @@ pub async fn register_resident(
     let once = Once::new(&caller, "register_resident", key, body.digest);
     let (command, scope, who) = (body.value, caller.scope, Caller::clone(&caller));
     let (id, inner, today) = (Uuid::now_v7(), app.clone(), local_date(app.clock.now()));
-    let RegisterResident { name, id_number, phone, unit_id, identity_seen } = command;
+    let consents = consents::at_desk(command.consents.as_deref(), command.consents_how)?;
+    let RegisterResident { name, id_number, phone, unit_id, identity_seen, .. } = command;
     if id_number.as_ref().is_some_and(|number| number.is_child(today)) {
         return Err(guardian_required("/id_number"));
     }
-    let new = Registration { name, id_number, phone, unit_id, identity_seen };
+    let new = Registration { name, id_number, phone, unit_id, identity_seen, consents };
     app.once(once, move |conn| {
         let row = register(conn, &inner, &who, scope, id, &new)?;
         Answer::created(format!("/v1/residents/{id}"), row.version, &ResidentView::new(&inner, &who, &row)?)
@@ -354,10 +369,10 @@ fn unmasked<T: Personal + Clone>(
 /// Correct a resident's record
 ///
 /// Residents may correct themselves until an officer has checked their identity; their phone they prove instead
-/// (`prove_phone`). Needs the `ETag` that was read.
+/// (`prove_phone`). A new ID number needs the consent `id_number`. Needs the `ETag` that was read.
 #[utoipa::path(tag = "residents", security(("token" = ["residents:update"])), request_body = UpdateResident,
     params(("id" = Uuid, Path, description = "The resident"), IfMatchHeader),
-    responses((status = 200, description = "As it is now", body = ResidentView)), extensions(("x-errors" = json!(["resident_exists", "identity_checked"]))))]
+    responses((status = 200, description = "As it is now", body = ResidentView)), extensions(("x-errors" = json!(["resident_exists", "identity_checked", "consent_required"]))))]
 #[put("/v1/residents/{id}")]
 pub async fn update_resident(
     caller: Can<UpdateResidents>,
@@ -433,6 +448,9 @@ fn corrected(
     let identity = fields.contains(&"name") || fields.contains(&"id_number");
     if caller.is_resident() && row.identity_level == IdentityLevel::Officer && identity {
         return Err(Code::IdentityChecked.into());
+    }
+    if new_number.is_some() && fields.contains(&"id_number") {
+        consents::required(conn, county, id, Purpose::IdNumber, app.clock.now())?;
     }
     let identity_level = match (sent.identity_seen, row.identity_level) {
         (Some(_), _) | (None, IdentityLevel::Officer) => IdentityLevel::Officer,

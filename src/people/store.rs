@@ -30,8 +30,8 @@ pub fn find(conn: &mut PgConnection, scope: Scope, id: Uuid) -> Result<Option<Re
 }
 
 fn find_unmerged(conn: &mut PgConnection, scope: Scope, id: Uuid) -> Result<Option<Resident>> {
-    let row = residents::table.find((scope.county, id)).filter(residents::merged_into.is_null());
-    let mut query = row.select(Resident::as_select()).into_boxed();
+    let open = residents::merged_into.is_null().and(residents::closed_at.is_null());
+    let mut query = residents::table.find((scope.county, id)).filter(open).select(Resident::as_select()).into_boxed();
     match scope.reach {
         Reach::Own(own) => query = query.filter(residents::id.eq(own)),
         Reach::Unit(unit) => query = query.filter(unit_within(scope.county, residents::unit_id, unit)),
@@ -48,7 +48,8 @@ fn merged_into(conn: &mut PgConnection, county: i32, id: Uuid) -> Result<Option<
 /// [`find`], and nobody can change the row before the transaction ends.
 pub fn lock(conn: &mut PgConnection, scope: Scope, id: Uuid) -> Result<Option<Resident>> {
     let Some(row) = find(conn, scope, id)? else { return Ok(None) };
-    let row = residents::table.find((scope.county, row.id)).filter(residents::merged_into.is_null());
+    let open = residents::merged_into.is_null().and(residents::closed_at.is_null());
+    let row = residents::table.find((scope.county, row.id)).filter(open);
     found(row.select(Resident::as_select()).for_update().first(conn))
 }
 
@@ -56,7 +57,8 @@ pub fn lock(conn: &mut PgConnection, scope: Scope, id: Uuid) -> Result<Option<Re
 /// none if one of them is no longer there.
 pub fn lock_both(conn: &mut PgConnection, county: i32, one: Uuid, other: Uuid) -> Result<Option<(Resident, Resident)>> {
     let both = residents::table.filter(residents::county_id.eq(county)).filter(residents::id.eq_any([one, other]));
-    let both = both.filter(residents::merged_into.is_null()).order(residents::id);
+    let open = residents::merged_into.is_null().and(residents::closed_at.is_null());
+    let both = both.filter(open).order(residents::id);
     let mut rows: Vec<Resident> = both.select(Resident::as_select()).for_update().load(conn)?;
     if rows.len() != 2 {
         return Ok(None);

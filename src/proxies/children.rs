@@ -14,6 +14,7 @@ use super::{
 use crate::{
     app::App,
     clock::local_date,
+    consents::{self, DeskHow, Purpose},
     error::{Code, Error, FieldError, Lang, Result, Text},
     http::{
         caller::{Caller, Can},
@@ -32,7 +33,8 @@ const FULL_AGE: u32 = 18;
 #[derive(Clone, Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"name": "林小宝", "id_number": "350425201906010015", "unit_id": "0199a0c0-0000-7000-8000-000000000001",
-    "identity_seen": "household_register", "guardian_id": "0199a0c0-0000-7000-8000-00000000000b"}))]
+    "identity_seen": "household_register", "guardian_id": "0199a0c0-0000-7000-8000-00000000000b",
+    "consents": ["under_14", "id_number"], "consents_how": "signed"}))]
 pub struct RegisterChild {
     name: PersonName,
     /// Tells the age.
@@ -43,6 +45,13 @@ pub struct RegisterChild {
     identity_seen: IdentitySeen,
     /// A resident of full age whose identity an officer has checked; within the caller's reach.
     guardian_id: Uuid,
+    /// What the guardian agreed to for the child (texts: `GET /v1/consent_texts`): `under_14` and `id_number` are needed.
+    #[validate(length(max = 4))]
+    #[schema(max_items = 4, inline)]
+    consents: Option<Vec<Purpose>>,
+    /// How; required with them.
+    #[schema(inline)]
+    consents_how: Option<DeskHow>,
 }
 
 /// The child and its guardian.
@@ -57,7 +66,7 @@ pub struct ChildView {
 ///
 /// Together with the guardian, who may act for the child in everything until the day before its 14th birthday.
 #[utoipa::path(tag = "proxies", security(("token" = ["residents:register"])), params(IdempotencyHeader), request_body = RegisterChild,
-    responses((status = 201, description = "Registered", body = ChildView)), extensions(("x-errors" = json!(["resident_exists"]))))]
+    responses((status = 201, description = "Registered", body = ChildView)), extensions(("x-errors" = json!(["resident_exists", "consent_required"]))))]
 #[post("/v1/children")]
 pub async fn register_child(
     caller: Can<RegisterResidents>,
@@ -74,6 +83,7 @@ pub async fn register_child(
         let (zh, en) = ("不是未满 14 周岁的儿童，请按普通居民登记", "not a child under 14: register as a resident");
         return Err(Error::field("/id_number", "not_a_child", zh, en));
     };
+    let consents = consents::at_desk(command.consents.as_deref(), command.consents_how)?;
     let (child, proxy, inner) = (Uuid::now_v7(), Uuid::now_v7(), app.clone());
     app.once(once, move |conn| {
         let guardian = people::find(conn, scope, command.guardian_id)?;
@@ -91,7 +101,9 @@ pub async fn register_child(
             phone: None,
             unit_id: command.unit_id,
             identity_seen: command.identity_seen,
+            consents: consents.clone(),
         };
+        consents::required_at_desk(conn, (scope.county, child), Purpose::Under14, &consents, now)?;
         let row = people::register(conn, &inner, &who, scope, child, &new)?;
         let new = NewProxy {
             id: proxy,

@@ -16,8 +16,13 @@ pub mod model;
 pub mod routes;
 mod rules;
 mod store;
+mod subject;
 mod tokens;
 
 pub use live::authenticate;
 pub use store::{end_all_of_resident, end_all_of_staff, purge};
 pub use tokens::{Tokens, rotate};
+
+use crate::rooms::Room;
+
+pub const ROOM: Room = Room { export: Some(subject::export), erase: Some(subject::erase), ..Room::new("sessions") };

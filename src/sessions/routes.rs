@@ -232,6 +232,12 @@ async fn start(
         {
             return Err(Code::LoginFailed.into());
         }
+        // Closed between finding the record and here: another code makes a new record.
+        if let Some(resident) = row.resident_id
+            && people::subject::lock(conn, row.county_id, resident)?.is_none()
+        {
+            return Err(Code::WechatCodeRefused.into());
+        }
         Ok(store::insert(conn, &row)?)
     });
     started.await?;

@@ -6,6 +6,8 @@ mod access;
 mod appointments;
 mod calendar;
 mod changes;
+mod consents;
+mod data_requests;
 mod harness;
 mod jobs;
 mod launcher;

@@ -8,8 +8,18 @@ const NUMBER: &str = "350425194806120018";
 
 async fn register(t: &TestApp, by: &Session, name: &str, number: Option<&str>, phone: &str) -> Value {
     let unit = t.unit("红星村委会").await;
-    let body = json!({"name": name, "id_number": number, "phone": phone, "unit_id": unit, "identity_seen": "id_card"});
+    let mut body =
+        json!({"name": name, "id_number": number, "phone": phone, "unit_id": unit, "identity_seen": "id_card"});
+    if number.is_some() {
+        (body["consents"], body["consents_how"]) = (json!(["id_number"]), json!("signed"));
+    }
     t.post("/v1/residents").by(by).json(body).send().await.created()
+}
+
+/// A resident agrees to one's ID number being kept.
+async fn agree(t: &TestApp, who: &Session) {
+    let body = json!({"purpose": "id_number", "version": 1, "answer": "given"});
+    t.post(&format!("/v1/residents/{}/consents", who.subject)).by(who).json(body).send().await.created();
 }
 
 fn id(of: &Value) -> String {
@@ -41,7 +51,8 @@ async fn the_same_id_number_is_registered_once_per_county() {
     let cadre = t.staff("cadre").await;
     register(&t, &cadre, "陈阿婆", Some(NUMBER), "13950900001").await;
     let unit = t.unit("红星村委会").await;
-    let body = json!({"name": "陈阿婆", "id_number": NUMBER, "unit_id": unit, "identity_seen": "id_card"});
+    let body = json!({"name": "陈阿婆", "id_number": NUMBER, "unit_id": unit, "identity_seen": "id_card",
+        "consents": ["id_number"], "consents_how": "spoken"});
     t.post("/v1/residents").by(&cadre).json(body).send().await.problem(409, "resident_exists");
 }
 
@@ -130,6 +141,7 @@ async fn residents_see_themselves_plain_and_nobody_else() {
     let (zhang, li) = (t.resident("zhang").await, t.resident("li").await);
     let path = format!("/v1/residents/{}", zhang.subject);
     let read = t.get(&path).by(&zhang).send().await.is(200);
+    agree(&t, &zhang).await;
     let body = json!({"name": "张小明", "id_number": NUMBER, "phone": null, "unit_id": t.unit("红星村委会").await});
     let put = t.put(&path).by(&zhang).header("if-match", read.header("etag")).json(body).send().await.ok();
     assert_eq!((&put["name"], &put["id_number"], &put["masked"]), (&json!("张小明"), &json!(NUMBER), &json!(false)));
@@ -236,7 +248,8 @@ async fn logs_and_errors_never_hold_what_was_typed() {
     let t = TestApp::new().await;
     let cadre = t.staff("cadre").await;
     let unit = t.unit("红星村委会").await;
-    let body = json!({"name": "陈阿婆", "id_number": NUMBER, "unit_id": unit, "identity_seen": "id_card"});
+    let body = json!({"name": "陈阿婆", "id_number": NUMBER, "unit_id": unit, "identity_seen": "id_card",
+        "consents": ["id_number"], "consents_how": "spoken"});
     t.post("/v1/residents").by(&cadre).json(body.clone()).send().await.created();
     let conflict = t.post("/v1/residents").by(&cadre).json(body).send().await.problem(409, "resident_exists");
     assert!(!conflict.body.to_string().contains("陈阿婆") && !conflict.body.to_string().contains(NUMBER));
@@ -248,6 +261,7 @@ async fn a_number_that_residents_type_finds_nobody_and_blocks_nobody() {
     let (zhang, cadre) = (t.resident("zhang").await, t.staff("cadre").await);
     let path = format!("/v1/residents/{}", zhang.subject);
     let unit = t.unit("红星村委会").await;
+    agree(&t, &zhang).await;
     let typed = json!({"name": "张小明", "id_number": NUMBER, "unit_id": unit});
     t.put(&path).by(&zhang).header("if-match", "\"1\"").json(typed).send().await.ok();
     let look = || t.post("/v1/residents/lookup").by(&cadre).json(json!({"id_number": NUMBER})).send();
@@ -280,7 +294,8 @@ async fn a_second_encryption_key_finds_and_guards_what_the_first_one_sealed() {
     let found = rotated.post("/v1/residents/lookup").by(&cadre).json(json!({"id_number": NUMBER})).send().await.ok();
     assert_eq!(found["items"][0]["id"], granny["id"]);
     let unit = t.unit("红星村委会").await;
-    let body = json!({"name": "陈阿婆", "id_number": NUMBER, "unit_id": unit, "identity_seen": "id_card"});
+    let body = json!({"name": "陈阿婆", "id_number": NUMBER, "unit_id": unit, "identity_seen": "id_card",
+        "consents": ["id_number"], "consents_how": "spoken"});
     rotated.post("/v1/residents").by(&cadre).json(body).send().await.problem(409, "resident_exists");
     // A refresh whose answer was lost before the new key came is repeated after it.
     let session = t.resident("zhang").await;
