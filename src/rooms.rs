@@ -13,11 +13,11 @@ use crate::{
     app::App,
     appointments,
     error::{Result, Text},
-    messages, people, todos,
+    messages, people, staff, todos,
 };
 
 /// Every room that has something to say.
-pub const ROOMS: &[Room] = &[people::ROOM, appointments::ROOM, messages::ROOM, todos::ROOM];
+pub const ROOMS: &[Room] = &[people::ROOM, appointments::ROOM, messages::ROOM, todos::ROOM, staff::ROOM];
 
 /// What a room has to say; what it leaves out does not concern it.
 pub struct Room {

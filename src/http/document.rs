@@ -31,6 +31,8 @@ use crate::{
         (name = "matters", description = "事项: the catalogue"),
         (name = "residents", description = "群众: residents and their data"),
         (name = "sessions", description = "登录: logging in, refreshing, logging out"),
+        (name = "account", description = "账号: one's own password, one-time codes and WeChat binding"),
+        (name = "staff", description = "工作人员: accounts, posts, deputies (AB 岗), absences, transfer and dismissal"),
         (name = "messages", description = "消息: a resident's inbox"),
         (name = "units", description = "区划: county, townships, villages"),
         (name = "calendar", description = "工作日: holidays, make-up workdays and deadlines"),

@@ -90,6 +90,14 @@ permissions! {
     CancelAppointments "appointments:cancel": Resident Own, Specialist Village, VillageCadre Village, TownshipStaff Township, CountyAdmin County;
     /// Read one's inbox.
     ReadMessages "messages:read": Resident Own;
+    /// See who works here and how to reach them; administrators also see accounts.
+    ReadStaff "staff:read": Specialist Village, VillageCadre Village, TownshipStaff Township, DepartmentStaff Township, Supervisor Township, CountyAdmin County;
+    /// Change accounts and posts.
+    WriteStaff "staff:write": CountyAdmin County;
+    /// Record absences: one's own; administrators anybody's.
+    RecordAbsences "staff:absences": Specialist Own, VillageCadre Own, TownshipStaff Own, DepartmentStaff Own, Supervisor Own, CountyAdmin County;
+    /// Change one's own password, codes and WeChat binding.
+    OwnAccount "account:own": Specialist Own, VillageCadre Own, TownshipStaff Own, DepartmentStaff Own, Supervisor Own, CountyAdmin Own;
     /// See failed jobs and replay them.
     ManageJobs "jobs:manage": CountyAdmin County;
 }

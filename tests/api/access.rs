@@ -71,6 +71,40 @@ const ROWS: &[Row] = &[
     ("read_message", "POST", "/v1/messages/{m}/read", "{}"),
     ("list_dead_jobs", "GET", "/v1/jobs/dead", ""),
     ("replay_job", "POST", "/v1/jobs/{j}/replay", "{}"),
+    ("log_in_staff_by_wechat", "POST", "/v1/sessions/wechat_staff", "{}"),
+    ("list_own_sessions", "GET", "/v1/sessions", ""),
+    ("end_own_session", "DELETE", "/v1/sessions/{x}", ""),
+    ("list_staff", "GET", "/v1/staff", ""),
+    (
+        "create_staff",
+        "POST",
+        "/v1/staff",
+        r#"{"username": "new{n}", "display_name": "新人", "role": "village_cadre", "unit_id": "{v}"}"#,
+    ),
+    ("get_staff", "GET", "/v1/staff/{s}", ""),
+    ("update_staff", "PUT", "/v1/staff/{s}", r#"{"display_name": "改名"}"#),
+    ("create_staff_post", "POST", "/v1/staff/{s}/posts", r#"{"role": "specialist", "unit_id": "{v}"}"#),
+    ("update_staff_post", "PUT", "/v1/staff/{s}/posts/{p}", "{}"),
+    ("reset_staff_password", "POST", "/v1/staff/{s}/reset_password", "{}"),
+    ("reset_staff_totp", "POST", "/v1/staff/{s}/reset_totp", "{}"),
+    ("enable_staff", "POST", "/v1/staff/{s}/enable", "{}"),
+    ("list_staff_sessions", "GET", "/v1/staff/{s}/sessions", ""),
+    ("end_staff_sessions", "POST", "/v1/staff/{s}/end_sessions", "{}"),
+    ("create_absence", "POST", "/v1/staff/{s}/absences", r#"{"from_on": "2026-12-01", "until_on": "2026-12-02"}"#),
+    ("list_absences", "GET", "/v1/staff/{s}/absences", ""),
+    ("cancel_absence", "POST", "/v1/absences/{b}/cancel", "{}"),
+    (
+        "transfer_staff",
+        "POST",
+        "/v1/staff/{s}/transfer",
+        r#"{"post_id": "{p}", "to": {"role": "township_staff", "unit_id": "{u}"}}"#,
+    ),
+    ("end_staff_post", "POST", "/v1/staff/{s}/posts/{p}/end", "{}"),
+    ("dismiss_staff", "POST", "/v1/staff/{s}/dismiss", r#"{"reason": "离职"}"#),
+    ("change_own_password", "POST", "/v1/account/password", r#"{"current": "not the one", "new": "long enough"}"#),
+    ("enrol_totp", "POST", "/v1/account/totp/enrol", "{}"),
+    ("create_wechat_code", "POST", "/v1/account/wechat_code", "{}"),
+    ("unbind_wechat", "POST", "/v1/account/unbind_wechat", "{}"),
     ("get_liveness", "GET", "/livez", ""),
     ("get_readiness", "GET", "/readyz", ""),
     ("get_metrics", "GET", "/metrics", ""),
@@ -132,7 +166,19 @@ async fn things(t: &TestApp) -> (Things, Session) {
         "INSERT INTO outbox (county_id, kind, payload, run_at, dead_at) VALUES (1, 'none', '{}', now() - interval '1 year', now())",
     );
     let id = |value: &Value| value.as_str().expect("an id").to_owned();
+    let second = t.resident("owner").await;
+    let second = t.get("/v1/sessions/current").by(&second).send().await.ok();
+    let admin = t.staff("admin").await;
+    let body = json!({"username": "liao", "display_name": "廖某", "role": "village_cadre", "unit_id": village});
+    let member = t.post("/v1/staff").by(&admin).json(body).send().await.created();
+    let absences = format!("/v1/staff/{}/absences", id(&member["id"]));
+    let body = json!({"from_on": "2026-11-30", "until_on": "2026-11-30"});
+    let absence = t.post(&absences).by(&admin).json(body).send().await.created();
     let values = vec![
+        ("{x}", id(&second["session_id"])),
+        ("{s}", id(&member["id"])),
+        ("{p}", id(&member["posts"][0]["id"])),
+        ("{b}", id(&absence["id"])),
         ("{r}", owner.subject.to_string()),
         ("{a}", id(&booked["id"])),
         ("{m}", id(&inbox["items"][0]["id"])),
@@ -155,7 +201,7 @@ async fn call(t: &TestApp, things: &Things, row: &Row, number: usize, by: Option
     if method == Method::POST {
         call = call.key(&uuid::Uuid::now_v7().to_string());
     }
-    if method == Method::PUT {
+    if method == Method::PUT || method == Method::POST {
         call = call.header("if-match", "*");
     }
     if let Some(session) = by {
