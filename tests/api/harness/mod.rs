@@ -13,7 +13,7 @@ use lianxin::{app::App, clock::Clock, config::Config, http::serve, jobs, sample,
 use serde_json::json;
 use uuid::Uuid;
 
-pub use request::Call;
+pub use request::{Call, Reply};
 
 /// Monday, 08:00 in China: an ordinary working day; the sample county opens at 08:00 too.
 pub const NOW: &str = "2026-11-23T08:00:00+08:00";
