@@ -72,6 +72,12 @@ codes! {
     SessionEnded 401 "session_ended" "登录已失效，请重新登录" "The session has ended; log in again";
     LoginFailed 401 "login_failed" "用户名、密码或岗位不正确" "User name, password or post is wrong";
     WechatCodeRefused 401 "wechat_code_refused" "微信登录凭证无效或已使用" "WeChat refused the code: invalid, expired or used";
+    TotpRequired 401 "totp_required" "请输入动态验证码" "A one-time code is needed";
+    WechatNotBound 401 "wechat_not_bound" "该微信号未绑定工作人员账号" "This WeChat account is not bound to a staff account";
+    BindCodeRefused 401 "bind_code_refused" "绑定码无效、已使用或已过期" "The binding code is wrong, used or expired";
+    PasswordChangeRequired 403 "password_change_required" "请设置新密码后登录" "Log in with a new password";
+    AccountDisabled 403 "account_disabled" "账号已停用，请联系县管理员" "The account is disabled; ask an administrator of the county";
+    TotpEnrolmentRequired 403 "totp_enrolment_required" "请先启用动态验证码" "Set up one-time codes first";
     Forbidden 403 "forbidden" "没有进行此操作的权限" "You may not do this";
     IdentityNeeded 403 "identity_needed" "需要先核验身份" "The identity must be surer than it is";
     NotFound 404 "not_found" "不存在，或不在您可见的范围内" "It does not exist, or you may not see it";
@@ -94,6 +100,18 @@ codes! {
     ProxyEnded 409 "proxy_ended" "授权已终止" "It has already ended";
     TodoNotWaiting 409 "todo_not_waiting" "该待办已完成" "The todo is already done";
     TodoNotHeld 409 "todo_not_held" "该待办由他人办理" "Somebody else holds the todo";
+    DeputyCircle 409 "deputy_circle" "代理关系成环" "The deputies would go in a circle";
+    AlreadyDismissed 409 "already_dismissed" "该人员已离职" "This member of staff is already dismissed";
+    StaffNotActive 409 "staff_not_active" "该人员已停用或离职" "This member of staff is disabled or dismissed";
+    StaffActive 409 "staff_active" "该账号未停用" "The account is not disabled";
+    LastAdministrator 409 "last_administrator" "至少须保留一名可登录的县管理员" "The county would be left without an administrator";
+    StillHolds 409 "still_holds" "名下仍有未交接的事项" "They still hold things; name somebody who takes them over";
+    PostHeld 409 "post_held" "该人员已任此岗位" "They hold this post already";
+    PostEnded 409 "post_ended" "该任职已结束" "The post has ended";
+    AbsenceOverlaps 409 "absence_overlaps" "与已登记的请假时间重叠" "Another absence falls on these days";
+    AbsenceOver 409 "absence_over" "请假已取消或已结束" "The absence is cancelled or over";
+    TotpEnrolled 409 "totp_enrolled" "动态验证码已启用，请管理员重置" "One-time codes are set up already; an administrator can reset them";
+    WechatBound 409 "wechat_bound" "微信号或账号已绑定，请先解绑" "The WeChat account or the staff account is bound already; unbind it first";
     JobNotDead 409 "job_not_dead" "该任务不在失败列表中" "The job is not among the failed ones";
     ConsentRequired 403 "consent_required" "需要本人先同意" "The person's consent is needed first";
     ConsentTextChanged 409 "consent_text_changed" "同意文本已更新，请重新阅读" "The text has changed; read it again";
@@ -143,6 +161,9 @@ const CONSTRAINTS: &[(&str, Code)] = &[
     ("windows_name", Code::NameTaken),
     ("staff_username", Code::NameTaken),
     ("data_requests_one", Code::RequestExists),
+    ("staff_posts_once", Code::PostHeld),
+    ("staff_absences_overlap", Code::AbsenceOverlaps),
+    ("staff_wechat", Code::WechatBound),
 ];
 
 /// Two callers raced for one idempotency key, one first login or one next version: the second finds the first's row when it looks again.

@@ -13,7 +13,7 @@ use crate::{
     app::App,
     appointments, consents, data_requests,
     error::{Result, Text},
-    messages, people, proxies, sessions, todos,
+    messages, people, proxies, sessions, staff, todos,
 };
 
 /// Every room that has something to say.
@@ -26,6 +26,7 @@ pub const ROOMS: &[Room] = &[
     sessions::ROOM,
     consents::ROOM,
     data_requests::ROOM,
+    staff::ROOM,
 ];
 
 /// What a room has to say; what it leaves out does not concern it.

@@ -5,6 +5,7 @@
 //! associated data: a ciphertext copied into another row or column does not open.
 
 mod passwords;
+pub mod totp;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -21,7 +22,7 @@ use hkdf::Hkdf;
 use hmac::{Hmac, Mac};
 use sha2::{Digest, Sha256};
 
-pub use passwords::{hash_password, verify_password};
+pub use passwords::{hash_password, hash_password_in_turn, random_code, verify_password};
 
 /// Keys that belong to no county: cursors, refresh tokens, signing keys.
 pub const GLOBAL: i32 = 0;

@@ -305,6 +305,9 @@ diesel::table! {
         expires_at -> Timestamptz,
         ended_at -> Nullable<Timestamptz>,
         ended_because -> Nullable<Text>,
+        by_password -> Bool,
+        covers_id -> Nullable<Uuid>,
+        covers_until -> Nullable<Timestamptz>,
     }
 }
 
@@ -349,20 +352,49 @@ diesel::table! {
         id -> Uuid,
         username -> Text,
         display_name -> Text,
-        password_hash -> Text,
+        password_hash -> Nullable<Text>,
         state -> Text,
         version -> Int8,
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
+        phone -> Nullable<Text>,
+        one_time_until -> Nullable<Timestamptz>,
+        last_login_at -> Nullable<Timestamptz>,
+        active_since -> Timestamptz,
+        totp_secret -> Nullable<Bytea>,
+        totp_confirmed_at -> Nullable<Timestamptz>,
+        totp_last_step -> Nullable<Int8>,
+        wechat_openid -> Nullable<Bytea>,
+        wechat_openid_index -> Nullable<Bytea>,
+        wechat_code_index -> Nullable<Bytea>,
+        wechat_code_until -> Nullable<Timestamptz>,
     }
 }
 
 diesel::table! {
-    staff_posts (county_id, staff_id, role, unit_id) {
+    staff_absences (county_id, id) {
+        county_id -> Int4,
+        id -> Uuid,
+        staff_id -> Uuid,
+        from_on -> Date,
+        until_on -> Date,
+        reason -> Nullable<Bytea>,
+        created_by -> Uuid,
+        created_at -> Timestamptz,
+        cancelled_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
+    staff_posts (county_id, id) {
         county_id -> Int4,
         staff_id -> Uuid,
         role -> Text,
         unit_id -> Uuid,
+        id -> Uuid,
+        deputy_id -> Nullable<Uuid>,
+        since -> Timestamptz,
+        ended_at -> Nullable<Timestamptz>,
     }
 }
 
@@ -462,6 +494,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     signing_keys,
     slot_usage,
     staff,
+    staff_absences,
     staff_posts,
     todos,
     units,

@@ -19,6 +19,7 @@ use crate::{
     },
     people,
     rooms::{Day, Entry, Person, ROOMS},
+    staff,
 };
 
 /// A line in somebody's day, or among what is open for a resident.
@@ -112,7 +113,7 @@ pub async fn get_my_day(
     };
     let (who, inner) = (Caller::clone(&caller), app.clone());
     let read = app.db.read("get_my_day", move |conn| {
-        let covers: Vec<Uuid> = Vec::new();
+        let covers = staff::covered_by(conn, who.county, who.subject, local_date(now))?;
         let staff = [&[who.subject], covers.as_slice()].concat();
         let day = Day { county: who.county, staff, unit: who.unit, from: from.to_utc(), to: to.to_utc(), now };
         let mut entries = Vec::new();

@@ -35,6 +35,8 @@ use crate::{
         (name = "consents", description = "同意: consent texts, and what residents agreed to, per purpose"),
         (name = "data_requests", description = "个人信息权利: a copy of one's data, a correction, closing the record"),
         (name = "sessions", description = "登录: logging in, refreshing, logging out"),
+        (name = "account", description = "账号: one's own password, one-time codes and WeChat binding"),
+        (name = "staff", description = "工作人员: accounts, posts, deputies (AB 岗), absences, transfer and dismissal"),
         (name = "messages", description = "消息: a resident's inbox"),
         (name = "units", description = "区划: county, townships, villages"),
         (name = "calendar", description = "工作日: holidays, make-up workdays and deadlines"),

@@ -19,7 +19,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
 use crate::{
     appointments, calendar, consents, data_requests, desk,
     error::{Code, Error, Result},
-    jobs, matters, messages, people, proxies, sessions, telemetry, todos, units, windows,
+    jobs, matters, messages, people, proxies, sessions, staff, telemetry, todos, units, windows,
 };
 
 /// Every route of the API: mounted and documented from this one list.
@@ -28,11 +28,15 @@ pub fn routes(list: &mut ServiceConfig) {
         .service(units::routes::get_unit)
         .service(calendar::routes::list_calendar_days)
         .service(calendar::routes::get_due_date)
-        .service(sessions::routes::log_in_staff)
+        .service(sessions::password::log_in_staff)
+        .service(sessions::wechat::log_in_staff_by_wechat)
         .service(sessions::routes::log_in_resident)
         .service(sessions::routes::refresh_session)
         .service(sessions::routes::get_own_session)
         .service(sessions::routes::log_out)
+        .service(sessions::devices::list_own_sessions)
+        // After `current`, which would be taken for an id.
+        .service(sessions::devices::end_own_session)
         .service(sessions::routes::get_signing_keys)
         .service(people::routes::register_resident)
         .service(people::routes::look_up_resident)
@@ -91,6 +95,27 @@ pub fn routes(list: &mut ServiceConfig) {
         .service(data_requests::routes::get_data_request)
         .service(data_requests::archive::get_data_archive)
         .service(data_requests::routes::decide_data_request)
+        .service(staff::routes::list_staff)
+        .service(staff::routes::create_staff)
+        .service(staff::routes::get_staff)
+        .service(staff::routes::update_staff)
+        .service(staff::posts::create_staff_post)
+        .service(staff::posts::update_staff_post)
+        .service(staff::posts::end_staff_post)
+        .service(staff::accounts::reset_staff_password)
+        .service(staff::accounts::reset_staff_totp)
+        .service(staff::accounts::enable_staff)
+        .service(staff::accounts::list_staff_sessions)
+        .service(staff::accounts::end_staff_sessions)
+        .service(staff::leaving::transfer_staff)
+        .service(staff::leaving::dismiss_staff)
+        .service(staff::absences::create_absence)
+        .service(staff::absences::list_absences)
+        .service(staff::absences::cancel_absence)
+        .service(staff::own::change_own_password)
+        .service(staff::own::enrol_totp)
+        .service(staff::own::create_wechat_code)
+        .service(staff::own::unbind_wechat)
         .service(telemetry::get_liveness)
         .service(telemetry::get_readiness)
         .service(telemetry::get_metrics);

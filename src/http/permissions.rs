@@ -120,6 +120,14 @@ permissions! {
     ReadDataRequests "data_requests:read": Resident Own, Specialist Village, VillageCadre Village, TownshipStaff Township, CountyAdmin County;
     /// Decide on a correction.
     DecideDataRequests "data_requests:decide": Specialist Village, VillageCadre Village, TownshipStaff Township, CountyAdmin County;
+    /// See who works here and how to reach them; administrators also see accounts.
+    ReadStaff "staff:read": Specialist Village, VillageCadre Village, TownshipStaff Township, DepartmentStaff Township, Supervisor Township, CountyAdmin County;
+    /// Change accounts and posts.
+    WriteStaff "staff:write": CountyAdmin County;
+    /// Record absences: one's own; administrators anybody's.
+    RecordAbsences "staff:absences": Specialist Own, VillageCadre Own, TownshipStaff Own, DepartmentStaff Own, Supervisor Own, CountyAdmin County;
+    /// Change one's own password, codes and WeChat binding.
+    OwnAccount "account:own": Specialist Own, VillageCadre Own, TownshipStaff Own, DepartmentStaff Own, Supervisor Own, CountyAdmin Own;
     /// See failed jobs and replay them.
     ManageJobs "jobs:manage": CountyAdmin County;
 }

@@ -92,20 +92,21 @@ jobs! {
 
 /// Idempotent passes over what has become old; several workers may run them at once, and one that fails does not keep the
 /// others from running.
-async fn sweep(app: &App) -> Result<()> {
+pub async fn sweep(app: &App) -> Result<()> {
     let now = app.clock.now();
-    let passes: [(&'static str, Purge); 6] = [
-        ("purge_idempotency_keys", store::purge_idempotency_keys),
-        ("purge_changes", store::purge_changes),
-        ("purge_sessions", crate::sessions::purge),
-        ("purge_codes", crate::codes::purge),
-        ("expire_exports", data_requests::expire_exports),
-        ("purge_consents", consents::purge),
+    let passes: &[(&'static str, Pass)] = &[
+        ("purge_idempotency_keys", |conn, now| Ok(store::purge_idempotency_keys(conn, now)?)),
+        ("purge_changes", |conn, now| Ok(store::purge_changes(conn, now)?)),
+        ("purge_sessions", |conn, now| Ok(crate::sessions::purge(conn, now)?)),
+        ("purge_codes", |conn, now| Ok(crate::codes::purge(conn, now)?)),
+        ("expire_exports", |conn, now| Ok(data_requests::expire_exports(conn, now)?)),
+        ("purge_consents", |conn, now| Ok(consents::purge(conn, now)?)),
+        ("disable_stale_staff", crate::staff::disable_stale),
     ];
     let mut failed = Ok(());
-    for (name, purge) in passes {
+    for &(name, pass) in passes {
         loop {
-            match app.db.write(name, move |conn| Ok(purge(conn, now)?)).await {
+            match app.db.write(name, move |conn| pass(conn, now)).await {
                 Ok(true) => {}
                 Ok(false) => break,
                 Err(error) => {
@@ -118,8 +119,8 @@ async fn sweep(app: &App) -> Result<()> {
     failed
 }
 
-/// Deletes a batch of what is old; true while there is more.
-type Purge = fn(&mut PgConnection, DateTime<Utc>) -> QueryResult<bool>;
+/// Does a batch; true while there is more.
+type Pass = fn(&mut PgConnection, DateTime<Utc>) -> Result<bool>;
 
 /// When to try again after an attempt failed: doubling from 4 s to an hour, with jitter, so that what failed together does not
 /// come back together.

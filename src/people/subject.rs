@@ -56,7 +56,8 @@ pub fn known(conn: &mut PgConnection, scope: Scope, id: Uuid) -> Result<Option<K
 /// The open record with an id, locked until the transaction ends: against closing, and against others who lock it.
 pub fn lock(conn: &mut PgConnection, county: i32, id: Uuid) -> Result<Option<Known>> {
     let columns = (residents::id, residents::unit_id, residents::wechat_openid_index, residents::closed_at);
-    let open = residents::table.find((county, id)).filter(residents::closed_at.is_null()).select(columns);
+    let here = residents::merged_into.is_null().and(residents::closed_at.is_null());
+    let open = residents::table.find((county, id)).filter(here).select(columns);
     Ok(found(open.for_update().first::<KnownRow>(conn))?.map(Known::from))
 }
 

@@ -50,9 +50,19 @@ pub struct Session {
     pub created_at: DateTime<Utc>,
     pub expires_at: DateTime<Utc>,
     pub ended_at: Option<DateTime<Utc>>,
+    pub by_password: bool,
+    /// The absent colleague whose role and unit these are; the session lives no longer than `covers_until`.
+    pub covers_id: Option<Uuid>,
+    pub covers_until: Option<DateTime<Utc>>,
 }
 
 impl Session {
+    /// When it expires if it is used at `now`.
+    pub fn expiry(&self, now: DateTime<Utc>) -> DateTime<Utc> {
+        let far = now + SESSION_LIFE;
+        self.covers_until.map_or(far, |until| far.min(until))
+    }
+
     pub fn subject(&self) -> Uuid {
         self.resident_id.or(self.staff_id).unwrap_or_default()
     }

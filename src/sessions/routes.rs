@@ -1,9 +1,6 @@
-//! Logging in, staying in, logging out.
-
-use std::sync::LazyLock;
+//! Residents log in; everybody stays in and logs out.
 
 use actix_web::{HttpRequest, HttpResponse, delete, get, http::header, post, web::Data};
-use redis::Script;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -11,54 +8,22 @@ use validator::Validate;
 
 use super::{
     live,
-    model::{ACCESS_LIFE, SESSION_LIFE, Session},
     rules::{self, Refresh},
+    start::{TokensView, address, count_login, start, tokens},
     store,
     tokens::{Jwk, RefreshToken},
 };
 use crate::{
     app::App,
-    crypto,
-    error::{Code, Error, Result},
+    error::{Code, Result},
     http::{
-        caller::{Caller, Can},
+        caller::Can,
         limits,
         permissions::{OwnSession, Role},
         valid::Valid,
     },
-    people, staff,
-    units::County,
-    wechat,
+    people, wechat,
 };
-
-/// Failures before an account is locked, and for how long.
-const FAILURES: i64 = 5;
-const LOCK_SECONDS: u64 = 5 * 60;
-
-/// User name and password, and as what to act.
-#[derive(Clone, Deserialize, Validate, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(example = json!({"county": "350425", "username": "chen.xiaolan", "password": "correct horse battery", "role": "village_cadre"}))]
-pub struct LogInStaff {
-    /// Tenant key of the county.
-    #[validate(length(min = 1, max = 32))]
-    #[schema(min_length = 1, max_length = 32)]
-    county: String,
-    #[validate(length(min = 1, max = 64))]
-    #[schema(min_length = 1, max_length = 64)]
-    username: String,
-    #[validate(length(min = 1, max = 128))]
-    #[schema(min_length = 1, max_length = 128, format = Password)]
-    password: String,
-    /// The post to act in.
-    role: Role,
-    /// The unit of the post; needed only by those who hold the role in several.
-    unit_id: Option<Uuid>,
-    /// What the device calls itself, shown in the list of devices. Up to 100 characters.
-    #[validate(length(max = 100))]
-    #[schema(max_length = 100)]
-    device: Option<String>,
-}
 
 /// A WeChat login code.
 #[derive(Clone, Deserialize, Validate, ToSchema)]
@@ -89,98 +54,6 @@ pub struct RefreshSession {
     refresh_token: String,
 }
 
-/// Tokens of a session.
-#[derive(Serialize, ToSchema)]
-#[schema(example = json!({"session_id": "0199a0c0-0000-7000-8000-0000000000aa", "access_token": "eyJ0eXAi…", "token_type": "Bearer",
-    "expires_in_seconds": 900, "refresh_token": "AAAAAQGZ…", "refresh_expires_in_seconds": 2592000, "role": "resident",
-    "county": "350425", "subject_id": "0199a0c0-0000-7000-8000-00000000000a", "unit_id": null}))]
-pub struct TokensView {
-    pub session_id: Uuid,
-    /// Send as `Authorization: Bearer …`.
-    pub access_token: String,
-    pub token_type: &'static str,
-    pub expires_in_seconds: i64,
-    /// Good once; the answer holds the next one. Lost answers: the same token works for 60 s more and gives the same next one.
-    pub refresh_token: String,
-    pub refresh_expires_in_seconds: i64,
-    pub role: Role,
-    pub county: String,
-    /// Id of the resident or member of staff.
-    pub subject_id: Uuid,
-    /// Unit of the post; none for residents.
-    pub unit_id: Option<Uuid>,
-}
-
-/// The address behind the trusted proxies.
-fn address(app: &App, request: &HttpRequest) -> String {
-    let peer = || request.peer_addr().map(|peer| peer.ip().to_string()).unwrap_or_default();
-    // Each proxy adds the address it saw at the right, some on a line of their own; the left is whatever the client claimed.
-    let lines = request.headers().get_all("x-forwarded-for").filter_map(|line| line.to_str().ok());
-    let all: Vec<&str> = lines.flat_map(|line| line.split(',')).map(str::trim).collect();
-    match app.config.trusted_proxies {
-        hops @ 1.. if all.len() >= hops => all[all.len() - hops].to_owned(),
-        _ => peer(),
-    }
-}
-
-async fn count_login(app: &App, request: &HttpRequest) -> Result<()> {
-    limits::take_certain(app, "logins", &address(app, request), app.config.logins_per_minute).await?
-}
-
-/// Adds a failure before the password is looked at, so that tries at once count too; the lock holds from the last one.
-static TRY: LazyLock<Script> = LazyLock::new(|| {
-    Script::new(
-        r"local n = tonumber(redis.call('GET', KEYS[1]) or 0)
-          if n >= tonumber(ARGV[1]) then return {n + 1, redis.call('TTL', KEYS[1])} end
-          redis.call('SET', KEYS[1], n + 1, 'EX', ARGV[2])
-          return {n + 1, 0}",
-    )
-});
-
-/// Log in with a password
-///
-/// For staff. Five failures lock the user name for five minutes, whether it exists or not. Needs Redis: 503 without it.
-#[utoipa::path(tag = "sessions", security(()), request_body = LogInStaff, responses((status = 201, description = "Logged in", body = TokensView)),
-    extensions(("x-errors" = json!(["login_failed", "login_locked", "too_many_requests"]))))]
-#[post("/v1/sessions/staff")]
-pub async fn log_in_staff(app: Data<App>, request: HttpRequest, body: Valid<LogInStaff>) -> Result<HttpResponse> {
-    count_login(&app, &request).await?;
-    let LogInStaff { county: key, username, password, role, unit_id, device } = body.value;
-    let username = username.trim().to_lowercase();
-    let lock = app.redis.key(format_args!("login:{key}:{username}"));
-    let count =
-        async |mut redis| TRY.key(&lock).arg(FAILURES).arg(LOCK_SECONDS).invoke_async::<(i64, i64)>(&mut redis).await;
-    let (tries, locked_for) = app.redis.run(count).await?;
-    if tries > FAILURES {
-        return Err(Error::new(Code::LoginLocked).retry_after(locked_for.max(1) as u64));
-    }
-    let county = app.counties.find(&app, &key).await?;
-    let account = match &county {
-        Some(county) => {
-            let (county, username) = (county.id, username.clone());
-            app.db.read("account", move |conn| staff::store::account(conn, county, &username)).await?
-        }
-        None => None,
-    };
-    let fits = crypto::verify_password(password, account.as_ref().map(|account| account.password_hash.clone())).await;
-    let (Some(county), Some(account), true) = (county, account, fits) else {
-        return Err(Code::LoginFailed.into());
-    };
-    let mut posts =
-        account.posts.iter().filter(|(post, unit)| *post == role && unit_id.is_none_or(|wanted| wanted == *unit));
-    let post = match (posts.next(), posts.next()) {
-        (Some(post), None) => *post,
-        (Some(_), Some(_)) => {
-            let (zh, en) = ("此岗位在多个单位任职，请指明 unit_id", "the role is held in several units; name one");
-            return Err(Error::field("/unit_id", "required", zh, en));
-        }
-        (None, _) => return Err(Code::LoginFailed.into()),
-    };
-    let forget = async |mut redis| redis::cmd("DEL").arg(&lock).query_async::<i64>(&mut redis).await;
-    let _ = app.redis.run(forget).await;
-    start(&app, &county, None, Some((account.id, post)), device).await
-}
-
 /// Log in with WeChat
 ///
 /// For residents: exchanges the code of `wx.login` (`jscode2session`). The first login registers the resident. Needs Redis
@@ -197,78 +70,7 @@ pub async fn log_in_resident(app: Data<App>, request: HttpRequest, body: Valid<L
         .db
         .write("log_in_resident", move |conn| people::find_or_create_by_wechat(conn, &inner, number, &openid))
         .await?;
-    start(&app, &county, Some(resident), None, body.value.device).await
-}
-
-async fn start(
-    app: &App,
-    county: &County,
-    resident: Option<Uuid>,
-    staff: Option<(Uuid, (Role, Uuid))>,
-    device: Option<String>,
-) -> Result<HttpResponse> {
-    let now = app.clock.now();
-    let token = RefreshToken::first(county.id, Uuid::now_v7());
-    let session = Session {
-        county_id: county.id,
-        id: token.session,
-        resident_id: resident,
-        staff_id: staff.map(|(id, _)| id),
-        role: staff.map_or(Role::Resident, |(_, (role, _))| role),
-        unit_id: staff.map(|(_, (_, unit))| unit),
-        device,
-        refresh_hash: token.hash(),
-        previous_hash: None,
-        rotated_at: now,
-        created_at: now,
-        expires_at: now + SESSION_LIFE,
-        ended_at: None,
-    };
-    let row = session.clone();
-    let started = app.db.write("start_session", move |conn| {
-        // Dismissed between the password and here: the lock orders the two, so that no session slips through.
-        if let Some(staff) = row.staff_id
-            && !staff::store::lock_active(conn, row.county_id, staff)?
-        {
-            return Err(Code::LoginFailed.into());
-        }
-        // Closed between finding the record and here: another code makes a new record.
-        if let Some(resident) = row.resident_id
-            && people::subject::lock(conn, row.county_id, resident)?.is_none()
-        {
-            return Err(Code::WechatCodeRefused.into());
-        }
-        Ok(store::insert(conn, &row)?)
-    });
-    started.await?;
-    let view = tokens(app, &county.key, &session, &token).await?;
-    Ok(HttpResponse::Created()
-        .insert_header((header::LOCATION, "/v1/sessions/current"))
-        .insert_header((header::CACHE_CONTROL, "no-store"))
-        .json(view))
-}
-
-async fn tokens(app: &App, county_key: &str, session: &Session, token: &RefreshToken) -> Result<TokensView> {
-    let caller = Caller {
-        county: session.county_id,
-        county_key: county_key.into(),
-        session: session.id,
-        subject: session.subject(),
-        role: session.role,
-        unit: session.unit_id,
-    };
-    Ok(TokensView {
-        session_id: session.id,
-        access_token: app.tokens.sign(app, &caller).await?,
-        token_type: "Bearer",
-        expires_in_seconds: ACCESS_LIFE.num_seconds(),
-        refresh_token: token.text(app),
-        refresh_expires_in_seconds: SESSION_LIFE.num_seconds(),
-        role: session.role,
-        county: county_key.to_owned(),
-        subject_id: session.subject(),
-        unit_id: session.unit_id,
-    })
+    start(&app, &county, resident, body.value.device).await
 }
 
 /// Refresh a session
@@ -293,9 +95,13 @@ pub async fn refresh_session(
         .db
         .write("refresh_session", move |conn| {
             let session = store::lock(conn, county, id)?.ok_or(Code::Unauthenticated)?;
-            let outcome = rules::refresh(&session, &hash, now);
+            let mut outcome = rules::refresh(&session, &hash, now);
             // A repeat across a change of keys: the successor is the one that was stored.
             let repeated = successors.iter().position(|successor| *successor == session.refresh_hash).unwrap_or(0);
+            if matches!(outcome, Refresh::Rotate | Refresh::Repeat) && !store::still_covers(conn, &session, now)? {
+                store::end(conn, county, id, "cover_ended", now)?;
+                outcome = Refresh::Over;
+            }
             match outcome {
                 Refresh::Rotate => drop(store::rotate(conn, &session, &successors[0], now)?),
                 Refresh::Reused => drop(store::end(conn, county, id, "refresh_reused", now)?),

@@ -55,6 +55,9 @@ mod tests {
             created_at: start,
             expires_at: start + TimeDelta::days(30),
             ended_at: None,
+            by_password: false,
+            covers_id: None,
+            covers_until: None,
         };
         let ended = Session { ended_at: Some(start), ..live.clone() };
         let cases = [

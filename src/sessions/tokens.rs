@@ -142,8 +142,8 @@ impl Tokens {
         Ok(self.ring(app, false).await?.iter().map(|key| key.jwk.clone()).collect())
     }
 
-    /// Signs an access token.
-    pub(super) async fn sign(&self, app: &App, caller: &Caller) -> Result<String> {
+    /// Signs an access token, good until `until`.
+    pub(super) async fn sign(&self, app: &App, caller: &Caller, until: DateTime<Utc>) -> Result<String> {
         let (ring, now) = (self.ring(app, false).await?, app.clock.now());
         let key = ring.iter().find(|key| key.signs_from <= now).or(ring.last());
         let key = key.ok_or_else(|| Error::internal("no signing key"))?;
@@ -156,7 +156,7 @@ impl Tokens {
             role: caller.role,
             unit: caller.unit,
             iat: now.timestamp(),
-            exp: (now + ACCESS_LIFE).timestamp(),
+            exp: until.timestamp(),
         };
         let header = Header { kid: Some(key.jwk.kid.clone()), ..Header::new(Algorithm::EdDSA) };
         jsonwebtoken::encode(&header, &claims, &key.encoding).map_err(Error::internal)

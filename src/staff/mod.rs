@@ -1,10 +1,50 @@
-//! Members of staff and their posts; administration comes with a later room, this one lets the first of them in.
+//! Members of staff: accounts, posts and deputies (AB 岗), absences and cover, transfer and dismissal.
+//!
+//! ```text
+//! (no password) ──reset_password──▶ one-time password ──login with a new one──▶ own password
+//!
+//! active ──(nobody logged in for long)──▶ disabled ──enable──▶ active
+//!   └──dismiss──▶ dismissed ◀──dismiss──────┘
+//! ```
+//! Whoever changes who stands in for whom, or who administrates, holds the county's lock (`store::lock_county`): deputies
+//! never go in a circle, and the last administrator stays.
 
+pub mod absences;
+pub mod accounts;
+mod cover;
+pub mod credentials;
+pub mod leaving;
+pub mod model;
+pub mod own;
+pub mod posts;
+pub mod routes;
+mod rules;
+mod stale;
 pub mod store;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 
-use crate::{app::App, crypto, http::permissions::Role, units};
+use crate::{
+    app::App,
+    audit::{self, Actor, Audit},
+    crypto,
+    error::Code,
+    http::permissions::Role,
+    rooms::{Room, Sealed},
+    units,
+};
+
+pub use cover::{CoveredPost, cover_of, covered_by, covered_posts, covers_until};
+pub use stale::disable_stale;
+
+pub const ROOM: Room = Room {
+    sealed: &[
+        Sealed { table: "staff", column: "totp_secret", index: None },
+        Sealed { table: "staff", column: "wechat_openid", index: Some(("wechat_openid_index", credentials::OPENID)) },
+        Sealed { table: "staff_absences", column: "reason", index: None },
+    ],
+    ..Room::new("staff")
+};
 
 /// What `lianxin staff create` takes.
 pub struct NewStaff {
@@ -55,14 +95,25 @@ pub async fn create(app: &App, new: NewStaff) -> Result<uuid::Uuid> {
     id.ok_or_else(|| anyhow::anyhow!("no such unit on the level of this role; name it with --unit"))
 }
 
-/// Dismisses a member of staff: no login any more, and every session ends.
+/// Dismisses a member of staff who holds nothing any more: no login, and every session ends.
 pub async fn dismiss(app: &App, county: &str, username: &str) -> Result<()> {
     let county = app.counties.public(app, county).await?.id;
-    let (username, now) = (username.to_owned(), app.clock.now());
+    let (username, now) = (username.trim().to_lowercase(), app.clock.now());
+    let entry = Audit::new("dismiss", "staff", uuid::Uuid::nil());
     let dismissed = app.db.write("dismiss_staff", move |conn| {
-        let Some(account) = store::account(conn, county, &username)? else { return Ok(0) };
-        Ok(store::dismiss(conn, county, account.id, now)?)
+        store::lock_county(conn, county)?;
+        let account = store::account(conn, county, &username)?.ok_or(Code::NotFound)?;
+        let member = store::lock(conn, county, account.id)?;
+        leaving::leave(conn, county, &member, None, now)?;
+        audit::record(conn, Actor::operator(county), now, &entry.of(member.id))?;
+        store::touch(conn, county, member.id, now)?;
+        Ok(())
     });
-    ensure!(dismissed.await? == 1, "there is no such member of staff");
-    Ok(())
+    dismissed.await.map_err(in_words).context("not dismissed")
+}
+
+/// An error as the command line tells it.
+fn in_words(error: crate::error::Error) -> anyhow::Error {
+    let words = error.detail.clone().unwrap_or_else(|| error.code.title());
+    anyhow::anyhow!("{} ({error})", words.en)
 }

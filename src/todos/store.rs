@@ -7,6 +7,7 @@ use uuid::Uuid;
 use super::model::{Kind, NewTodo, Todo, TodoState};
 use crate::{
     app::App,
+    clock::local_date,
     db::{
         changes::{self, Change},
         found,
@@ -18,6 +19,7 @@ use crate::{
         page::After,
     },
     rooms::{Day, Entry, HandOver, Merge, Person},
+    staff,
     units::store::unit_within,
 };
 
@@ -28,14 +30,16 @@ fn changed(todo: &Todo, staff_id: Option<Uuid>) -> Change {
 
 /// Opens a todo in the transaction of `conn`; one of the same kind about the same thing that still waits is left as it is.
 pub fn open(conn: &mut PgConnection, new: NewTodo, now: DateTime<Utc>) -> Result<Option<Todo>> {
-    let state = if new.holder.is_some() { TodoState::Taken } else { TodoState::Open };
+    let cover = |holder| staff::cover_of(conn, new.county, holder, local_date(now));
+    let holder = new.holder.map(cover).transpose()?;
+    let state = if holder.is_some() { TodoState::Taken } else { TodoState::Open };
     let inserted = diesel::insert_into(todos::table)
         .values((
             (todos::county_id.eq(new.county), todos::id.eq(Uuid::now_v7()), todos::kind.eq(new.kind)),
             (todos::unit_id.eq(new.unit), todos::resident_id.eq(new.resident)),
             (todos::about.eq(new.about.map(|(about, _)| about)), todos::about_id.eq(new.about.map(|(_, id)| id))),
             (todos::title_zh.eq(new.title.zh.as_ref()), todos::title_en.eq(new.title.en.as_ref())),
-            (todos::state.eq(state), todos::holder_id.eq(new.holder), todos::due_at.eq(new.due_at)),
+            (todos::state.eq(state), todos::holder_id.eq(holder), todos::due_at.eq(new.due_at)),
             (todos::created_by.eq(new.created_by), todos::created_at.eq(now), todos::updated_at.eq(now)),
         ))
         .on_conflict_do_nothing()

@@ -23,7 +23,7 @@ const STAFF: &[(&str, &str)] = &[
 ];
 
 /// Operation, method, path, body. `{r}` is a resident of 红星村, `{a}` their appointment in 均溪镇, `{m}` their message,
-/// `{w}` a window there, `{t}` a matter, `{u}` 均溪镇, `{v}` 红星村, `{j}` a job, `{p}` who may act for `{r}`, `{o}` a todo of 红星村,
+/// `{w}` a window there, `{t}` a matter, `{u}` 均溪镇, `{v}` 红星村, `{j}` a job, `{y}` who may act for `{r}`, `{o}` a todo of 红星村,
 /// `{k}` the ID number of a child, `{d}` a data request of `{r}`.
 type Row = (&'static str, &'static str, &'static str, &'static str);
 
@@ -70,9 +70,9 @@ const ROWS: &[Row] = &[
     ("list_proxies", "GET", "/v1/residents/{r}/proxies", ""),
     ("list_principals", "GET", "/v1/residents/{r}/principals", ""),
     ("accept_proxy", "POST", "/v1/proxies/accept", r#"{"code": "2222222222"}"#),
-    ("get_proxy", "GET", "/v1/proxies/{p}", ""),
-    ("issue_proxy_code", "POST", "/v1/proxies/{p}/code", ""),
-    ("end_proxy", "POST", "/v1/proxies/{p}/end", "{}"),
+    ("get_proxy", "GET", "/v1/proxies/{y}", ""),
+    ("issue_proxy_code", "POST", "/v1/proxies/{y}/code", ""),
+    ("end_proxy", "POST", "/v1/proxies/{y}/end", "{}"),
     ("list_todos", "GET", "/v1/todos", ""),
     ("create_todo", "POST", "/v1/todos", r#"{"kind": "call", "title": "打个电话"}"#),
     ("get_todo", "GET", "/v1/todos/{o}", ""),
@@ -130,6 +130,40 @@ const ROWS: &[Row] = &[
     ("get_data_request", "GET", "/v1/data_requests/{d}", ""),
     ("get_data_archive", "GET", "/v1/data_requests/{d}/archive", ""),
     ("decide_data_request", "POST", "/v1/data_requests/{d}/decide", r#"{"outcome": "done", "reason": "已核对"}"#),
+    ("log_in_staff_by_wechat", "POST", "/v1/sessions/wechat_staff", "{}"),
+    ("list_own_sessions", "GET", "/v1/sessions", ""),
+    ("end_own_session", "DELETE", "/v1/sessions/{x}", ""),
+    ("list_staff", "GET", "/v1/staff", ""),
+    (
+        "create_staff",
+        "POST",
+        "/v1/staff",
+        r#"{"username": "new{n}", "display_name": "新人", "role": "village_cadre", "unit_id": "{v}"}"#,
+    ),
+    ("get_staff", "GET", "/v1/staff/{s}", ""),
+    ("update_staff", "PUT", "/v1/staff/{s}", r#"{"display_name": "改名"}"#),
+    ("create_staff_post", "POST", "/v1/staff/{s}/posts", r#"{"role": "specialist", "unit_id": "{v}"}"#),
+    ("update_staff_post", "PUT", "/v1/staff/{s}/posts/{p}", "{}"),
+    ("reset_staff_password", "POST", "/v1/staff/{s}/reset_password", "{}"),
+    ("reset_staff_totp", "POST", "/v1/staff/{s}/reset_totp", "{}"),
+    ("enable_staff", "POST", "/v1/staff/{s}/enable", "{}"),
+    ("list_staff_sessions", "GET", "/v1/staff/{s}/sessions", ""),
+    ("end_staff_sessions", "POST", "/v1/staff/{s}/end_sessions", "{}"),
+    ("create_absence", "POST", "/v1/staff/{s}/absences", r#"{"from_on": "2026-12-01", "until_on": "2026-12-02"}"#),
+    ("list_absences", "GET", "/v1/staff/{s}/absences", ""),
+    ("cancel_absence", "POST", "/v1/absences/{b}/cancel", "{}"),
+    (
+        "transfer_staff",
+        "POST",
+        "/v1/staff/{s}/transfer",
+        r#"{"post_id": "{p}", "to": {"role": "township_staff", "unit_id": "{u}"}}"#,
+    ),
+    ("end_staff_post", "POST", "/v1/staff/{s}/posts/{p}/end", "{}"),
+    ("dismiss_staff", "POST", "/v1/staff/{s}/dismiss", r#"{"reason": "离职"}"#),
+    ("change_own_password", "POST", "/v1/account/password", r#"{"current": "not the one", "new": "long enough"}"#),
+    ("enrol_totp", "POST", "/v1/account/totp/enrol", "{}"),
+    ("create_wechat_code", "POST", "/v1/account/wechat_code", "{}"),
+    ("unbind_wechat", "POST", "/v1/account/unbind_wechat", "{}"),
     ("get_liveness", "GET", "/livez", ""),
     ("get_readiness", "GET", "/readyz", ""),
     ("get_metrics", "GET", "/metrics", ""),
@@ -199,8 +233,20 @@ async fn things(t: &TestApp) -> (Things, Session) {
     let proxy = t.post(&proxies).by(&owner).json(proxy).send().await.created();
     let todo = json!({"kind": "call", "title": "打个电话"});
     let todo = t.post("/v1/todos").by(&t.staff("cadre").await).json(todo).send().await.created();
+    let second = t.resident("owner").await;
+    let second = t.get("/v1/sessions/current").by(&second).send().await.ok();
+    let admin = t.staff("admin").await;
+    let body = json!({"username": "liao", "display_name": "廖某", "role": "village_cadre", "unit_id": village});
+    let member = t.post("/v1/staff").by(&admin).json(body).send().await.created();
+    let absences = format!("/v1/staff/{}/absences", id(&member["id"]));
+    let body = json!({"from_on": "2026-11-30", "until_on": "2026-11-30"});
+    let absence = t.post(&absences).by(&admin).json(body).send().await.created();
     let values = vec![
-        ("{p}", id(&proxy["id"])),
+        ("{x}", id(&second["session_id"])),
+        ("{s}", id(&member["id"])),
+        ("{p}", id(&member["posts"][0]["id"])),
+        ("{b}", id(&absence["id"])),
+        ("{y}", id(&proxy["id"])),
         ("{o}", id(&todo["id"])),
         ("{k}", crate::harness::id_number("2020-06-01", 1)),
         ("{r}", owner.subject.to_string()),
@@ -284,7 +330,7 @@ async fn the_whole_matrix() {
         }
         let status = call(&t, &things, row, number * 10 + 1, Some(&stranger)).await;
         wrong.extend(check("a stranger", status, may("resident")));
-        let private = ["{r}", "{a}", "{m}", "{p}", "{d}"].iter().any(|thing| row.2.contains(thing));
+        let private = ["{r}", "{a}", "{m}", "{y}", "{d}"].iter().any(|thing| row.2.contains(thing));
         if private && may("resident") && status != 404 {
             wrong.push(format!("{operation} by a stranger: {status}, must not find it"));
         }

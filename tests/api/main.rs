@@ -2,6 +2,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "tests look into the database behind the application's back")]
 
+mod absences;
 mod access;
 mod appointments;
 mod calendar;
@@ -20,6 +21,8 @@ mod races;
 mod requests;
 mod schema;
 mod sessions;
+mod staff;
+mod staff_login;
 mod todos;
 mod units;
 mod windows;
