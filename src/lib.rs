@@ -6,7 +6,7 @@
 //! | [`units`] | counties (the tenants) and their townships and villages |
 //! | [`calendar`] | working days and deadlines |
 //! | [`people`], [`audit`] | residents and their sealed data; who looked at it |
-//! | [`staff`], [`sessions`] | who works here; logging in, tokens, logging out |
+//! | [`staff`], [`sessions`] | who works here, their posts, deputies and absences; logging in, tokens, devices, logging out |
 //! | [`matters`], [`windows`] | the catalogue; windows, opening rules, free slots |
 //! | [`appointments`] | booking, looking, cancelling |
 //! | [`messages`] | the inbox, and WeChat subscription messages |

@@ -2,6 +2,7 @@
 
 pub mod cached;
 pub mod caller;
+pub mod csv;
 pub mod document;
 pub mod etag;
 mod faults;
@@ -64,6 +65,7 @@ pub fn routes(list: &mut ServiceConfig) {
         .service(jobs::routes::replay_job)
         .service(staff::routes::list_staff)
         .service(staff::routes::create_staff)
+        .service(staff::import::import_staff)
         .service(staff::routes::get_staff)
         .service(staff::routes::update_staff)
         .service(staff::posts::create_staff_post)
