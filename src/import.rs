@@ -1,5 +1,8 @@
 //! What every import of a CSV file stands on: rows with their lines, all faults at once, and the count of what changed.
 
+use std::borrow::Cow;
+
+use encoding_rs::{Encoding, GB18030};
 use serde::de::DeserializeOwned;
 
 /// Faults by line; the header is line 1.
@@ -48,10 +51,25 @@ impl std::fmt::Display for Imported {
     }
 }
 
+/// The text of a file: with a byte order mark what that says, else UTF-8, else GB 18030 (and with it GBK), which Excel writes in
+/// China. None when it is none of them.
+pub fn text(file: &[u8]) -> Option<Cow<'_, str>> {
+    if let Some((encoding, mark)) = Encoding::for_bom(file) {
+        return encoding.decode_without_bom_handling_and_without_replacement(&file[mark..]);
+    }
+    match std::str::from_utf8(file) {
+        Ok(text) => Some(text.into()),
+        Err(_) => GB18030.decode_without_bom_handling_and_without_replacement(file),
+    }
+}
+
 /// The rows of a file with exactly these columns, each with its line; what cannot be read goes to `bad`.
 pub fn rows<T: DeserializeOwned>(file: &[u8], columns: &[&str], bad: &mut BadRows) -> Vec<(u64, T)> {
-    let file = file.strip_prefix(b"\xef\xbb\xbf").unwrap_or(file);
-    let mut reader = csv::ReaderBuilder::new().from_reader(file);
+    let Some(text) = text(file) else {
+        bad.add(1, "the file is neither UTF-8 nor GB 18030");
+        return Vec::new();
+    };
+    let mut reader = csv::ReaderBuilder::new().from_reader(text.as_bytes());
     let header = reader.headers().cloned().unwrap_or_default();
     if header.iter().ne(columns.iter().copied()) {
         bad.add(1, format!("the columns must be {}", columns.join(",")));
@@ -77,8 +95,24 @@ pub fn rows<T: DeserializeOwned>(file: &[u8], columns: &[&str], bad: &mut BadRow
 
 fn fault(error: &csv::Error) -> String {
     match error.kind() {
-        csv::ErrorKind::Utf8 { .. } => "is not UTF-8".into(),
         csv::ErrorKind::UnequalLengths { expected_len, len, .. } => format!("has {len} fields, not {expected_len}"),
         _ => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_encodings_of_excel_are_read() {
+        let words = "均溪镇,张𬌗";
+        let gb18030 = GB18030.encode(words).0;
+        assert!(std::str::from_utf8(&gb18030).is_err());
+        let utf16: Vec<u8> = [0xfeff].into_iter().chain(words.encode_utf16()).flat_map(u16::to_le_bytes).collect();
+        for file in [words.as_bytes(), &[b"\xef\xbb\xbf", words.as_bytes()].concat(), &gb18030, &utf16] {
+            assert_eq!(text(file).as_deref(), Some(words));
+        }
+        assert_eq!(text(b"a,\xff\xff\xff"), None);
     }
 }

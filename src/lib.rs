@@ -8,6 +8,7 @@
 //! | [`people`], [`audit`] | residents and their sealed data; who looked at it |
 //! | [`consents`], [`data_requests`] | what residents agreed to, per purpose; a copy of one's data, a correction, closing the record |
 //! | [`staff`], [`sessions`] | who works here; logging in, tokens, logging out |
+//! | [`staff`], [`sessions`] | who works here, their posts, deputies and absences; logging in, tokens, devices, logging out |
 //! | [`matters`], [`windows`] | the catalogue; windows, opening rules, free slots |
 //! | [`appointments`] | booking, looking, cancelling |
 //! | [`messages`] | the inbox, and WeChat subscription messages |

@@ -2,6 +2,7 @@
 
 pub mod cached;
 pub mod caller;
+pub mod csv;
 pub mod document;
 pub mod etag;
 mod faults;
@@ -97,6 +98,7 @@ pub fn routes(list: &mut ServiceConfig) {
         .service(data_requests::routes::decide_data_request)
         .service(staff::routes::list_staff)
         .service(staff::routes::create_staff)
+        .service(staff::import::import_staff)
         .service(staff::routes::get_staff)
         .service(staff::routes::update_staff)
         .service(staff::posts::create_staff_post)

@@ -180,6 +180,7 @@ pub async fn create_absence(
         sessions::end_uncovered(conn, scope.county, now)?;
         audit::record(conn, &who, now, &entry)?;
         store::touch(conn, scope.county, id.0, now)?;
+        store::tell_deputies(conn, scope.county, id.0, now)?;
         Answer::created(format!("/v1/staff/{}/absences", id.0), 1, &AbsenceView::new(&inner, scope.county, &absence)?)
     })
     .await
@@ -279,6 +280,7 @@ pub async fn cancel_absence(
         sessions::end_uncovered(conn, scope.county, now)?;
         audit::record(conn, &who, now, &entry.of(absence.staff_id))?;
         store::touch(conn, scope.county, absence.staff_id, now)?;
+        store::tell_deputies(conn, scope.county, absence.staff_id, now)?;
         Answer::ok(2, &AbsenceView::new(&inner, scope.county, &absence)?)
     })
     .await

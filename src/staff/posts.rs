@@ -180,6 +180,7 @@ pub async fn update_staff_post(
         sessions::end_uncovered(conn, county, now)?;
         audit::record(conn, &who, now, &entry)?;
         let member = store::touch(conn, county, id.0, now)?;
+        store::tell_deputies(conn, county, id.0, now)?;
         view(conn, &who, member, now)
     });
     let view = write.await?;

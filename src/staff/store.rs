@@ -289,6 +289,14 @@ pub fn touch(conn: &mut PgConnection, county: i32, id: Uuid, now: DateTime<Utc>)
     Ok(member)
 }
 
+/// Tells the phones of those who stand in for somebody.
+pub fn tell_deputies(conn: &mut PgConnection, county: i32, id: Uuid, now: DateTime<Utc>) -> QueryResult<()> {
+    for deputy in posts(conn, county, &[id])?.into_iter().filter_map(|post| post.deputy_id) {
+        changes::record(conn, Change { staff_id: Some(deputy), ..changed(county, id) }, now)?;
+    }
+    Ok(())
+}
+
 pub fn set_names(
     conn: &mut PgConnection,
     county: i32,

@@ -113,7 +113,7 @@ async fn whoever_is_away_is_covered_along_the_chain() {
     assert_eq!((covered(&t, &c.0).await, cover(&t, &a.0).await), (both, c.0.clone()));
     assert_eq!((covered(&t, &b.0).await, cover(&t, &b.0).await), (vec![], c.0.clone()));
     // Nobody is left: what comes stays with the holder.
-    away(&t, &admin, &c.0, 0, 0).await;
+    away(&t, &t.staff("admin").await, &c.0, 0, 0).await;
     assert_eq!(cover(&t, &a.0).await, a.0);
     t.pass(TimeDelta::days(2));
     assert_eq!(cover(&t, &a.0).await, b.0, "b is back");
@@ -138,6 +138,11 @@ async fn a_todo_for_somebody_away_goes_to_their_cover() {
     });
     let todo = open.await.expect("opened").expect("one");
     assert_eq!(todo.holder_id.expect("taken").to_string(), b.0);
+    let told = format!(
+        "SELECT count(*) AS n FROM changes WHERE entity = 'staff' AND entity_id = '{}' AND staff_id = '{}'",
+        a.0, b.0
+    );
+    assert_eq!(t.database.count(&told), 2, "the deputy's phone learns who is deputy, and of the absence");
 }
 
 #[actix_web::test]

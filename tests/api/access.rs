@@ -140,6 +140,7 @@ const ROWS: &[Row] = &[
         "/v1/staff",
         r#"{"username": "new{n}", "display_name": "新人", "role": "village_cadre", "unit_id": "{v}"}"#,
     ),
+    ("import_staff", "POST", "/v1/staff/import?preview=true", "{}"),
     ("get_staff", "GET", "/v1/staff/{s}", ""),
     ("update_staff", "PUT", "/v1/staff/{s}", r#"{"display_name": "改名"}"#),
     ("create_staff_post", "POST", "/v1/staff/{s}/posts", r#"{"role": "specialist", "unit_id": "{v}"}"#),

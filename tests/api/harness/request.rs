@@ -45,6 +45,11 @@ impl<'a> Call<'a> {
         self
     }
 
+    pub fn csv(mut self, file: Vec<u8>) -> Self {
+        self.builder = self.builder.header("content-type", "text/csv").body(file);
+        self
+    }
+
     pub async fn send(self) -> Reply {
         let request = self.builder.build().expect("a request");
         let response = self.http.execute(request).await.unwrap_or_else(|error| panic!("{}: {error}", self.what));
