@@ -83,6 +83,11 @@ pub fn give_at_desk(
 ) -> Result<()> {
     let (version, answer, by) = (None, Answered::Given, Who::Staff(staff));
     for (purpose, how) in given.iter().copied() {
+        if store::text_in_effect(conn, county, purpose, now)?.is_none() {
+            let (zh, en) =
+                ("本县没有公布这一目的的同意文本", "the county has published no text for one of the purposes");
+            return Err(Error::field("/consents", "no_text", zh, en));
+        }
         give(conn, &Given { county, resident, purpose, version, answer, how, by }, now)?;
     }
     Ok(())
