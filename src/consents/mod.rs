@@ -39,7 +39,7 @@ pub type Effect = fn(&mut PgConnection, i32, Uuid, DateTime<Utc>) -> Result<()>;
 const EFFECTS: &[(Purpose, Effect)] = &[(Purpose::IdNumber, people::subject::forget_id_number)];
 
 /// Refuses with `consent_required` unless the resident's latest answer is "given" to the text in effect. A county that has
-/// published no text asks for none.
+/// published no text asks for none. Locks the resident's record: call it in the transaction that stores what needs the consent.
 pub fn required(
     conn: &mut PgConnection,
     county: i32,
@@ -48,6 +48,8 @@ pub fn required(
     now: DateTime<Utc>,
 ) -> Result<()> {
     let Some(text) = store::text_in_effect(conn, county, purpose, now)? else { return Ok(()) };
+    // Until the caller has stored, nobody withdraws: a withdrawal that saw nothing to remove would be overtaken.
+    people::subject::lock(conn, county, resident)?;
     let latest = store::latest(conn, county, resident, purpose)?;
     if rules::state(latest.as_ref(), Some(text.version)) == ConsentState::Given {
         return Ok(());
@@ -81,6 +83,11 @@ pub fn give_at_desk(
 ) -> Result<()> {
     let (version, answer, by) = (None, Answered::Given, Who::Staff(staff));
     for (purpose, how) in given.iter().copied() {
+        if store::text_in_effect(conn, county, purpose, now)?.is_none() {
+            let (zh, en) =
+                ("本县没有公布这一目的的同意文本", "the county has published no text for one of the purposes");
+            return Err(Error::field("/consents", "no_text", zh, en));
+        }
         give(conn, &Given { county, resident, purpose, version, answer, how, by }, now)?;
     }
     Ok(())

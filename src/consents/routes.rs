@@ -181,14 +181,6 @@ pub async fn record_consent(
     app.once(once, move |conn| {
         people::find(conn, scope, id.0)?.ok_or(Code::NotFound)?;
         let how = how(&who, command.how)?;
-        if command.purpose == Purpose::Under14 && how != How::ByGuardian && answer == Answered::Given {
-            return Err(Error::field(
-                "/how",
-                "guardian_needed",
-                "未满十四周岁的，由监护人同意",
-                "for a child under 14 a guardian agrees",
-            ));
-        }
         let (county, version, by) = (scope.county, Some(command.version), by(&who));
         let given = Given { county, resident: id.0, purpose: command.purpose, version, answer, how, by };
         let (consent, view) = recorded(conn, (&who, lang), &given, &entry, now)?;

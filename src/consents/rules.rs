@@ -1,6 +1,6 @@
 //! What an answer means once texts change, and which answers can be recorded: pure.
 
-use super::model::{Answered, Consent, ConsentState, Given};
+use super::model::{Answered, Consent, ConsentState, Given, How, Purpose};
 use crate::error::{Code, Error, Result};
 
 /// Where somebody stands, by their latest answer and the version in effect.
@@ -28,6 +28,14 @@ pub fn version(given: &Given, in_effect: Option<i64>, latest: Option<&Consent>) 
             "the county has published no text for this purpose",
         ));
     };
+    if given.purpose == Purpose::Under14 && given.answer == Answered::Given && given.how != How::ByGuardian {
+        return Err(Error::field(
+            "/how",
+            "guardian_needed",
+            "未满十四周岁的，由监护人同意",
+            "for a child under 14 a guardian agrees",
+        ));
+    }
     if given.version.is_some_and(|shown| shown != in_effect) {
         return Err(Error::new(Code::ConsentTextChanged).detail(
             format!("当前生效的是第 {in_effect} 版，请重新阅读后再作答"),
@@ -42,7 +50,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::consents::{How, Purpose, Who};
+    use crate::consents::Who;
 
     fn entry(answer: Answered, version: i64) -> Consent {
         Consent {
@@ -94,6 +102,9 @@ mod tests {
         assert_eq!(code(version(&given(Answered::Given, None), Some(2), None)), Ok(2));
         assert_eq!(code(version(&given(Answered::Refused, Some(1)), Some(2), None)), Err(Code::ConsentTextChanged));
         assert_eq!(code(version(&given(Answered::Given, Some(1)), None, None)), Err(Code::Invalid));
+        let child = Given { purpose: Purpose::Under14, ..given(Answered::Given, Some(1)) };
+        assert_eq!(code(version(&child, Some(1), None)), Err(Code::Invalid));
+        assert_eq!(code(version(&Given { how: How::ByGuardian, ..child }, Some(1), None)), Ok(1));
         let (agreed, refused) = (entry(Answered::Given, 1), entry(Answered::Refused, 1));
         assert_eq!(code(version(&given(Answered::Withdrawn, None), Some(2), Some(&agreed))), Ok(1));
         for latest in [None, Some(&refused)] {

@@ -141,7 +141,6 @@ fn close(conn: &mut PgConnection, app: &App, request: &DataRequest, now: DateTim
     // First, so that what begins now waits, and finds the record closed.
     people::subject::lock(conn, county, id)?;
     let counts = erase(conn, app, person)?;
-    idempotency::forget(conn, county, id)?;
     let settings = settings(conn, county, now)?;
     let later = |months: i64| (now.with_timezone(&CST) + Months::new(months as u32)).date_naive();
     let kept = json!({
@@ -161,6 +160,8 @@ fn erase(conn: &mut PgConnection, app: &App, person: Person) -> Result<Value> {
             counts.insert(room.name.into(), json!(erase(conn, app, person)?));
         }
     }
+    // Answers kept to be repeated hold the person's data too.
+    idempotency::forget(conn, person.county, person.id)?;
     Ok(Value::Object(counts))
 }
 

@@ -116,7 +116,7 @@ pub struct CreateDataRequest {
 /// The end of the last of the working days.
 fn due(calendar: &Calendar, now: DateTime<Utc>) -> Result<DateTime<Utc>> {
     let due = calendar::rules::due(calendar, local_date(now), LIMIT, &[]);
-    let midnight = due.and_then(|due| Some((due.on + Days::new(1)).and_time(NaiveTime::MIN)));
+    let midnight = due.map(|due| (due.on + Days::new(1)).and_time(NaiveTime::MIN));
     let at = midnight.and_then(|midnight| midnight.and_local_timezone(CST).single());
     at.map(|at| at.to_utc()).ok_or_else(|| Error::internal("no deadline can be computed"))
 }

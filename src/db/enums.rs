@@ -1,9 +1,12 @@
 //! Enums that are text with a CHECK in PostgreSQL and `snake_case` in JSON, by one small macro.
 
 /// Declares an enum with its text form, diesel conversions, serde and OpenAPI.
+///
+/// The text is a `tt`, not a `literal`: a literal reaches the derives wrapped up, where serde still reads its `rename` but utoipa
+/// does not, and the document would name the variants instead of what is sent.
 #[macro_export]
 macro_rules! text_enum {
-    ($(#[$meta:meta])* $vis:vis enum $name:ident { $($(#[$variant_meta:meta])* $variant:ident = $text:literal),+ $(,)? }) => {
+    ($(#[$meta:meta])* $vis:vis enum $name:ident { $($(#[$variant_meta:meta])* $variant:ident = $text:tt),+ $(,)? }) => {
         $(#[$meta])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize, utoipa::ToSchema,
                  diesel::expression::AsExpression, diesel::deserialize::FromSqlRow)]
@@ -40,4 +43,24 @@ macro_rules! text_enum {
             }
         }
     };
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use utoipa::PartialSchema;
+
+    text_enum! {
+        /// An enum.
+        enum Sample {
+            OneTwo = "one_two",
+        }
+    }
+
+    #[test]
+    fn the_document_names_what_is_sent() {
+        assert_eq!(json!(Sample::schema())["enum"], json!(["one_two"]));
+        assert_eq!(json!(Sample::ALL), json!(["one_two"]));
+        assert_eq!("one_two".parse(), Ok(Sample::OneTwo));
+    }
 }

@@ -200,7 +200,7 @@ async fn a_county_without_texts_asks_for_no_consent() {
     let mut asked = body.clone();
     (asked["consents"], asked["consents_how"]) = (json!(["id_number"]), json!("signed"));
     let reply = t.post("/v1/residents").by(&cadre).json(asked).send().await.problem(422, "invalid");
-    assert_eq!(reply.faults(), ["/purpose:no_text"]);
+    assert_eq!(reply.faults(), ["/consents:no_text"]);
     let made = t.post("/v1/residents").by(&cadre).json(body).send().await.created();
     assert_eq!(stands(&t, &cadre, id(&made), "id_number").await["ask_version"], Value::Null);
 }

@@ -411,3 +411,41 @@ async fn consents_of_a_closed_record_are_kept_for_years_and_then_deleted() {
     sweep(&t).await;
     assert_eq!(count(), 1, "those of an open record stay");
 }
+
+#[actix_web::test]
+async fn booking_while_the_record_closes_leaves_no_place_taken() {
+    let t = TestApp::new().await;
+    let zhang = zhang(&t).await;
+    let mut bookings = Vec::new();
+    for day in 24..28 {
+        bookings.push(t.booking(&format!("2026-11-{day}T09:00:00+08:00")).await);
+    }
+    ask(&t, &zhang, zhang.subject, json!({"kind": "close"})).await;
+    let book = bookings.iter().map(|body| t.post("/v1/appointments").by(&zhang).json(body.clone()).send());
+    let (replies, _) = futures_util::future::join(join_all(book), t.run_jobs()).await;
+    for reply in replies {
+        assert!([201, 401, 422].contains(&reply.status), "{}", reply.body);
+    }
+    settle(&t).await;
+    t.run_jobs().await;
+    assert_eq!(t.database.count("SELECT count(*) AS n FROM appointments WHERE state = 'booked'"), 0);
+    assert_eq!(t.database.count("SELECT coalesce(sum(taken), 0)::bigint AS n FROM slot_usage"), 0);
+}
+
+#[actix_web::test]
+async fn closing_and_logging_in_at_once_leaves_no_session_of_a_closed_record() {
+    let t = TestApp::new().await;
+    let zhang = zhang(&t).await;
+    ask(&t, &zhang, zhang.subject, json!({"kind": "close"})).await;
+    let logins = (0..4).map(|_| {
+        let code = format!("login.zhang.{}", uuid::Uuid::now_v7());
+        t.post("/v1/sessions/wechat").json(json!({"county": "350425", "code": code})).send()
+    });
+    let (replies, _) = futures_util::future::join(join_all(logins), t.run_jobs()).await;
+    for reply in replies {
+        assert!([201, 401].contains(&reply.status), "{}", reply.body);
+    }
+    settle(&t).await;
+    let live = "SELECT count(*) AS n FROM sessions s JOIN residents r ON r.id = s.resident_id WHERE r.closed_at IS NOT NULL AND s.ended_at IS NULL";
+    assert_eq!(t.database.count(live), 0);
+}
