@@ -85,6 +85,7 @@ codes! {
     IdentityChecked 409 "identity_checked" "身份已经工作人员核验，请到窗口更正" "An officer has checked this identity; have it corrected at the desk";
     NameTaken 409 "name_taken" "名称已被使用" "The name is taken";
     JobNotDead 409 "job_not_dead" "该任务不在失败列表中" "The job is not among the failed ones";
+    SettingsConflict 409 "settings_conflict" "与其他设置不能同时成立" "It cannot hold together with other settings";
     VersionStale 412 "version_stale" "数据已被他人修改，请重新读取" "Someone changed it meanwhile; read it again";
     BodyTooLarge 413 "body_too_large" "请求体过大" "The body is too large";
     UnsupportedMediaType 415 "unsupported_media_type" "请求体类型须为 application/json" "The body must be application/json";

@@ -19,7 +19,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
 use crate::{
     appointments, calendar,
     error::{Code, Error, Result},
-    jobs, matters, messages, people, sessions, telemetry, units, windows,
+    jobs, matters, messages, people, sessions, settings, telemetry, units, windows,
 };
 
 /// Every route of the API: mounted and documented from this one list.
@@ -58,6 +58,10 @@ pub fn routes(list: &mut ServiceConfig) {
         .service(messages::routes::read_message)
         .service(jobs::routes::list_dead_jobs)
         .service(jobs::routes::replay_job)
+        .service(settings::routes::list_settings)
+        .service(settings::routes::get_setting)
+        .service(settings::routes::list_setting_history)
+        .service(settings::routes::set_setting)
         .service(telemetry::get_liveness)
         .service(telemetry::get_readiness)
         .service(telemetry::get_metrics);

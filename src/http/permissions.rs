@@ -92,4 +92,8 @@ permissions! {
     ReadMessages "messages:read": Resident Own;
     /// See failed jobs and replay them.
     ManageJobs "jobs:manage": CountyAdmin County;
+    /// See what the county decides otherwise than the default.
+    ReadSettings "settings:read": Specialist County, VillageCadre County, TownshipStaff County, DepartmentStaff County, Supervisor County, CountyAdmin County;
+    /// Change settings.
+    WriteSettings "settings:write": CountyAdmin County;
 }

@@ -40,6 +40,12 @@ pub fn set_wechat(conn: &mut PgConnection, county: i32, appid: &str, secret: &[u
         .execute(conn)
 }
 
+/// Holds back others who change the county or its settings, until the transaction ends. Rows that refer to the county can be
+/// written meanwhile.
+pub fn lock_county(conn: &mut PgConnection, county: i32) -> QueryResult<i32> {
+    counties::table.find(county).select(counties::id).for_no_key_update().first(conn)
+}
+
 /// The units of a county in order of creation, one more than `limit`.
 pub fn list(
     conn: &mut PgConnection,

@@ -16,5 +16,6 @@ mod races;
 mod requests;
 mod schema;
 mod sessions;
+mod settings;
 mod units;
 mod windows;

@@ -3,9 +3,10 @@
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use uuid::Uuid;
+use uuid::{Builder, Uuid};
 
 use crate::{
+    crypto,
     db::schema::audit_log,
     http::{caller::Caller, way},
 };
@@ -68,6 +69,13 @@ impl Audit {
     pub fn of(&self, entity_id: Uuid) -> Self {
         Self { entity_id, ..self.clone() }
     }
+}
+
+/// The id of something that has a name instead of one, such as a setting or a county: always the same for the same name
+/// (UUIDv8 of a SHA-256, RFC 9562 appendix B.2).
+pub fn id_of(entity: &str, name: &str) -> Uuid {
+    let digest = crypto::digest(format!("{entity}/{name}").as_bytes());
+    Builder::from_custom_bytes(*digest.first_chunk().expect("32 bytes hold 16")).into_uuid()
 }
 
 /// Writes an entry in the transaction of what it tells.
