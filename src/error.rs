@@ -85,6 +85,8 @@ codes! {
     IdentityChecked 409 "identity_checked" "身份已经工作人员核验，请到窗口更正" "An officer has checked this identity; have it corrected at the desk";
     NameTaken 409 "name_taken" "名称已被使用" "The name is taken";
     JobNotDead 409 "job_not_dead" "该任务不在失败列表中" "The job is not among the failed ones";
+    CountySuspended 403 "county_suspended" "该县的服务已暂停" "The county's service is suspended";
+    WechatAppidTaken 409 "wechat_appid_taken" "该小程序已属于其他县" "The mini-program belongs to another county";
     SettingsConflict 409 "settings_conflict" "与其他设置不能同时成立" "It cannot hold together with other settings";
     VersionStale 412 "version_stale" "数据已被他人修改，请重新读取" "Someone changed it meanwhile; read it again";
     BodyTooLarge 413 "body_too_large" "请求体过大" "The body is too large";
@@ -123,6 +125,7 @@ const CONSTRAINTS: &[(&str, Code)] = &[
     ("matters_name", Code::NameTaken),
     ("windows_name", Code::NameTaken),
     ("staff_username", Code::NameTaken),
+    ("counties_wechat_appid_key", Code::WechatAppidTaken),
 ];
 
 /// Two callers raced for one idempotency key, or for one first login: the second finds the first's row when it looks again.

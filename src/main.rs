@@ -36,7 +36,7 @@ enum Cli {
     /// Members of staff.
     #[command(subcommand)]
     Staff(Staff),
-    /// A county's mini-program.
+    /// The counties of this installation, and their mini-programs.
     #[command(subcommand)]
     County(County),
     /// Keys that sign access tokens.
@@ -124,6 +124,35 @@ enum County {
         /// Template of the message that an appointment is booked.
         #[arg(long)]
         booked_template: Option<String>,
+    },
+    /// Makes a county and its own unit; townships and villages come with `import divisions`.
+    Create {
+        /// Tenant key, immutable; at best the six digits of the division code.
+        #[arg(long)]
+        key: String,
+        #[arg(long)]
+        name: String,
+        /// Division code with 12 digits; the key and six zeros by default.
+        #[arg(long)]
+        code: Option<String>,
+        /// Whose numbering the code is.
+        #[arg(long, default_value = "statistics_bureau")]
+        source: String,
+    },
+    /// Every county with its state.
+    List,
+    /// Shuts a county out within 5 seconds: no logins, sessions refused, public reads 404, jobs wait.
+    Suspend {
+        #[arg(long)]
+        county: String,
+        /// For the audit log; nobody outside is told.
+        #[arg(long)]
+        reason: String,
+    },
+    /// Lets a suspended county work again, with the sessions that it had.
+    Resume {
+        #[arg(long)]
+        county: String,
     },
 }
 

@@ -58,6 +58,8 @@ pub fn routes(list: &mut ServiceConfig) {
         .service(messages::routes::read_message)
         .service(jobs::routes::list_dead_jobs)
         .service(jobs::routes::replay_job)
+        .service(units::county::get_county)
+        .service(units::county::update_county)
         .service(settings::routes::list_settings)
         .service(settings::routes::get_setting)
         .service(settings::routes::list_setting_history)

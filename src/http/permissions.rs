@@ -92,6 +92,10 @@ permissions! {
     ReadMessages "messages:read": Resident Own;
     /// See failed jobs and replay them.
     ManageJobs "jobs:manage": CountyAdmin County;
+    /// See the county's own record.
+    ReadCounty "county:read": CountyAdmin County;
+    /// Change the county's name and mini-program.
+    WriteCounty "county:write": CountyAdmin County;
     /// See what the county decides otherwise than the default.
     ReadSettings "settings:read": Specialist County, VillageCadre County, TownshipStaff County, DepartmentStaff County, Supervisor County, CountyAdmin County;
     /// Change settings.

@@ -141,7 +141,7 @@ static TRY: LazyLock<Script> = LazyLock::new(|| {
 ///
 /// For staff. Five failures lock the user name for five minutes, whether it exists or not. Needs Redis: 503 without it.
 #[utoipa::path(tag = "sessions", security(()), request_body = LogInStaff, responses((status = 201, description = "Logged in", body = TokensView)),
-    extensions(("x-errors" = json!(["login_failed", "login_locked", "too_many_requests"]))))]
+    extensions(("x-errors" = json!(["login_failed", "login_locked", "too_many_requests", "county_suspended"]))))]
 #[post("/v1/sessions/staff")]
 pub async fn log_in_staff(app: Data<App>, request: HttpRequest, body: Valid<LogInStaff>) -> Result<HttpResponse> {
     count_login(&app, &request).await?;
@@ -186,11 +186,11 @@ pub async fn log_in_staff(app: Data<App>, request: HttpRequest, body: Valid<LogI
 /// For residents: exchanges the code of `wx.login` (`jscode2session`). The first login registers the resident. Needs Redis
 /// and WeChat: 503 without them.
 #[utoipa::path(tag = "sessions", security(()), request_body = LogInResident, responses((status = 201, description = "Logged in", body = TokensView)),
-    extensions(("x-errors" = json!(["wechat_code_refused", "wechat_unavailable", "too_many_requests", "not_found"]))))]
+    extensions(("x-errors" = json!(["wechat_code_refused", "wechat_unavailable", "too_many_requests", "not_found", "county_suspended"]))))]
 #[post("/v1/sessions/wechat")]
 pub async fn log_in_resident(app: Data<App>, request: HttpRequest, body: Valid<LogInResident>) -> Result<HttpResponse> {
     count_login(&app, &request).await?;
-    let county = app.counties.public(&app, &body.value.county).await?;
+    let county = app.counties.working(&app, &body.value.county).await?;
     let openid = app.wechat.openid(&app, &county, &body.value.code).await.map_err(wechat::Refusal::into_error)?;
     let (inner, number) = (app.clone(), county.id);
     let resident = app
@@ -207,6 +207,7 @@ async fn start(
     staff: Option<(Uuid, (Role, Uuid))>,
     device: Option<String>,
 ) -> Result<HttpResponse> {
+    county.working()?;
     let now = app.clock.now();
     let token = RefreshToken::first(county.id, Uuid::now_v7());
     let session = Session {
@@ -270,7 +271,7 @@ async fn tokens(app: &App, county_key: &str, session: &Session, token: &RefreshT
 /// Answers a new access token and the next refresh token. The previous refresh token is taken for 60 s while its successor
 /// is unused, and gives the same successor; an older one ends the session, because somebody else must have it.
 #[utoipa::path(tag = "sessions", security(()), request_body = RefreshSession, responses((status = 200, description = "New tokens", body = TokensView)),
-    extensions(("x-errors" = json!(["session_ended", "unauthenticated", "too_many_requests"]))))]
+    extensions(("x-errors" = json!(["session_ended", "unauthenticated", "too_many_requests", "county_suspended"]))))]
 #[post("/v1/sessions/refresh")]
 pub async fn refresh_session(
     app: Data<App>,
@@ -295,7 +296,7 @@ pub async fn refresh_session(
                 Refresh::Reused => drop(store::end(conn, county, id, "refresh_reused", now)?),
                 Refresh::Repeat | Refresh::Over => {}
             }
-            let key = crate::units::store::key(conn, county)?;
+            let key = crate::units::store::working_key(conn, county)?;
             Ok((session, key, outcome, repeated))
         })
         .await?;

@@ -6,6 +6,7 @@ mod access;
 mod appointments;
 mod calendar;
 mod changes;
+mod counties;
 mod harness;
 mod jobs;
 mod launcher;
