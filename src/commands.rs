@@ -30,7 +30,7 @@ use tokio::{
     sync::watch,
 };
 
-use crate::{Cli, County, Import, Keys, Staff};
+use crate::{Cli, County, Import, Keys, Staff, keepers};
 
 pub fn execute(cli: Cli) -> Result<ExitCode> {
     if let Cli::Openapi = cli {
@@ -54,13 +54,16 @@ pub fn execute(cli: Cli) -> Result<ExitCode> {
             println!("key {} signs in a minute", sessions::rotate(app).await?);
             Ok(())
         })?,
+        Cli::Keys(Keys::Reseal { batch }) => return in_app(config, async |app| keepers::reseal(app, batch).await),
+        Cli::Keys(Keys::Status) => in_app(config, async |app| keepers::key_status(app).await)?,
+        Cli::Audit(command) => return in_app(config, async |app| keepers::audit(app, command).await),
     }
     Ok(ExitCode::SUCCESS)
 }
 
 /// Runs something short against the configured database.
-fn in_app(config: Config, work: impl AsyncFnOnce(&App) -> Result<()>) -> Result<()> {
-    System::new().block_on(async { work(&App::new(config, Clock::System)?).await })
+fn in_app<T>(config: Config, work: impl AsyncFnOnce(&Arc<App>) -> Result<T>) -> Result<T> {
+    System::new().block_on(async { work(&Arc::new(App::new(config, Clock::System)?)).await })
 }
 
 fn migrate(config: &Config, down: bool) -> Result<()> {

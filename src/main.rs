@@ -1,6 +1,7 @@
 //! The command line.
 
 mod commands;
+mod keepers;
 
 use std::path::PathBuf;
 
@@ -39,9 +40,12 @@ enum Cli {
     /// The counties of this installation, and their mini-programs.
     #[command(subcommand)]
     County(County),
-    /// Keys that sign access tokens.
+    /// Keys that sign access tokens, and master keys that seal.
     #[command(subcommand)]
     Keys(Keys),
+    /// The audit log.
+    #[command(subcommand)]
+    Audit(Audit),
     /// Runs a command with private PostgreSQL and Redis in its environment (DATABASE_URL, DATABASE_OWNER_URL, REDIS_URL),
     /// made for tests: fast, not durable. Development only.
     WithServices {
@@ -160,6 +164,29 @@ enum County {
 enum Keys {
     /// Adds a signing key; it signs after a minute, and the old ones are dropped when their last token has expired.
     Rotate,
+    /// Seals everything again under the newest key of ENCRYPTION_KEYS. May be stopped at any time and run again.
+    Reseal {
+        /// Rows in one transaction.
+        #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(i64).range(1..=5000))]
+        batch: i64,
+    },
+    /// Says how many values lie under which key, and which keys may be removed.
+    Status,
+}
+
+#[derive(Subcommand)]
+enum Audit {
+    /// Recomputes every seal; fails and names the first broken batch when something was changed, removed or added.
+    Verify {
+        /// Only this county.
+        #[arg(long)]
+        county: Option<String>,
+        /// A digest noted earlier: must still be in the chain.
+        #[arg(long)]
+        anchor: Option<String>,
+    },
+    /// Deletes entries that were kept long enough (setting privacy.audit_months), as the owner (DATABASE_OWNER_URL).
+    Prune,
 }
 
 fn main() -> std::process::ExitCode {

@@ -1,5 +1,16 @@
-//! The audit log: every look at personal data and every administrative change, append-only (the service role can insert and
-//! read, nothing else).
+//! The audit log: every look at personal data and every administrative change, append-only.
+//!
+//! ```text
+//! recorded ──seal (a pass every few minutes)──▶ in a batch ──prune (by the owner, when kept long enough)──▶ gone, its digest stays
+//! ```
+//! Entries are inserted unchained, so that nothing waits for anything; [`seal`] chains them in batches afterwards, [`verify`]
+//! recomputes all of it. The service role can insert, read and put an entry into a batch once, nothing else.
+
+pub mod prune;
+pub mod routes;
+pub mod seal;
+mod store;
+pub mod verify;
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;

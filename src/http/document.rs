@@ -35,6 +35,7 @@ use crate::{
         (name = "units", description = "区划: county, townships, villages"),
         (name = "calendar", description = "工作日: holidays, make-up workdays and deadlines"),
         (name = "jobs", description = "Failed jobs, to be seen and replayed"),
+        (name = "audit", description = "审计: who looked at what, and who changed what"),
         (name = "county", description = "本县: name and mini-program of one's own county"),
         (name = "settings", description = "设置: what a county decides otherwise than the default, with its history"),
         (name = "operations", description = "Probes and metrics for those who run the service"),

@@ -17,7 +17,7 @@ use actix_web::{HttpRequest, HttpResponse, http::header, web};
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use crate::{
-    appointments, calendar,
+    appointments, audit, calendar,
     error::{Code, Error, Result},
     jobs, matters, messages, people, sessions, settings, telemetry, units, windows,
 };
@@ -58,6 +58,8 @@ pub fn routes(list: &mut ServiceConfig) {
         .service(messages::routes::read_message)
         .service(jobs::routes::list_dead_jobs)
         .service(jobs::routes::replay_job)
+        .service(audit::routes::list_audit)
+        .service(audit::routes::list_resident_audit)
         .service(units::county::get_county)
         .service(units::county::update_county)
         .service(settings::routes::list_settings)

@@ -71,6 +71,8 @@ const ROWS: &[Row] = &[
     ("read_message", "POST", "/v1/messages/{m}/read", "{}"),
     ("list_dead_jobs", "GET", "/v1/jobs/dead", ""),
     ("replay_job", "POST", "/v1/jobs/{j}/replay", "{}"),
+    ("list_audit", "GET", "/v1/audit", ""),
+    ("list_resident_audit", "GET", "/v1/residents/{r}/audit", ""),
     ("get_county", "GET", "/v1/county", ""),
     ("update_county", "PUT", "/v1/county", r#"{"name": "大田县", "wechat_appid": null}"#),
     ("list_settings", "GET", "/v1/settings", ""),

@@ -4,6 +4,7 @@
 
 mod access;
 mod appointments;
+mod audit;
 mod calendar;
 mod changes;
 mod counties;
