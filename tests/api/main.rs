@@ -10,6 +10,7 @@ mod changes;
 mod counties;
 mod harness;
 mod jobs;
+mod keys;
 mod launcher;
 mod openapi;
 mod outages;
