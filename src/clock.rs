@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicI64, Ordering},
 };
 
-use chrono::{DateTime, FixedOffset, NaiveDate, Timelike, Utc};
+use chrono::{DateTime, FixedOffset, NaiveDate, NaiveTime, Timelike, Utc};
 
 /// China Standard Time (北京时间), UTC+8 without daylight saving since 1991.
 pub const CST: FixedOffset = FixedOffset::east_opt(8 * 3600).expect("eight hours are an offset");
@@ -48,4 +48,9 @@ impl Clock {
 /// The local day of an instant.
 pub fn local_date(at: DateTime<Utc>) -> NaiveDate {
     at.with_timezone(&CST).date_naive()
+}
+
+/// The first instant of a local day.
+pub fn local_midnight(day: NaiveDate) -> DateTime<Utc> {
+    (day.and_time(NaiveTime::MIN) - CST).and_utc()
 }

@@ -12,14 +12,16 @@ use actix_web::{rt::System, web::Data};
 use anyhow::{Context, Result, ensure};
 use lianxin::{
     app::App,
+    audit::{self, Actor, Audit},
     calendar,
-    clock::Clock,
+    clock::{CST, Clock},
     config::Config,
-    db::migrate,
+    db::{changes, migrate},
     http::serve::{self, Document},
     jobs,
     launcher::{self, Purpose, Services},
-    messages, sample, sessions, staff, telemetry, units,
+    messages, sample, sessions, staff, telemetry,
+    units::{self, tenants},
     wechat::{self, fake},
 };
 use secrecy::ExposeSecret;
@@ -28,7 +30,7 @@ use tokio::{
     sync::watch,
 };
 
-use crate::{Cli, County, Import, Keys, Staff};
+use crate::{Cli, County, Import, Keys, Staff, keepers};
 
 pub fn execute(cli: Cli) -> Result<ExitCode> {
     if let Cli::Openapi = cli {
@@ -52,13 +54,16 @@ pub fn execute(cli: Cli) -> Result<ExitCode> {
             println!("key {} signs in a minute", sessions::rotate(app).await?);
             Ok(())
         })?,
+        Cli::Keys(Keys::Reseal { batch }) => return in_app(config, async |app| keepers::reseal(app, batch).await),
+        Cli::Keys(Keys::Status) => in_app(config, async |app| keepers::key_status(app).await)?,
+        Cli::Audit(command) => return in_app(config, async |app| keepers::audit(app, command).await),
     }
     Ok(ExitCode::SUCCESS)
 }
 
 /// Runs something short against the configured database.
-fn in_app(config: Config, work: impl AsyncFnOnce(&App) -> Result<()>) -> Result<()> {
-    System::new().block_on(async { work(&App::new(config, Clock::System)?).await })
+fn in_app<T>(config: Config, work: impl AsyncFnOnce(&Arc<App>) -> Result<T>) -> Result<T> {
+    System::new().block_on(async { work(&Arc::new(App::new(config, Clock::System)?)).await })
 }
 
 fn migrate(config: &Config, down: bool) -> Result<()> {
@@ -283,19 +288,51 @@ async fn staff(app: &App, command: Staff) -> Result<()> {
 }
 
 async fn county(app: &App, command: County) -> Result<()> {
-    let County::Wechat { county, appid, booked_template } = command;
+    match command {
+        County::Wechat { county, appid, booked_template } => {
+            set_wechat(app, &county, appid, booked_template).await?;
+            println!("set");
+        }
+        County::Create { key, name, code, source } => {
+            tenants::create(app, tenants::NewCounty { key: key.clone(), name, code, source }).await?;
+            println!("created {key}; next: import divisions, staff create, county wechat");
+        }
+        County::List => {
+            for county in tenants::list(app).await? {
+                let since = county.suspended_at.map(|at| format!(" since {}", at.with_timezone(&CST).to_rfc3339()));
+                let because = county.suspended_because.map(|words| format!(": {words}"));
+                let more = format!("{}{}", since.unwrap_or_default(), because.unwrap_or_default());
+                println!("{}\t{}\t{}{more}", county.key, county.name, county.state.as_str());
+            }
+        }
+        County::Suspend { county, reason } => {
+            tenants::suspend(app, &county, &reason).await?;
+            println!("suspended {county}");
+        }
+        County::Resume { county } => {
+            tenants::resume(app, &county).await?;
+            println!("resumed {county}");
+        }
+    }
+    Ok(())
+}
+
+async fn set_wechat(app: &App, key: &str, appid: String, booked_template: Option<String>) -> Result<()> {
     let secret = secret("LIANXIN_WECHAT_SECRET")?;
     ensure!(!secret.is_empty(), "the secret is empty");
-    let county = app.counties.public(app, &county).await?.id;
+    // Also of a suspended county.
+    let county = app.counties.find(app, key).await?.with_context(|| format!("there is no county {key}"))?.id;
+    let (changed, now) = (tenants::changed(county, key), app.clock.now());
+    let entry = Audit::new("update", "county", changed.entity_id).fields(vec!["wechat_appid", "wechat_secret"]);
     let sealed = app.keys.seal(county, wechat::SECRET_PLACE, secret.as_bytes());
     let set = app.db.write("set_wechat", move |conn| {
         units::store::set_wechat(conn, county, &appid, &sealed)?;
         if let Some(template) = &booked_template {
             messages::store::set_template(conn, county, messages::Kind::AppointmentBooked, template)?;
         }
+        audit::record(conn, Actor::operator(county), now, &entry)?;
+        changes::record(conn, changed.clone(), now)?;
         Ok(())
     });
-    set.await?;
-    println!("set");
-    Ok(())
+    Ok(set.await?)
 }

@@ -122,6 +122,9 @@ codes! {
     ExportNotReady 409 "export_not_ready" "副本还没有准备好" "The copy is not ready";
     ArchiveForResident 409 "archive_for_resident" "请由居民本人在小程序中获取" "The resident fetches it with their own phone";
     ExportExpired 410 "export_expired" "副本已过期，请重新申请" "The copy has expired; ask for a new one";
+    CountySuspended 403 "county_suspended" "该县的服务已暂停" "The county's service is suspended";
+    WechatAppidTaken 409 "wechat_appid_taken" "该小程序已属于其他县" "The mini-program belongs to another county";
+    SettingsConflict 409 "settings_conflict" "与其他设置不能同时成立" "It cannot hold together with other settings";
     VersionStale 412 "version_stale" "数据已被他人修改，请重新读取" "Someone changed it meanwhile; read it again";
     BodyTooLarge 413 "body_too_large" "请求体过大" "The body is too large";
     UnsupportedMediaType 415 "unsupported_media_type" "请求体类型须为 application/json" "The body must be application/json";
@@ -164,6 +167,7 @@ const CONSTRAINTS: &[(&str, Code)] = &[
     ("staff_posts_once", Code::PostHeld),
     ("staff_absences_overlap", Code::AbsenceOverlaps),
     ("staff_wechat", Code::WechatBound),
+    ("counties_wechat_appid_key", Code::WechatAppidTaken),
 ];
 
 /// Two callers raced for one idempotency key, one first login or one next version: the second finds the first's row when it looks again.

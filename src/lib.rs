@@ -20,6 +20,7 @@
 //! | [`jobs`] | outbox, relay, worker |
 //! | [`crypto`], [`redis`](mod@redis), [`clock`], [`config`], [`error`], [`telemetry`] | what their names say |
 //! | [`app`] | all of it together, built once |
+//! | [`rotation`] | sealing everything again under a new master key |
 //! | [`wechat`] | WeChat's server API, and a fake one for development and tests |
 //! | [`launcher`], [`sample`], [`import`] | development: private databases, the sample county; CSV imports |
 //!
@@ -67,6 +68,7 @@ pub mod people;
 pub mod proxies;
 pub mod redis;
 pub mod rooms;
+pub mod rotation;
 pub mod sample;
 pub mod sessions;
 pub mod settings;

@@ -1,6 +1,7 @@
 //! The command line.
 
 mod commands;
+mod keepers;
 
 use std::path::PathBuf;
 
@@ -36,12 +37,15 @@ enum Cli {
     /// Members of staff.
     #[command(subcommand)]
     Staff(Staff),
-    /// A county's mini-program.
+    /// The counties of this installation, and their mini-programs.
     #[command(subcommand)]
     County(County),
-    /// Keys that sign access tokens.
+    /// Keys that sign access tokens, and master keys that seal.
     #[command(subcommand)]
     Keys(Keys),
+    /// The audit log.
+    #[command(subcommand)]
+    Audit(Audit),
     /// Runs a command with private PostgreSQL and Redis in its environment (DATABASE_URL, DATABASE_OWNER_URL, REDIS_URL),
     /// made for tests: fast, not durable. Development only.
     WithServices {
@@ -125,12 +129,64 @@ enum County {
         #[arg(long)]
         booked_template: Option<String>,
     },
+    /// Makes a county and its own unit; townships and villages come with `import divisions`.
+    Create {
+        /// Tenant key, immutable; at best the six digits of the division code.
+        #[arg(long)]
+        key: String,
+        #[arg(long)]
+        name: String,
+        /// Division code with 12 digits; the key and six zeros by default.
+        #[arg(long)]
+        code: Option<String>,
+        /// Whose numbering the code is.
+        #[arg(long, default_value = "statistics_bureau")]
+        source: String,
+    },
+    /// Every county with its state.
+    List,
+    /// Shuts a county out within 5 seconds: no logins, sessions refused, public reads 404, jobs wait.
+    Suspend {
+        #[arg(long)]
+        county: String,
+        /// For the audit log; nobody outside is told.
+        #[arg(long)]
+        reason: String,
+    },
+    /// Lets a suspended county work again, with the sessions that it had.
+    Resume {
+        #[arg(long)]
+        county: String,
+    },
 }
 
 #[derive(Subcommand)]
 enum Keys {
     /// Adds a signing key; it signs after a minute, and the old ones are dropped when their last token has expired.
     Rotate,
+    /// Seals everything again under the newest key of ENCRYPTION_KEYS. May be stopped at any time and run again.
+    Reseal {
+        /// Rows in one transaction.
+        #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(i64).range(1..=5000))]
+        batch: i64,
+    },
+    /// Says how many values lie under which key, and which keys may be removed.
+    Status,
+}
+
+#[derive(Subcommand)]
+enum Audit {
+    /// Recomputes every seal; fails and names the first broken batch when something was changed, removed or added.
+    Verify {
+        /// Only this county.
+        #[arg(long)]
+        county: Option<String>,
+        /// A digest noted earlier: must still be in the chain.
+        #[arg(long)]
+        anchor: Option<String>,
+    },
+    /// Deletes entries that were kept long enough (setting privacy.audit_months), as the owner (DATABASE_OWNER_URL).
+    Prune,
 }
 
 fn main() -> std::process::ExitCode {

@@ -59,7 +59,8 @@ impl Keyring {
         Ok(Self { masters, derived: RwLock::default() })
     }
 
-    fn current(&self) -> u8 {
+    /// The version that seals and signs.
+    pub fn current(&self) -> u8 {
         *self.masters.keys().next_back().expect("parse refuses an empty ring")
     }
 
@@ -155,6 +156,22 @@ impl Keyring {
             mac.update(value);
             mac.verify_truncated_left(tag).is_ok()
         })
+    }
+}
+
+impl Keyring {
+    /// The versions of the ring, the oldest first.
+    pub fn versions(&self) -> impl Iterator<Item = u8> {
+        self.masters.keys().copied()
+    }
+
+    /// Whether the key of one version made `tag`; none when the ring no longer has it.
+    pub fn verify_with(&self, version: u8, purpose: &str, value: &[u8], tag: &[u8]) -> Option<bool> {
+        let mut mac = self.derive(version, GLOBAL)?.index.clone();
+        mac.update(purpose.as_bytes());
+        mac.update(&[0]);
+        mac.update(value);
+        Some(mac.verify_slice(tag).is_ok())
     }
 }
 

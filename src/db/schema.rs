@@ -30,6 +30,22 @@ diesel::table! {
 }
 
 diesel::table! {
+    audit_batches (county_id, id) {
+        county_id -> Int4,
+        id -> Int8,
+        rows -> Int8,
+        first_at -> Timestamptz,
+        last_at -> Timestamptz,
+        previous -> Bytea,
+        digest -> Bytea,
+        key_version -> Int2,
+        signature -> Bytea,
+        sealed_at -> Timestamptz,
+        pruned_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
     audit_log (county_id, id) {
         county_id -> Int4,
         id -> Uuid,
@@ -42,6 +58,7 @@ diesel::table! {
         fields -> Array<Nullable<Text>>,
         reason -> Nullable<Text>,
         request_id -> Nullable<Uuid>,
+        batch_id -> Nullable<Int8>,
     }
 }
 
@@ -109,6 +126,10 @@ diesel::table! {
         wechat_appid -> Nullable<Text>,
         wechat_secret -> Nullable<Bytea>,
         created_at -> Timestamptz,
+        state -> Text,
+        suspended_at -> Nullable<Timestamptz>,
+        suspended_because -> Nullable<Text>,
+        version -> Int8,
     }
 }
 
@@ -459,6 +480,7 @@ diesel::table! {
     }
 }
 
+diesel::joinable!(audit_batches -> counties (county_id));
 diesel::joinable!(audit_log -> counties (county_id));
 diesel::joinable!(consent_texts -> counties (county_id));
 diesel::joinable!(matters -> counties (county_id));
@@ -472,6 +494,7 @@ diesel::joinable!(units -> counties (county_id));
 
 diesel::allow_tables_to_appear_in_same_query!(
     appointments,
+    audit_batches,
     audit_log,
     calendar_days,
     changes,

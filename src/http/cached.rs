@@ -13,8 +13,9 @@ use serde::Serialize;
 
 use crate::{app::App, crypto, error::Result, http::etag::not_modified};
 
-/// How long another process's change may stay unseen here. Clients are told a minute.
-const FRESH: Duration = Duration::from_secs(5);
+/// How long another process's change may stay unseen here, beside the 2 seconds of what is known of a county. Clients are told
+/// a minute.
+const FRESH: Duration = Duration::from_secs(3);
 
 struct Entry {
     body: Bytes,

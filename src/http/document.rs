@@ -41,6 +41,9 @@ use crate::{
         (name = "units", description = "区划: county, townships, villages"),
         (name = "calendar", description = "工作日: holidays, make-up workdays and deadlines"),
         (name = "jobs", description = "Failed jobs, to be seen and replayed"),
+        (name = "audit", description = "审计: who looked at what, and who changed what"),
+        (name = "county", description = "本县: name and mini-program of one's own county"),
+        (name = "settings", description = "设置: what a county decides otherwise than the default, with its history"),
         (name = "operations", description = "Probes and metrics for those who run the service"),
     )
 )]
@@ -107,6 +110,7 @@ fn complete(path: &str, method: &HttpMethod, operation: &mut Operation) {
     let mut codes: Vec<Code> = Vec::new();
     if permission.is_some() {
         codes.extend([Code::Unauthenticated, Code::TokenExpired, Code::SessionEnded, Code::Forbidden]);
+        codes.push(Code::CountySuspended);
     }
     if body {
         codes.extend([Code::MalformedJson, Code::BodyTooLarge, Code::UnsupportedMediaType, Code::Invalid]);

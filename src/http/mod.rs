@@ -18,9 +18,9 @@ use actix_web::{HttpRequest, HttpResponse, http::header, web};
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use crate::{
-    appointments, calendar, consents, data_requests, desk,
+    appointments, audit, calendar, consents, data_requests, desk,
     error::{Code, Error, Result},
-    jobs, matters, messages, people, proxies, sessions, staff, telemetry, todos, units, windows,
+    jobs, matters, messages, people, proxies, sessions, settings, staff, telemetry, todos, units, windows,
 };
 
 /// Every route of the API: mounted and documented from this one list.
@@ -118,6 +118,14 @@ pub fn routes(list: &mut ServiceConfig) {
         .service(staff::own::enrol_totp)
         .service(staff::own::create_wechat_code)
         .service(staff::own::unbind_wechat)
+        .service(audit::routes::list_audit)
+        .service(audit::routes::list_resident_audit)
+        .service(units::county::get_county)
+        .service(units::county::update_county)
+        .service(settings::routes::list_settings)
+        .service(settings::routes::get_setting)
+        .service(settings::routes::list_setting_history)
+        .service(settings::routes::set_setting)
         .service(telemetry::get_liveness)
         .service(telemetry::get_readiness)
         .service(telemetry::get_metrics);

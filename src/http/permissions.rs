@@ -130,4 +130,16 @@ permissions! {
     OwnAccount "account:own": Specialist Own, VillageCadre Own, TownshipStaff Own, DepartmentStaff Own, Supervisor Own, CountyAdmin Own;
     /// See failed jobs and replay them.
     ManageJobs "jobs:manage": CountyAdmin County;
+    /// Read the county's audit log. Entries name no unit, so supervisors need a post of the county.
+    ReadAudit "audit:read": Supervisor County, CountyAdmin County;
+    /// See who looked at a resident; a resident at oneself.
+    ReadResidentAudit "residents:audit": Resident Own, Specialist Village, VillageCadre Village, TownshipStaff Township, Supervisor Township, CountyAdmin County;
+    /// See the county's own record.
+    ReadCounty "county:read": CountyAdmin County;
+    /// Change the county's name and mini-program.
+    WriteCounty "county:write": CountyAdmin County;
+    /// See what the county decides otherwise than the default.
+    ReadSettings "settings:read": Specialist County, VillageCadre County, TownshipStaff County, DepartmentStaff County, Supervisor County, CountyAdmin County;
+    /// Change settings.
+    WriteSettings "settings:write": CountyAdmin County;
 }

@@ -36,6 +36,7 @@ statement! {
     "UPDATE outbox SET pushed_until = {until} WHERE id IN ( \
        SELECT id FROM outbox WHERE dead_at IS NULL AND run_at <= {now} \
          AND coalesce(pushed_until, '-infinity') <= {now} AND coalesce(leased_until, '-infinity') <= {now} \
+         AND county_id NOT IN (SELECT id FROM counties WHERE state = 'suspended') \
        ORDER BY run_at LIMIT {limit} FOR UPDATE SKIP LOCKED) \
      RETURNING id"
 }
@@ -46,7 +47,7 @@ struct Id {
     id: i64,
 }
 
-/// Takes up to `limit` jobs that are due and neither on the stream nor at a worker, and marks them as pushed.
+/// Takes up to `limit` jobs that are due, not of a suspended county, and neither on the stream nor at a worker, and marks them as pushed.
 pub fn take_due(conn: &mut PgConnection, now: DateTime<Utc>, limit: i64) -> QueryResult<Vec<i64>> {
     let rows: Vec<Id> = TakeDue { now, until: now + PUSHED, limit }.load(conn)?;
     Ok(rows.into_iter().map(|row| row.id).collect())
@@ -83,10 +84,11 @@ statement! {
        dead_at = CASE WHEN attempts >= {most} THEN {now}::timestamptz END, \
        last_error = CASE WHEN attempts >= {most} THEN 'the worker died during the last attempt' ELSE last_error END \
      WHERE id = {id} AND dead_at IS NULL AND run_at <= {now} AND coalesce(leased_until, '-infinity') <= {now} \
+       AND county_id NOT IN (SELECT id FROM counties WHERE state = 'suspended') \
      RETURNING id, county_id, kind, payload, attempts, dead_at IS NOT NULL AS dead"
 }
 
-/// Claims a job by compare-and-set; none if it is done, dead, not due or at another worker. One that has had all its attempts
+/// Claims a job by compare-and-set; none if it is done, dead, not due, at another worker or of a suspended county. One that has had all its attempts
 /// without noting a failure is given up.
 pub fn claim(conn: &mut PgConnection, id: i64, most: i32, now: DateTime<Utc>) -> Result<Option<Claimed>> {
     found(Claim { id, most, now, until: now + LEASE }.get_result(conn))

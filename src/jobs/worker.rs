@@ -21,6 +21,8 @@ const GROUP: &str = "workers";
 /// How often the relay looks for what is due.
 const TICK: Duration = Duration::from_millis(200);
 const SWEEP: Duration = Duration::from_secs(600);
+/// How often the audit log is sealed.
+const SEAL: Duration = Duration::from_secs(120);
 /// Jobs at once in one process.
 const CONSUMERS: usize = 4;
 /// Entries on the stream beyond which the relay waits.
@@ -186,6 +188,9 @@ pub async fn run(app: Arc<App>, stop: watch::Receiver<bool>) {
     let mut tasks = JoinSet::new();
     tasks.spawn_local(every(app.clone(), stop.clone(), TICK, "relay", async |app| relay(app).await.map(drop)));
     tasks.spawn_local(every(app.clone(), stop.clone(), SWEEP, "sweep", async |app| sweep(app).await));
+    tasks.spawn_local(every(app.clone(), stop.clone(), SEAL, "seal_audit", async |app| {
+        crate::audit::seal::seal_all(app).await.map(drop)
+    }));
     tasks.spawn_local(every(app.clone(), stop.clone(), SWEEP, "abandoned", async |app| abandoned(app).await));
     tasks.spawn_local(every(app.clone(), stop.clone(), Duration::from_secs(5), "metrics", async |app| {
         let (waiting, dead) = app.db.read("backlog", |conn| Ok(store::backlog(conn)?)).await?;

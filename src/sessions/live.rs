@@ -20,6 +20,10 @@ const ENDED_SECONDS: u64 = 16 * 60;
 pub async fn authenticate(app: &App, token: &str) -> Result<Caller> {
     let verified = app.tokens.verify(app, token).await?;
     let caller = &verified.caller;
+    // What is known of a county may be asked at every request. While PostgreSQL is away, what needs it fails by itself.
+    if let Ok(Some(county)) = app.counties.find(app, &caller.county_key).await {
+        county.working()?;
+    }
     let remembered = app.tokens.live.get(&caller.session);
     if remembered.is_none_or(|seen| seen.elapsed() > REMEMBERED) {
         if !is_live(app, caller).await? {

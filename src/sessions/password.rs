@@ -150,7 +150,7 @@ pub struct LogInStaff {
 /// `/v1/account/totp/enrol`. A deputy may act in an absent colleague's post while the absence lasts. Needs Redis: 503
 /// without it.
 #[utoipa::path(tag = "sessions", security(()), request_body = LogInStaff, responses((status = 201, description = "Logged in", body = TokensView)),
-    extensions(("x-errors" = json!(["login_failed", "login_locked", "too_many_requests", "password_change_required", "account_disabled",
+    extensions(("x-errors" = json!(["login_failed", "login_locked", "too_many_requests", "county_suspended", "password_change_required", "account_disabled",
         "totp_required", "totp_enrolment_required"]))))]
 #[post("/v1/sessions/staff")]
 pub async fn log_in_staff(app: Data<App>, request: HttpRequest, body: Valid<LogInStaff>) -> Result<HttpResponse> {

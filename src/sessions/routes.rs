@@ -59,11 +59,11 @@ pub struct RefreshSession {
 /// For residents: exchanges the code of `wx.login` (`jscode2session`). The first login registers the resident. Needs Redis
 /// and WeChat: 503 without them.
 #[utoipa::path(tag = "sessions", security(()), request_body = LogInResident, responses((status = 201, description = "Logged in", body = TokensView)),
-    extensions(("x-errors" = json!(["wechat_code_refused", "wechat_unavailable", "too_many_requests", "not_found"]))))]
+    extensions(("x-errors" = json!(["wechat_code_refused", "wechat_unavailable", "too_many_requests", "not_found", "county_suspended"]))))]
 #[post("/v1/sessions/wechat")]
 pub async fn log_in_resident(app: Data<App>, request: HttpRequest, body: Valid<LogInResident>) -> Result<HttpResponse> {
     count_login(&app, &request).await?;
-    let county = app.counties.public(&app, &body.value.county).await?;
+    let county = app.counties.working(&app, &body.value.county).await?;
     let openid = app.wechat.openid(&app, &county, &body.value.code).await.map_err(wechat::Refusal::into_error)?;
     let (inner, number) = (app.clone(), county.id);
     let resident = app
@@ -78,7 +78,7 @@ pub async fn log_in_resident(app: Data<App>, request: HttpRequest, body: Valid<L
 /// Answers a new access token and the next refresh token. The previous refresh token is taken for 60 s while its successor
 /// is unused, and gives the same successor; an older one ends the session, because somebody else must have it.
 #[utoipa::path(tag = "sessions", security(()), request_body = RefreshSession, responses((status = 200, description = "New tokens", body = TokensView)),
-    extensions(("x-errors" = json!(["session_ended", "unauthenticated", "too_many_requests"]))))]
+    extensions(("x-errors" = json!(["session_ended", "unauthenticated", "too_many_requests", "county_suspended"]))))]
 #[post("/v1/sessions/refresh")]
 pub async fn refresh_session(
     app: Data<App>,
@@ -107,7 +107,7 @@ pub async fn refresh_session(
                 Refresh::Reused => drop(store::end(conn, county, id, "refresh_reused", now)?),
                 Refresh::Repeat | Refresh::Over => {}
             }
-            let key = crate::units::store::key(conn, county)?;
+            let key = crate::units::store::working_key(conn, county)?;
             Ok((session, key, outcome, repeated))
         })
         .await?;

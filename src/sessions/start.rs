@@ -137,6 +137,7 @@ fn new_session(token: &RefreshToken, now: DateTime<Utc>) -> Session {
 
 /// A resident's session.
 pub(super) async fn start(app: &App, county: &County, resident: Uuid, device: Option<String>) -> Result<HttpResponse> {
+    county.working()?;
     let now = app.clock.now();
     let token = RefreshToken::first(county.id, Uuid::now_v7());
     let session = Session { resident_id: Some(resident), device, ..new_session(&token, now) };
@@ -160,6 +161,7 @@ pub(super) async fn start_staff(
     proof: Proof,
     device: Option<String>,
 ) -> Result<HttpResponse> {
+    county.working()?;
     let now = app.clock.now();
     let token = RefreshToken::first(county.id, Uuid::now_v7());
     let session = Session {

@@ -56,7 +56,7 @@ pub struct LogInStaffByWechat {
 /// member of staff of a county, and one account has one. Needs Redis and WeChat: 503 without them.
 #[utoipa::path(tag = "sessions", security(()), request_body = LogInStaffByWechat, responses((status = 201, description = "Logged in", body = TokensView)),
     extensions(("x-errors" = json!(["wechat_code_refused", "wechat_unavailable", "wechat_not_bound", "wechat_bound", "bind_code_refused",
-        "account_disabled", "login_failed", "login_locked", "too_many_requests", "not_found"]))))]
+        "account_disabled", "county_suspended", "login_failed", "login_locked", "too_many_requests", "not_found"]))))]
 #[post("/v1/sessions/wechat_staff")]
 pub async fn log_in_staff_by_wechat(
     app: Data<App>,

@@ -4,6 +4,7 @@
 //! [`County`](crate::units::County) carries.
 
 pub mod model;
+pub mod routes;
 mod rules;
 mod store;
 

@@ -1,9 +1,11 @@
 //! Counties and their units: who the tenants are, and where things are.
 
+pub mod county;
 pub mod import;
 pub mod model;
 pub mod routes;
 pub mod store;
+pub mod tenants;
 
 use std::{
     collections::HashMap,
@@ -16,11 +18,16 @@ use crate::{
     error::{Code, Error, Result},
 };
 
-pub use model::{County, DivisionCode, Level};
+pub use model::{County, CountyState, DivisionCode, Level};
 pub use store::{exists_in, find_county};
 
 /// How long another process's change may stay unseen.
-const FRESH: Duration = Duration::from_secs(5);
+/// With what is rendered (`http::cached`) it adds up to the 5 seconds within which a suspension holds.
+const FRESH: Duration = Duration::from_secs(2);
+
+fn unknown(key: &str) -> Error {
+    Error::new(Code::NotFound).detail(format!("没有代号为 {key} 的县"), format!("There is no county {key}"))
+}
 
 /// Counties by tenant key, read again every few seconds. Unknown keys are not remembered.
 #[derive(Default)]
@@ -34,11 +41,16 @@ impl Counties {
         }
     }
 
-    /// The county of a public request; 404 when there is none.
+    /// The county of a public request; 404 when there is none, or a suspended one.
     pub async fn public(&self, app: &App, key: &str) -> Result<Arc<County>> {
-        let unknown =
-            || Error::new(Code::NotFound).detail(format!("没有代号为 {key} 的县"), format!("There is no county {key}"));
-        self.find(app, key).await?.ok_or_else(unknown)
+        self.find(app, key).await?.filter(|county| county.state == CountyState::Active).ok_or_else(|| unknown(key))
+    }
+
+    /// The county of a login: 404 when there is none, 403 while it is suspended.
+    pub async fn working(&self, app: &App, key: &str) -> Result<Arc<County>> {
+        let county = self.find(app, key).await?.ok_or_else(|| unknown(key))?;
+        county.working()?;
+        Ok(county)
     }
 
     /// The county with a key. While PostgreSQL is away the last one known goes on.

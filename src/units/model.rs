@@ -6,7 +6,12 @@ use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use uuid::Uuid;
 
-use crate::{db::schema::units, settings::Settings, text_enum};
+use crate::{
+    db::schema::units,
+    error::{Code, Error, Result},
+    settings::Settings,
+    text_enum,
+};
 
 /// A tenant.
 #[derive(Clone, Debug)]
@@ -20,6 +25,29 @@ pub struct County {
     pub wechat_secret: Option<Vec<u8>>,
     /// What the county decides, as it is now.
     pub settings: Settings,
+    pub state: CountyState,
+}
+
+impl County {
+    /// 403 while the county is suspended. Why is the operator's business.
+    pub fn working(&self) -> Result<()> {
+        match self.state {
+            CountyState::Active => Ok(()),
+            CountyState::Suspended => Err(Error::new(Code::CountySuspended).detail(
+                "请联系县管理员；恢复后无需重新登录",
+                "Ask the county's administrator; afterwards your session works again",
+            )),
+        }
+    }
+}
+
+text_enum! {
+    /// Whether a county may use the installation.
+    pub enum CountyState {
+        Active = "active",
+        /// Nobody logs in, sessions are refused but not ended, public reads are 404, jobs wait.
+        Suspended = "suspended",
+    }
 }
 
 text_enum! {

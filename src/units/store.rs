@@ -8,13 +8,13 @@ use diesel::{
 };
 use uuid::Uuid;
 
-use super::model::{County, Level, Unit};
+use super::model::{County, CountyState, Level, Unit};
 use crate::{
     db::{
         found,
         schema::{counties, units},
     },
-    error::Result,
+    error::{Code, Result},
     http::{
         caller::{Reach, Scope},
         page::After,
@@ -22,22 +22,32 @@ use crate::{
     settings::{self, Settings},
 };
 
-type CountyRow = (i32, String, String, Option<String>, Option<Vec<u8>>);
+type CountyRow = (i32, String, String, Option<String>, Option<Vec<u8>>, CountyState);
 
 /// The county with a tenant key, with its settings as they are at `now`.
 pub fn find_county(conn: &mut PgConnection, key: &str, now: DateTime<Utc>) -> Result<Option<County>> {
-    let columns = (counties::id, counties::key, counties::name, counties::wechat_appid, counties::wechat_secret);
+    let wechat = (counties::wechat_appid, counties::wechat_secret);
+    let columns = (counties::id, counties::key, counties::name, wechat.0, wechat.1, counties::state);
     let row = found(counties::table.filter(counties::key.eq(key)).select(columns).first::<CountyRow>(conn))?;
-    let Some((id, key, name, wechat_appid, wechat_secret)) = row else { return Ok(None) };
+    let Some((id, key, name, wechat_appid, wechat_secret, state)) = row else { return Ok(None) };
     let settings = Settings::at(&settings::load(conn, id)?, now);
-    Ok(Some(County { id, key: key.into(), name, wechat_appid, wechat_secret, settings }))
+    Ok(Some(County { id, key: key.into(), name, wechat_appid, wechat_secret, settings, state }))
 }
 
 /// Sets the county's mini-program; `secret` is sealed.
 pub fn set_wechat(conn: &mut PgConnection, county: i32, appid: &str, secret: &[u8]) -> QueryResult<usize> {
     diesel::update(counties::table.filter(counties::id.eq(county)))
-        .set((counties::wechat_appid.eq(appid), counties::wechat_secret.eq(secret)))
+        .set((
+            (counties::wechat_appid.eq(appid), counties::wechat_secret.eq(secret)),
+            counties::version.eq(counties::version + 1),
+        ))
         .execute(conn)
+}
+
+/// Holds back others who change the county or its settings, until the transaction ends. Rows that refer to the county can be
+/// written meanwhile.
+pub fn lock_county(conn: &mut PgConnection, county: i32) -> QueryResult<i32> {
+    counties::table.find(county).select(counties::id).for_no_key_update().first(conn)
 }
 
 /// The units of a county in order of creation, one more than `limit`.
@@ -95,6 +105,13 @@ pub fn exists_in(conn: &mut PgConnection, scope: Scope, unit: Uuid) -> QueryResu
             diesel::select(exists(units::table.find((scope.county, unit)))).get_result(conn)
         }
     }
+}
+
+/// The tenant key of a county for a session that goes on; 403 while the county is suspended.
+pub fn working_key(conn: &mut PgConnection, county: i32) -> Result<String> {
+    let columns = (counties::key, counties::state);
+    let (key, state) = counties::table.find(county).select(columns).first::<(String, CountyState)>(conn)?;
+    if state == CountyState::Suspended { Err(Code::CountySuspended.into()) } else { Ok(key) }
 }
 
 /// The tenant key of a county.

@@ -1,11 +1,23 @@
-//! The audit log: every look at personal data and every administrative change, append-only (the service role can insert and
-//! read, nothing else).
+//! The audit log: every look at personal data and every administrative change, append-only.
+//!
+//! ```text
+//! recorded ──seal (a pass every few minutes)──▶ in a batch ──prune (by the owner, when kept long enough)──▶ gone, its digest stays
+//! ```
+//! Entries are inserted unchained, so that nothing waits for anything; [`seal`] chains them in batches afterwards, [`verify`]
+//! recomputes all of it. The service role can insert, read and put an entry into a batch once, nothing else.
+
+pub mod prune;
+pub mod routes;
+pub mod seal;
+mod store;
+pub mod verify;
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use uuid::Uuid;
+use uuid::{Builder, Uuid};
 
 use crate::{
+    crypto,
     db::schema::audit_log,
     http::{caller::Caller, way},
 };
@@ -68,6 +80,13 @@ impl Audit {
     pub fn of(&self, entity_id: Uuid) -> Self {
         Self { entity_id, ..self.clone() }
     }
+}
+
+/// The id of something that has a name instead of one, such as a setting or a county: always the same for the same name
+/// (UUIDv8 of a SHA-256, RFC 9562 appendix B.2).
+pub fn id_of(entity: &str, name: &str) -> Uuid {
+    let digest = crypto::digest(format!("{entity}/{name}").as_bytes());
+    Builder::from_custom_bytes(*digest.first_chunk().expect("32 bytes hold 16")).into_uuid()
 }
 
 /// Writes an entry in the transaction of what it tells.

@@ -1,0 +1,89 @@
+//! Reading the audit log.
+
+use chrono::{DateTime, Utc};
+use diesel::{pg::Pg, prelude::*};
+use uuid::Uuid;
+
+use crate::{db::schema::audit_log, http::page::After};
+
+/// An entry as it is shown.
+#[derive(Clone, Debug, Queryable, Selectable)]
+#[diesel(table_name = audit_log, check_for_backend(diesel::pg::Pg))]
+pub struct Entry {
+    pub id: Uuid,
+    pub at: DateTime<Utc>,
+    pub actor_id: Uuid,
+    pub actor_role: String,
+    pub action: String,
+    pub entity: String,
+    pub entity_id: Uuid,
+    pub fields: Vec<Option<String>>,
+    pub reason: Option<String>,
+    pub request_id: Option<Uuid>,
+    pub batch_id: Option<i64>,
+}
+
+/// Which entries; what is left out does not matter.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    pub entity: Option<String>,
+    pub entity_id: Option<Uuid>,
+    pub actor_id: Option<Uuid>,
+    pub action: Option<String>,
+    /// From this instant on.
+    pub from: Option<DateTime<Utc>>,
+    /// Before this instant.
+    pub to: Option<DateTime<Utc>>,
+}
+
+fn filtered<'a>(county: i32, filter: &Filter) -> audit_log::BoxedQuery<'a, Pg> {
+    let mut query = audit_log::table.filter(audit_log::county_id.eq(county)).into_boxed();
+    let filter = filter.clone();
+    if let Some(entity) = filter.entity {
+        query = query.filter(audit_log::entity.eq(entity));
+    }
+    if let Some(id) = filter.entity_id {
+        query = query.filter(audit_log::entity_id.eq(id));
+    }
+    if let Some(actor) = filter.actor_id {
+        query = query.filter(audit_log::actor_id.eq(actor));
+    }
+    if let Some(action) = filter.action {
+        query = query.filter(audit_log::action.eq(action));
+    }
+    if let Some(from) = filter.from {
+        query = query.filter(audit_log::at.ge(from));
+    }
+    if let Some(to) = filter.to {
+        query = query.filter(audit_log::at.lt(to));
+    }
+    query
+}
+
+/// Entries in order of time, one more than `limit`.
+pub fn list(
+    conn: &mut PgConnection,
+    county: i32,
+    filter: &Filter,
+    newest_first: bool,
+    after: Option<After>,
+    limit: i64,
+) -> QueryResult<Vec<Entry>> {
+    let mut query = filtered(county, filter);
+    if let Some(After { at, id }) = after {
+        let same = audit_log::at.eq(at);
+        query = match newest_first {
+            true => query.filter(audit_log::at.lt(at).or(same.and(audit_log::id.lt(id)))).filter(audit_log::at.le(at)),
+            false => query.filter(audit_log::at.gt(at).or(same.and(audit_log::id.gt(id)))).filter(audit_log::at.ge(at)),
+        };
+    }
+    let query = match newest_first {
+        true => query.order((audit_log::at.desc(), audit_log::id.desc())),
+        false => query.order((audit_log::at.asc(), audit_log::id.asc())),
+    };
+    query.limit(limit + 1).select(Entry::as_select()).load(conn)
+}
+
+pub fn count(conn: &mut PgConnection, county: i32, filter: &Filter) -> QueryResult<i64> {
+    filtered(county, filter).count().get_result(conn)
+}
