@@ -12,6 +12,7 @@ use actix_web::{rt::System, web::Data};
 use anyhow::{Context, Result, ensure};
 use lianxin::{
     app::App,
+    audit::{self, Actor, Audit},
     calendar,
     clock::Clock,
     config::Config,
@@ -118,6 +119,9 @@ fn run(mut config: Config) -> Result<()> {
         }
         if development {
             sample::load(&app).await?;
+            if app.config.fakes_wechat() {
+                sample::use_fake_sms(&app, &app.config.wechat_url).await?;
+            }
         }
         work(app, Some(listener), true).await
     });
@@ -283,19 +287,40 @@ async fn staff(app: &App, command: Staff) -> Result<()> {
 }
 
 async fn county(app: &App, command: County) -> Result<()> {
-    let County::Wechat { county, appid, booked_template } = command;
-    let secret = secret("LIANXIN_WECHAT_SECRET")?;
-    ensure!(!secret.is_empty(), "the secret is empty");
-    let county = app.counties.public(app, &county).await?.id;
-    let sealed = app.keys.seal(county, wechat::SECRET_PLACE, secret.as_bytes());
-    let set = app.db.write("set_wechat", move |conn| {
-        units::store::set_wechat(conn, county, &appid, &sealed)?;
-        if let Some(template) = &booked_template {
-            messages::store::set_template(conn, county, messages::Kind::AppointmentBooked, template)?;
+    match command {
+        County::Wechat { county, appid, booked_template } => {
+            let secret = secret("LIANXIN_WECHAT_SECRET")?;
+            ensure!(!secret.is_empty(), "the secret is empty");
+            let (county, now) = (app.counties.public(app, &county).await?.id, app.clock.now());
+            let sealed = app.keys.seal(county, wechat::SECRET_PLACE, secret.as_bytes());
+            let set = app.db.write("set_wechat", move |conn| {
+                units::store::set_wechat(conn, county, &appid, &sealed)?;
+                if let Some(template) = &booked_template {
+                    messages::set_template(conn, county, messages::Kind::AppointmentBooked, template, now)?;
+                }
+                Ok(())
+            });
+            set.await?;
         }
-        Ok(())
-    });
-    set.await?;
+        County::Sms { county, url } => {
+            let development = app.config.is_development();
+            ensure!(
+                messages::sms::fits(&url, development),
+                "--url must be https://… without user and password: it receives phone numbers"
+            );
+            let secret = secret("LIANXIN_SMS_SECRET")?;
+            ensure!(!secret.is_empty(), "the secret is empty");
+            let (county, now) = (app.counties.public(app, &county).await?.id, app.clock.now());
+            let sealed = app.keys.seal(county, messages::sms::SECRET_PLACE, secret.as_bytes());
+            let entry = Audit::new("set_sms", "county", uuid::Uuid::nil()).fields(vec!["sms_url", "sms_secret"]);
+            let set = app.db.write("set_sms", move |conn| {
+                units::store::set_sms(conn, county, &url, &sealed)?;
+                audit::record(conn, Actor::operator(county), now, &entry)?;
+                Ok(())
+            });
+            set.await?;
+        }
+    }
     println!("set");
     Ok(())
 }

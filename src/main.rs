@@ -36,7 +36,7 @@ enum Cli {
     /// Members of staff.
     #[command(subcommand)]
     Staff(Staff),
-    /// A county's mini-program.
+    /// A county's mini-program and SMS gateway.
     #[command(subcommand)]
     County(County),
     /// Keys that sign access tokens.
@@ -124,6 +124,14 @@ enum County {
         /// Template of the message that an appointment is booked.
         #[arg(long)]
         booked_template: Option<String>,
+    },
+    /// Sets the SMS gateway; its secret comes from LIANXIN_SMS_SECRET or the first line of the input, and is sealed.
+    Sms {
+        #[arg(long)]
+        county: String,
+        /// Where messages are POSTed as JSON; https in production.
+        #[arg(long)]
+        url: String,
     },
 }
 

@@ -90,6 +90,14 @@ permissions! {
     CancelAppointments "appointments:cancel": Resident Own, Specialist Village, VillageCadre Village, TownshipStaff Township, CountyAdmin County;
     /// Read one's inbox.
     ReadMessages "messages:read": Resident Own;
+    /// Let WeChat messages through to oneself.
+    GrantMessages "messages:grant": Resident Own;
+    /// Read a resident's messages, to call with and to print.
+    PrintMessages "messages:slip": Specialist Village, VillageCadre Village, TownshipStaff Township, CountyAdmin County;
+    /// See the words and templates of messages.
+    ReadMessageTemplates "message_templates:read": TownshipStaff Township, CountyAdmin County;
+    /// Change the words and templates of messages.
+    WriteMessageTemplates "message_templates:write": CountyAdmin County;
     /// See failed jobs and replay them.
     ManageJobs "jobs:manage": CountyAdmin County;
 }

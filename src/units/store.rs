@@ -22,21 +22,31 @@ use crate::{
     settings::{self, Settings},
 };
 
-type CountyRow = (i32, String, String, Option<String>, Option<Vec<u8>>);
+/// An address and its sealed secret.
+type Remote = (Option<String>, Option<Vec<u8>>);
+type CountyRow = (i32, String, String, Remote, Remote);
 
 /// The county with a tenant key, with its settings as they are at `now`.
 pub fn find_county(conn: &mut PgConnection, key: &str, now: DateTime<Utc>) -> Result<Option<County>> {
-    let columns = (counties::id, counties::key, counties::name, counties::wechat_appid, counties::wechat_secret);
+    let (wechat, sms) = ((counties::wechat_appid, counties::wechat_secret), (counties::sms_url, counties::sms_secret));
+    let columns = (counties::id, counties::key, counties::name, wechat, sms);
     let row = found(counties::table.filter(counties::key.eq(key)).select(columns).first::<CountyRow>(conn))?;
-    let Some((id, key, name, wechat_appid, wechat_secret)) = row else { return Ok(None) };
+    let Some((id, key, name, (wechat_appid, wechat_secret), (sms_url, sms_secret))) = row else { return Ok(None) };
     let settings = Settings::at(&settings::load(conn, id)?, now);
-    Ok(Some(County { id, key: key.into(), name, wechat_appid, wechat_secret, settings }))
+    Ok(Some(County { id, key: key.into(), name, wechat_appid, wechat_secret, sms_url, sms_secret, settings }))
 }
 
 /// Sets the county's mini-program; `secret` is sealed.
 pub fn set_wechat(conn: &mut PgConnection, county: i32, appid: &str, secret: &[u8]) -> QueryResult<usize> {
     diesel::update(counties::table.filter(counties::id.eq(county)))
         .set((counties::wechat_appid.eq(appid), counties::wechat_secret.eq(secret)))
+        .execute(conn)
+}
+
+/// Sets the county's SMS gateway; `secret` is sealed.
+pub fn set_sms(conn: &mut PgConnection, county: i32, url: &str, secret: &[u8]) -> QueryResult<usize> {
+    diesel::update(counties::table.filter(counties::id.eq(county)))
+        .set((counties::sms_url.eq(url), counties::sms_secret.eq(secret)))
         .execute(conn)
 }
 
