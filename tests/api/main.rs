@@ -9,6 +9,7 @@ mod changes;
 mod harness;
 mod jobs;
 mod launcher;
+mod messages;
 mod openapi;
 mod outages;
 mod people;
