@@ -215,6 +215,11 @@ fn welcome(app: &App, address: &str) {
              the whole story, request by request: make demo\n\n"
         );
     }
+    if app.config.fakes_wechat() {
+        let fake = &app.config.wechat_url;
+        words +=
+            &format!("what the fake WeChat and its SMS gateway have sent: {fake}/fake/sent and {fake}/fake/sms\n\n");
+    }
     let _ = std::io::stdout().write_all(words.as_bytes());
 }
 

@@ -9,7 +9,7 @@
 //! | [`staff`], [`sessions`] | who works here; logging in, tokens, logging out |
 //! | [`matters`], [`windows`] | the catalogue; windows, opening rules, free slots |
 //! | [`appointments`] | booking, looking, cancelling |
-//! | [`messages`] | the inbox, and WeChat subscription messages |
+//! | [`messages`] | the inbox; WeChat, SMS or a person who brings it; templates and grants |
 //!
 //! | what they stand on | |
 //! |---|---|
@@ -18,7 +18,7 @@
 //! | [`jobs`] | outbox, relay, worker |
 //! | [`crypto`], [`redis`](mod@redis), [`clock`], [`config`], [`error`], [`telemetry`] | what their names say |
 //! | [`app`] | all of it together, built once |
-//! | [`wechat`] | WeChat's server API, and a fake one for development and tests |
+//! | [`wechat`] | WeChat's server API, and a fake one, with an SMS gateway, for development and tests |
 //! | [`launcher`], [`sample`], [`import`] | development: private databases, the sample county; CSV imports |
 //!
 //! # The way of one request

@@ -109,8 +109,11 @@ fn give_up(
     now: DateTime<Utc>,
 ) -> Result<()> {
     let of = (message.county_id, message.id);
-    delivery::settle(conn, of, channel, said, now)?;
-    if let Some(next) = channel.next() {
+    // What was dropped meanwhile goes nowhere else.
+    let settled = delivery::settle(conn, of, channel, said, now)?;
+    if settled == 1
+        && let Some(next) = channel.next()
+    {
         delivery::insert(conn, of, next, Delivery::Pending, now)?;
     }
     Ok(())
@@ -191,6 +194,10 @@ impl Facts {
 
     /// Nothing reached the person: somebody has to.
     fn ask_staff(&self, conn: &mut PgConnection, message: &Message, receiver: &Receiver) -> Result<()> {
+        let of = (message.county_id, message.id);
+        if delivery::settle(conn, of, Channel::Person, (Delivery::Sent, None), self.now)? == 0 {
+            return Ok(());
+        }
         let what = &message.kind.definition().title;
         let (kind, title) = match receiver.phone {
             Some(_) => {
@@ -215,8 +222,6 @@ impl Facts {
             created_by: None,
         };
         todos::open(conn, todo, self.now)?;
-        let of = (message.county_id, message.id);
-        delivery::settle(conn, of, Channel::Person, (Delivery::Sent, None), self.now)?;
         Ok(())
     }
 

@@ -50,7 +50,7 @@ pub struct Definition {
 }
 
 macro_rules! kinds {
-    ($($(#[$meta:meta])* $name:ident = $code:literal: $definition:expr;)*) => {
+    ($($(#[$meta:meta])* $name:ident = $code:tt: $definition:expr;)*) => {
         text_enum! {
             /// What a message is about.
             pub enum Kind { $($(#[$meta])* $name = $code),* }

@@ -118,47 +118,55 @@ pub async fn list_messages(
     app: Data<App>,
     query: Query<MessagesQuery>,
 ) -> Result<HttpResponse> {
-    let (county, me, unread) = (caller.county, caller.subject, query.0.unread.unwrap_or(false));
-    let asked = Asked { unread, limit: query.0.limit, cursor: query.0.cursor, count: query.0.count.unwrap_or(false) };
-    let page = inbox(&app, (county, me), asked, lang, |_| Ok(true)).await?;
-    Ok(HttpResponse::Ok().json(page))
+    let query = query.0;
+    let asked = Asked::new(&app, query.unread, query.limit, query.cursor.as_deref(), query.count)?;
+    let (county, me) = (caller.county, caller.subject);
+    let part = app.db.read("list_messages", move |conn| asked.part(conn, county, me)).await?;
+    Ok(HttpResponse::Ok().json(page_of(&app, asked, part, lang)?))
 }
 
 /// Which part of an inbox.
+#[derive(Clone, Copy)]
 pub(super) struct Asked {
-    pub unread: bool,
-    pub limit: Option<i64>,
-    pub cursor: Option<String>,
-    pub count: bool,
+    unread: bool,
+    limit: i64,
+    after: Option<After>,
+    count: bool,
 }
 
-/// A page of somebody's inbox, for whom `may` says yes in the same transaction.
-pub(super) async fn inbox(
+/// Messages, what became of them, and how many there are if that was asked.
+pub(super) type Part = (Vec<Message>, Vec<Delivered>, Option<i64>);
+
+impl Asked {
+    pub(super) fn new(
+        app: &App,
+        unread: Option<bool>,
+        limit: Option<i64>,
+        cursor: Option<&str>,
+        count: Option<bool>,
+    ) -> Result<Self> {
+        let (limit, after) = (page::limit(limit)?, page::after(&app.keys, "messages", cursor)?);
+        Ok(Self { unread: unread.unwrap_or(false), limit, after, count: count.unwrap_or(false) })
+    }
+
+    pub(super) fn part(&self, conn: &mut PgConnection, county: i32, resident: Uuid) -> Result<Part> {
+        let total = if self.count { Some(store::count(conn, county, resident, self.unread)?) } else { None };
+        let rows = store::list(conn, county, resident, self.unread, self.after, self.limit)?;
+        let ids: Vec<Uuid> = rows.iter().map(|message| message.id).collect();
+        let delivered = store::deliveries(conn, county, &ids)?;
+        Ok((rows, delivered, total))
+    }
+}
+
+pub(super) fn page_of(
     app: &App,
-    (county, resident): (i32, Uuid),
     asked: Asked,
+    (rows, delivered, total): Part,
     lang: Lang,
-    may: impl Fn(&mut PgConnection) -> Result<bool> + Send + 'static,
 ) -> Result<Page<MessageView>> {
-    let limit = page::limit(asked.limit)?;
-    let after = page::after(&app.keys, "messages", asked.cursor.as_deref())?;
-    let (unread, count) = (asked.unread, asked.count);
-    let (rows, delivered, total) = app
-        .db
-        .write("list_messages", move |conn| {
-            if !may(conn)? {
-                return Err(Code::NotFound.into());
-            }
-            let total = if count { Some(store::count(conn, county, resident, unread)?) } else { None };
-            let rows = store::list(conn, county, resident, unread, after, limit)?;
-            let ids: Vec<Uuid> = rows.iter().map(|message| message.id).collect();
-            let delivered = store::deliveries(conn, county, &ids)?;
-            Ok((rows, delivered, total))
-        })
-        .await?;
     let place = |message: &Message| After { at: message.created_at, id: message.id };
     let view = |row: Message| Ok(MessageView::new(&row, &delivered, lang));
-    let page = page::cut(&app.keys, "messages", rows, limit as usize, place, view)?;
+    let page = page::cut(&app.keys, "messages", rows, asked.limit as usize, place, view)?;
     Ok(Page { total, ..page })
 }
 

@@ -7,7 +7,7 @@ use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use super::{
-    routes::{Asked, MessageView, inbox},
+    routes::{Asked, MessageView, page_of},
     store,
 };
 use crate::{
@@ -117,15 +117,14 @@ pub async fn list_resident_messages(
     let (who, scope, now) = (Caller::clone(&caller), caller.scope, app.clock.now());
     let entry = Audit::new("list_messages", "resident", id.0).fields(vec!["messages"]);
     let query = query.0;
-    let (unread, count) = (query.unread.unwrap_or(false), query.count.unwrap_or(false));
-    let asked = Asked { unread, limit: query.limit, cursor: query.cursor, count };
-    let may = move |conn: &mut diesel::PgConnection| {
-        let found = people::find(conn, scope, id.0)?.is_some();
-        if found {
+    let asked = Asked::new(&app, query.unread, query.limit, query.cursor.as_deref(), query.count)?;
+    let part = app
+        .db
+        .write("list_resident_messages", move |conn| {
+            people::find(conn, scope, id.0)?.ok_or(Code::NotFound)?;
             audit::record(conn, &who, now, &entry)?;
-        }
-        Ok(found)
-    };
-    let page = inbox(&app, (scope.county, id.0), asked, lang, may).await?;
-    Ok(HttpResponse::Ok().json(page))
+            asked.part(conn, scope.county, id.0)
+        })
+        .await?;
+    Ok(HttpResponse::Ok().json(page_of(&app, asked, part, lang)?))
 }

@@ -129,7 +129,8 @@ pub fn merge(conn: &mut PgConnection, merge: &Merge) -> Result<usize> {
         messages::table.filter(messages::county_id.eq(county)).filter(messages::resident_id.eq(resident))
     };
     let about = (messages::id, messages::kind, messages::about_id);
-    let theirs: Vec<(Uuid, super::Kind, Uuid)> = of(merge.from).select(about).load(conn)?;
+    // Locked, so that no delivery begins for one that is about to go.
+    let theirs: Vec<(Uuid, super::Kind, Uuid)> = of(merge.from).select(about).for_update().load(conn)?;
     let kept: Vec<(super::Kind, Uuid)> = of(merge.into).select((messages::kind, messages::about_id)).load(conn)?;
     let (twice, moved): (Vec<_>, Vec<_>) =
         theirs.into_iter().partition(|(_, kind, about)| kept.contains(&(*kind, *about)));

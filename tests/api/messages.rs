@@ -66,8 +66,9 @@ fn deliveries(page: &Value) -> Vec<String> {
     all.map(|one| ["channel", "state", "attempts", "code"].map(|name| word(one, name)).join(" ")).collect()
 }
 
+/// By the staff of the village, whose sessions are new however much time has passed.
 async fn inbox(t: &TestApp, of: &Session) -> Vec<String> {
-    deliveries(&t.get("/v1/messages").by(of).send().await.ok())
+    inbox_of(t, of.subject).await
 }
 
 async fn inbox_of(t: &TestApp, resident: Uuid) -> Vec<String> {
@@ -182,6 +183,18 @@ async fn the_lease_of_a_worker_that_died_ends_by_time() {
 }
 
 #[actix_web::test]
+async fn attempts_whose_workers_died_use_the_channel_up() {
+    let t = TestApp::new().await;
+    let zhang = with_wechat(&t, "zhang", Some("13800138000")).await;
+    t.grant(&zhang).await;
+    post(&t, zhang.subject, Kind::AppointmentBooked).await;
+    t.database.run("UPDATE message_deliveries SET attempts = 6 WHERE channel = 'wechat'");
+    t.run_jobs().await;
+    assert_eq!((wechats(&t), texts(&t).len()), (0, 1));
+    assert_eq!(inbox(&t, &zhang).await, ["inbox sent 0 null", "wechat not_reachable 6 null", "sms sent 1 null"]);
+}
+
+#[actix_web::test]
 async fn without_a_grant_in_truth_all_we_believed_in_are_void_then_sms_then_a_todo() {
     let t = TestApp::new().await;
     let zhang = with_wechat(&t, "zhang", Some("13800138000")).await;
@@ -262,6 +275,7 @@ async fn a_busy_wechat_is_tried_again_and_then_left_for_sms() {
     }
     t.run_jobs().await;
     assert_eq!((wechats(&t), left(&t, &zhang).await), (1, 0), "one grant for three attempts");
+    assert_eq!(deliveries(&t.get("/v1/messages").by(&zhang).send().await.ok()), inbox(&t, &zhang).await);
     t.grant(&zhang).await;
     refuse(&t, [43108; 6]);
     post(&t, zhang.subject, Kind::AppointmentBooked).await;
@@ -269,6 +283,7 @@ async fn a_busy_wechat_is_tried_again_and_then_left_for_sms() {
         t.run_jobs().await;
         t.pass(TimeDelta::minutes(5));
     }
+    let zhang = t.resident("zhang").await;
     assert_eq!((wechats(&t), texts(&t).len(), left(&t, &zhang).await), (1, 1, 1), "WeChat did not take the grant");
     assert_eq!(inbox(&t, &zhang).await[2..], ["inbox sent 0 null", "wechat refused 6 43108", "sms sent 1 null"]);
     assert_eq!(t.database.count("SELECT count(*) AS n FROM outbox WHERE dead_at IS NOT NULL"), 0);
@@ -308,8 +323,8 @@ async fn a_gateway_that_is_down_is_waited_for_as_long_as_it_says() {
 #[actix_web::test]
 async fn quiet_hours_hold_what_can_wait_and_nothing_else() {
     let t = TestApp::new().await;
-    let zhang = with_wechat(&t, "zhang", Some("13800138000")).await;
     t.set_time("2026-11-23T20:00:00+08:00");
+    let zhang = with_wechat(&t, "zhang", Some("13800138000")).await;
     t.grant(&zhang).await;
     post(&t, zhang.subject, Kind::AccountClosed).await;
     post(&t, zhang.subject, Kind::AppointmentBooked).await;
@@ -349,6 +364,7 @@ async fn what_is_late_is_dropped_and_stays_in_the_inbox() {
     t.run_jobs().await;
     assert_eq!((texts(&t).len(), todos(&t, "true")), (1, 0));
     assert_eq!(inbox(&t, &zhang).await[3..], ["inbox sent 0 null", "wechat not_reachable 0 null", "sms dropped 1 503"]);
+    let zhang = t.resident("zhang").await;
     let page = t.get("/v1/messages?limit=1").by(&zhang).send().await.ok();
     assert!(page["items"][0]["text"].as_str().expect("a text").contains("2026-11-24 12:00"), "{page}");
 }
