@@ -298,11 +298,14 @@ async fn county(app: &App, command: County) -> Result<()> {
             ensure!(!secret.is_empty(), "the secret is empty");
             let (county, now) = (app.counties.public(app, &county).await?.id, app.clock.now());
             let sealed = app.keys.seal(county, wechat::SECRET_PLACE, secret.as_bytes());
+            let entry =
+                Audit::new("set_wechat", "county", uuid::Uuid::nil()).fields(vec!["wechat_appid", "wechat_secret"]);
             let set = app.db.write("set_wechat", move |conn| {
                 units::store::set_wechat(conn, county, &appid, &sealed)?;
                 if let Some(template) = &booked_template {
                     messages::set_template(conn, county, messages::Kind::AppointmentBooked, template, now)?;
                 }
+                audit::record(conn, Actor::operator(county), now, &entry)?;
                 Ok(())
             });
             set.await?;
