@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use secrecy::ExposeSecret;
 
 use crate::{
-    calendar, clock::Clock, config::Config, crypto::Keyring, db::Db, http::cached::Rendered, redis::Redis,
+    calendar, clock::Clock, config::Config, crypto::Keyring, db::Db, http::cached::Rendered, messages, redis::Redis,
     sessions::Tokens, units::Counties, wechat,
 };
 
@@ -20,6 +20,7 @@ pub struct App {
     /// Public answers that are the same for everybody.
     pub rendered: Rendered,
     pub wechat: wechat::Client,
+    pub sms: messages::sms::Gateway,
 }
 
 impl App {
@@ -37,6 +38,7 @@ impl App {
             tokens: Tokens::default(),
             rendered: Rendered::default(),
             wechat: wechat::Client::new(&config.wechat_url)?,
+            sms: messages::sms::Gateway::new()?,
             clock,
             config,
         })

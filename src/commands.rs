@@ -123,6 +123,9 @@ fn run(mut config: Config) -> Result<()> {
         }
         if development {
             sample::load(&app).await?;
+            if app.config.fakes_wechat() {
+                sample::use_fake_sms(&app, &app.config.wechat_url).await?;
+            }
         }
         work(app, Some(listener), true).await
     });
@@ -215,6 +218,11 @@ fn welcome(app: &App, address: &str) {
              -d '{{\"county\":\"{county}\",\"code\":\"login.zhang.1\"}}'\n\
              the whole story, request by request: make demo\n\n"
         );
+    }
+    if app.config.fakes_wechat() {
+        let fake = &app.config.wechat_url;
+        words +=
+            &format!("what the fake WeChat and its SMS gateway have sent: {fake}/fake/sent and {fake}/fake/sms\n\n");
     }
     let _ = std::io::stdout().write_all(words.as_bytes());
 }
@@ -309,6 +317,10 @@ async fn county(app: &App, command: County) -> Result<()> {
             tenants::suspend(app, &county, &reason).await?;
             println!("suspended {county}");
         }
+        County::Sms { county, url } => {
+            set_sms(app, &county, url).await?;
+            println!("set");
+        }
         County::Resume { county } => {
             tenants::resume(app, &county).await?;
             println!("resumed {county}");
@@ -328,8 +340,29 @@ async fn set_wechat(app: &App, key: &str, appid: String, booked_template: Option
     let set = app.db.write("set_wechat", move |conn| {
         units::store::set_wechat(conn, county, &appid, &sealed)?;
         if let Some(template) = &booked_template {
-            messages::store::set_template(conn, county, messages::Kind::AppointmentBooked, template)?;
+            messages::set_template(conn, county, messages::Kind::AppointmentBooked, template, now)?;
         }
+        audit::record(conn, Actor::operator(county), now, &entry)?;
+        changes::record(conn, changed.clone(), now)?;
+        Ok(())
+    });
+    Ok(set.await?)
+}
+
+async fn set_sms(app: &App, key: &str, url: String) -> Result<()> {
+    let development = app.config.is_development();
+    ensure!(
+        messages::sms::fits(&url, development),
+        "--url must be https://… without user and password: it receives phone numbers"
+    );
+    let secret = secret("LIANXIN_SMS_SECRET")?;
+    ensure!(!secret.is_empty(), "the secret is empty");
+    let county = app.counties.find(app, key).await?.with_context(|| format!("there is no county {key}"))?.id;
+    let (changed, now) = (tenants::changed(county, key), app.clock.now());
+    let entry = Audit::new("update", "county", changed.entity_id).fields(vec!["sms_url", "sms_secret"]);
+    let sealed = app.keys.seal(county, messages::sms::SECRET_PLACE, secret.as_bytes());
+    let set = app.db.write("set_sms", move |conn| {
+        units::store::set_sms(conn, county, &url, &sealed)?;
         audit::record(conn, Actor::operator(county), now, &entry)?;
         changes::record(conn, changed.clone(), now)?;
         Ok(())

@@ -137,6 +137,11 @@ impl Config {
         self.mode == Mode::Development
     }
 
+    /// Whether another server stands in for WeChat; only development may say so.
+    pub fn fakes_wechat(&self) -> bool {
+        self.is_development() && self.wechat_url != WECHAT
+    }
+
     /// The keys, checked. Development falls back to its own; production must bring some.
     pub fn keyring(&self) -> Result<Keyring> {
         let keys = match &self.encryption_keys {

@@ -11,7 +11,7 @@
 //! | [`staff`], [`sessions`] | who works here, their posts, deputies and absences; logging in, tokens, devices, logging out |
 //! | [`matters`], [`windows`] | the catalogue; windows, opening rules, free slots |
 //! | [`appointments`] | booking, looking, cancelling |
-//! | [`messages`] | the inbox, and WeChat subscription messages |
+//! | [`messages`] | the inbox; WeChat, SMS or a person who brings it; templates and grants |
 //!
 //! | what they stand on | |
 //! |---|---|
@@ -22,6 +22,7 @@
 //! | [`app`] | all of it together, built once |
 //! | [`rotation`] | sealing everything again under a new master key |
 //! | [`wechat`] | WeChat's server API, and a fake one for development and tests |
+//! | [`wechat`] | WeChat's server API, and a fake one, with an SMS gateway, for development and tests |
 //! | [`launcher`], [`sample`], [`import`] | development: private databases, the sample county; CSV imports |
 //!
 //! # The way of one request

@@ -37,7 +37,7 @@ enum Cli {
     /// Members of staff.
     #[command(subcommand)]
     Staff(Staff),
-    /// The counties of this installation, and their mini-programs.
+    /// The counties of this installation, their mini-programs and SMS gateways.
     #[command(subcommand)]
     County(County),
     /// Keys that sign access tokens, and master keys that seal.
@@ -157,6 +157,14 @@ enum County {
     Resume {
         #[arg(long)]
         county: String,
+    },
+    /// Sets the SMS gateway; its secret comes from LIANXIN_SMS_SECRET or the first line of the input, and is sealed.
+    Sms {
+        #[arg(long)]
+        county: String,
+        /// Where messages are POSTed as JSON; https in production.
+        #[arg(long)]
+        url: String,
     },
 }
 

@@ -58,7 +58,7 @@ pub async fn load(app: &App) -> Result<()> {
     let now = app.clock.now();
     let filled = app.db.write("sample", move |conn| {
         units::store::set_wechat(conn, county, fake::APPID, &secret)?;
-        messages::store::set_template(conn, county, messages::Kind::AppointmentBooked, "fake-template-booked")?;
+        messages::set_template(conn, county, messages::Kind::AppointmentBooked, "fake-template-booked", now)?;
         let unit = |conn: &mut _, name: &str| {
             let levels = [units::Level::County, units::Level::Township, units::Level::Village];
             let mut found = None;
@@ -99,6 +99,16 @@ pub async fn load(app: &App) -> Result<()> {
     });
     filled.await?;
     // What was remembered has no mini-program yet.
+    app.counties.forget();
+    Ok(())
+}
+
+/// Points the sample county's SMS at the gateway that stands beside the fake WeChat; its address changes with every start.
+pub async fn use_fake_sms(app: &App, wechat_url: &str) -> Result<()> {
+    let county = app.counties.find(app, COUNTY).await?.context("the sample county is there")?.id;
+    let secret = app.keys.seal(county, messages::sms::SECRET_PLACE, fake::SMS_SECRET.as_bytes());
+    let url = format!("{}/sms", wechat_url.trim_end_matches('/'));
+    app.db.write("fake_sms", move |conn| Ok(units::store::set_sms(conn, county, &url, &secret)?)).await?;
     app.counties.forget();
     Ok(())
 }

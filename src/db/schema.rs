@@ -126,6 +126,8 @@ diesel::table! {
         wechat_appid -> Nullable<Text>,
         wechat_secret -> Nullable<Bytea>,
         created_at -> Timestamptz,
+        sms_url -> Nullable<Text>,
+        sms_secret -> Nullable<Bytea>,
         state -> Text,
         suspended_at -> Nullable<Timestamptz>,
         suspended_because -> Nullable<Text>,
@@ -187,10 +189,52 @@ diesel::table! {
 }
 
 diesel::table! {
+    message_deliveries (county_id, message_id, channel) {
+        county_id -> Int4,
+        message_id -> Uuid,
+        channel -> Text,
+        state -> Text,
+        attempts -> Int4,
+        code -> Nullable<Int4>,
+        at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    message_grants (county_id, id) {
+        county_id -> Int4,
+        id -> Uuid,
+        resident_id -> Uuid,
+        template_id -> Text,
+        granted_at -> Timestamptz,
+        message_id -> Nullable<Uuid>,
+        used_at -> Nullable<Timestamptz>,
+        voided_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
+    message_leases (county_id, resident_id) {
+        county_id -> Int4,
+        resident_id -> Uuid,
+        holder -> Uuid,
+        until -> Timestamptz,
+    }
+}
+
+diesel::table! {
     message_templates (county_id, kind) {
         county_id -> Int4,
         kind -> Text,
-        wechat_template_id -> Text,
+        wechat_template_id -> Nullable<Text>,
+        title_zh -> Nullable<Text>,
+        text_zh -> Nullable<Text>,
+        title_en -> Nullable<Text>,
+        text_en -> Nullable<Text>,
+        wechat_fields -> Nullable<Jsonb>,
+        sms_template -> Nullable<Text>,
+        version -> Int8,
+        updated_at -> Timestamptz,
     }
 }
 
@@ -202,10 +246,9 @@ diesel::table! {
         kind -> Text,
         about_id -> Uuid,
         params -> Jsonb,
-        wechat -> Text,
-        wechat_errcode -> Nullable<Int4>,
         created_at -> Timestamptz,
         read_at -> Nullable<Timestamptz>,
+        words -> Nullable<Jsonb>,
     }
 }
 
@@ -248,6 +291,7 @@ diesel::table! {
         leased_until -> Nullable<Timestamptz>,
         last_error -> Nullable<Text>,
         dead_at -> Nullable<Timestamptz>,
+        deferred -> Int4,
     }
 }
 
@@ -504,6 +548,9 @@ diesel::allow_tables_to_appear_in_same_query!(
     data_requests,
     idempotency_keys,
     matters,
+    message_deliveries,
+    message_grants,
+    message_leases,
     message_templates,
     messages,
     one_time_codes,

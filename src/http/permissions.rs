@@ -128,6 +128,14 @@ permissions! {
     RecordAbsences "staff:absences": Specialist Own, VillageCadre Own, TownshipStaff Own, DepartmentStaff Own, Supervisor Own, CountyAdmin County;
     /// Change one's own password, codes and WeChat binding.
     OwnAccount "account:own": Specialist Own, VillageCadre Own, TownshipStaff Own, DepartmentStaff Own, Supervisor Own, CountyAdmin Own;
+    /// Let WeChat messages through to oneself.
+    GrantMessages "messages:grant": Resident Own;
+    /// Read a resident's messages, to call with and to print.
+    PrintMessages "messages:slip": Specialist Village, VillageCadre Village, TownshipStaff Township, CountyAdmin County;
+    /// See the words and templates of messages.
+    ReadMessageTemplates "message_templates:read": TownshipStaff Township, CountyAdmin County;
+    /// Change the words and templates of messages.
+    WriteMessageTemplates "message_templates:write": CountyAdmin County;
     /// See failed jobs and replay them.
     ManageJobs "jobs:manage": CountyAdmin County;
     /// Read the county's audit log. Entries name no unit, so supervisors need a post of the county.

@@ -56,6 +56,16 @@ impl Ticket {
             Err(Error::unavailable("another worker took over"))
         }
     }
+
+    /// Puts the job off without counting the attempt, in the transaction that holds what it did so far: it is not time yet,
+    /// or there is a next step. Like [`done`](Self::done) it fails if another worker has taken over.
+    pub fn later(&self, conn: &mut PgConnection, at: DateTime<Utc>) -> Result<()> {
+        if store::later(conn, self.id, self.attempt, at)? == 1 {
+            Ok(())
+        } else {
+            Err(Error::unavailable("another worker took over"))
+        }
+    }
 }
 
 /// Orders a job in the transaction of `conn`, to run at `at` or as soon after as possible.
@@ -124,7 +134,7 @@ type Pass = fn(&mut PgConnection, DateTime<Utc>) -> Result<bool>;
 
 /// When to try again after an attempt failed: doubling from 4 s to an hour, with jitter, so that what failed together does not
 /// come back together.
-fn backoff(attempt: i32) -> TimeDelta {
+pub fn backoff(attempt: i32) -> TimeDelta {
     let seconds = (2i64 << attempt.clamp(1, 11)).min(3600);
     let jitter = rand::random_range(0.75..1.25);
     TimeDelta::milliseconds((seconds as f64 * 1000.0 * jitter) as i64)

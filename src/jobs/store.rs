@@ -73,6 +73,9 @@ pub struct Claimed {
     pub payload: Value,
     #[diesel(sql_type = Integer)]
     pub attempts: i32,
+    /// How many of them found that it was not time yet.
+    #[diesel(sql_type = Integer)]
+    pub deferred: i32,
     /// It was given up instead.
     #[diesel(sql_type = Bool)]
     pub dead: bool,
@@ -81,11 +84,11 @@ pub struct Claimed {
 statement! {
     struct Claim { id: i64 as BigInt, most: i32 as Integer, now: DateTime<Utc> as Timestamptz, until: DateTime<Utc> as Timestamptz }
     "UPDATE outbox SET attempts = attempts + 1, leased_until = {until}, \
-       dead_at = CASE WHEN attempts >= {most} THEN {now}::timestamptz END, \
-       last_error = CASE WHEN attempts >= {most} THEN 'the worker died during the last attempt' ELSE last_error END \
+       dead_at = CASE WHEN attempts - deferred >= {most} THEN {now}::timestamptz END, \
+       last_error = CASE WHEN attempts - deferred >= {most} THEN 'the worker died during the last attempt' ELSE last_error END \
      WHERE id = {id} AND dead_at IS NULL AND run_at <= {now} AND coalesce(leased_until, '-infinity') <= {now} \
        AND county_id NOT IN (SELECT id FROM counties WHERE state = 'suspended') \
-     RETURNING id, county_id, kind, payload, attempts, dead_at IS NOT NULL AS dead"
+     RETURNING id, county_id, kind, payload, attempts, deferred, dead_at IS NOT NULL AS dead"
 }
 
 /// Claims a job by compare-and-set; none if it is done, dead, not due, at another worker or of a suspended county. One that has had all its attempts
@@ -97,6 +100,17 @@ pub fn claim(conn: &mut PgConnection, id: i64, most: i32, now: DateTime<Utc>) ->
 /// Deletes a job that this attempt has done.
 pub fn done(conn: &mut PgConnection, id: i64, attempt: i32) -> QueryResult<usize> {
     diesel::delete(outbox::table.find(id).filter(outbox::attempts.eq(attempt))).execute(conn)
+}
+
+/// Puts off a job that this attempt found not to be due; the attempt does not count, but its number is never given again.
+pub fn later(conn: &mut PgConnection, id: i64, attempt: i32, at: DateTime<Utc>) -> QueryResult<usize> {
+    let none = None::<DateTime<Utc>>;
+    diesel::update(outbox::table.find(id).filter(outbox::attempts.eq(attempt)))
+        .set((
+            (outbox::leased_until.eq(none), outbox::pushed_until.eq(none)),
+            (outbox::run_at.eq(at), outbox::deferred.eq(outbox::deferred + 1)),
+        ))
+        .execute(conn)
 }
 
 /// Notes a failure: again at `again`, or never without one.
@@ -143,7 +157,8 @@ pub fn count_dead(conn: &mut PgConnection, county: i32) -> QueryResult<i64> {
 /// Brings a dead job back to life with all its attempts.
 pub fn replay(conn: &mut PgConnection, county: i32, id: i64, now: DateTime<Utc>) -> Result<Option<Dead>> {
     let row = outbox::table.find(id).filter(outbox::county_id.eq(county)).filter(outbox::dead_at.is_not_null());
-    let alive = (outbox::dead_at.eq(None::<DateTime<Utc>>), outbox::attempts.eq(0), outbox::run_at.eq(now));
+    let counters = (outbox::attempts.eq(0), outbox::deferred.eq(0));
+    let alive = (outbox::dead_at.eq(None::<DateTime<Utc>>), counters, outbox::run_at.eq(now));
     found(diesel::update(row).set(alive).returning(Dead::as_returning()).get_result(conn))
 }
 

@@ -143,13 +143,14 @@ async fn work(app: &Arc<App>, id: i64) -> Result<()> {
         return Ok(());
     }
     let (kind, ticket) = (claimed.kind.clone(), (claimed.id, claimed.attempts));
-    let span = info_span!("job", id, kind, attempt = claimed.attempts);
+    let attempt = claimed.attempts - claimed.deferred;
+    let span = info_span!("job", id, kind, attempt);
     let outcome = timeout(PATIENCE, dispatch(app, claimed).instrument(span.clone())).await;
     let outcome = outcome.unwrap_or_else(|_| Err(Error::unavailable("took too long")));
     let labels = [("kind", kind), ("outcome", if outcome.is_ok() { "done" } else { "failed" }.to_owned())];
     metrics::counter!("lianxin_jobs_total", &labels).increment(1);
     let Err(error) = outcome else { return Ok(()) };
-    let again = (ticket.1 < MAX_ATTEMPTS).then(|| app.clock.now() + backoff(ticket.1));
+    let again = (attempt < MAX_ATTEMPTS).then(|| app.clock.now() + backoff(attempt));
     span.in_scope(|| match again {
         Some(at) => tracing::warn!(%error, again = %at, "job failed"),
         None => tracing::error!(%error, "job given up; replay it when the cause is gone"),

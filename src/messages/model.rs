@@ -1,32 +1,149 @@
-//! Kinds of messages and their words.
+//! Messages: the table of their kinds, their channels and what became of them.
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use uuid::Uuid;
 
 use crate::{
-    db::schema::messages,
-    error::{Lang, Text},
+    db::schema::{message_deliveries, messages},
+    error::Text,
     text_enum,
 };
 
 text_enum! {
-    /// What a message is about.
-    pub enum Kind {
-        AppointmentBooked = "appointment_booked",
+    /// When a kind of message may go out. It is in the inbox at once in any case.
+    pub enum Policy {
+        /// At any hour: somebody waits for it.
+        AtOnce = "at_once",
+        /// Waits until the quiet hours end.
+        Hold = "hold",
+        /// Waits like `hold`, and is dropped once its time has passed.
+        DropIfLate = "drop_if_late",
     }
 }
 
 text_enum! {
-    /// What became of the WeChat subscription message.
+    /// What a placeholder stands for.
+    pub enum Form {
+        Text = "text",
+        /// RFC 3339 in the parameters, `2026-11-23 09:00` in texts.
+        Time = "time",
+    }
+}
+
+/// A row of the table of kinds: what holds for a kind unless the county says otherwise.
+#[derive(Clone, Debug)]
+pub struct Definition {
+    pub policy: Policy,
+    /// The parameter after whose time a `drop_if_late` is late.
+    pub late: Option<&'static str>,
+    /// The parameters of a message, as `{name}` in its words. None of them is personal: who reads a message knows whom it is to.
+    pub placeholders: &'static [(&'static str, Form)],
+    pub title: Text,
+    pub text: Text,
+    /// Fields of the WeChat template, and the placeholder that fills each.
+    pub wechat_fields: &'static [(&'static str, &'static str)],
+    /// Where a tap on the WeChat message leads; `?id=` is what it is about.
+    pub page: &'static str,
+}
+
+macro_rules! kinds {
+    ($($(#[$meta:meta])* $name:ident = $code:tt: $definition:expr;)*) => {
+        text_enum! {
+            /// What a message is about.
+            pub enum Kind { $($(#[$meta])* $name = $code),* }
+        }
+
+        impl Kind {
+            /// The kind's row.
+            pub fn definition(self) -> &'static Definition {
+                match self { $(Self::$name => { const ROW: &Definition = &$definition; ROW }),* }
+            }
+        }
+    };
+}
+
+// A new kind is a new row: nothing else knows kinds by name.
+kinds! {
+    /// 预约成功: the answer to what somebody has just done, so it goes at any hour.
+    AppointmentBooked = "appointment_booked": Definition {
+        policy: Policy::AtOnce,
+        late: None,
+        placeholders: &[("matter", Form::Text), ("unit", Form::Text), ("window", Form::Text), ("starts_at", Form::Time)],
+        title: Text::fixed("预约成功", "Appointment booked"),
+        text: Text::fixed(
+            "您已预约 {starts_at} 在{unit}党群服务中心（{window}）办理“{matter}”。",
+            "You are booked for {matter} at the service centre of {unit} ({window}), {starts_at}.",
+        ),
+        wechat_fields: &[("thing1", "matter"), ("thing2", "unit"), ("time3", "starts_at")],
+        page: "pages/appointment",
+    };
+    /// 邀请代办: somebody asks to be acted for; worth nothing once the invitation has expired.
+    ProxyInvited = "proxy_invited": Definition {
+        policy: Policy::DropIfLate,
+        late: Some("expires_at"),
+        placeholders: &[("unit", Form::Text), ("expires_at", Form::Time)],
+        title: Text::fixed("代办邀请", "Invitation to act for somebody"),
+        text: Text::fixed(
+            "{unit}有居民请您代为办事，请在 {expires_at} 前到小程序确认或谢绝。",
+            "Somebody of {unit} asks you to act for them. Please accept or decline in the mini-program before {expires_at}.",
+        ),
+        wechat_fields: &[("thing1", "unit"), ("time2", "expires_at")],
+        page: "pages/messages",
+    };
+    /// 账号注销: nobody needs to be woken for it.
+    AccountClosed = "account_closed": Definition {
+        policy: Policy::Hold,
+        late: None,
+        placeholders: &[("closed_at", Form::Time)],
+        title: Text::fixed("账号已注销", "Account closed"),
+        text: Text::fixed(
+            "您的账号已于 {closed_at} 注销。如非本人操作，请联系所在村或社区。",
+            "Your account was closed at {closed_at}. If it was not you, please contact your village or community.",
+        ),
+        wechat_fields: &[("time1", "closed_at")],
+        page: "pages/messages",
+    };
+}
+
+text_enum! {
+    /// A way to a person, in the order in which they are tried; the inbox has every message.
+    pub enum Channel {
+        Inbox = "inbox",
+        /// 订阅消息
+        Wechat = "wechat",
+        /// 短信
+        Sms = "sms",
+        /// A member of staff calls, visits or brings a printed slip.
+        Person = "person",
+    }
+}
+
+impl Channel {
+    /// What is tried when this one has failed.
+    pub fn next(self) -> Option<Self> {
+        match self {
+            Self::Wechat => Some(Self::Sms),
+            Self::Sms => Some(Self::Person),
+            Self::Inbox | Self::Person => None,
+        }
+    }
+}
+
+text_enum! {
+    /// What became of a message on a channel.
     pub enum Delivery {
         Pending = "pending",
+        /// Taken by WeChat or the gateway; for `person`: a todo waits for the staff.
         Sent = "sent",
-        /// WeChat refused for good, for example because the person gave no grant (43101).
+        /// Refused for good, for example because the person gave no grant (43101), or at every attempt.
         Refused = "refused",
-        /// The resident has no WeChat here, or the county no template.
+        /// The resident has no WeChat, grant or phone here, or the county no template or gateway; or no answer ever came.
         NotReachable = "not_reachable",
+        /// Its time had passed before it could be sent.
+        Dropped = "dropped",
     }
 }
 
@@ -36,9 +153,19 @@ pub struct NewMessage {
     pub county: i32,
     pub resident: Uuid,
     pub kind: Kind,
-    /// What it is about; one message per kind and thing.
+    /// What it is about; one message per kind, thing and resident.
     pub about: Uuid,
+    /// The kind's placeholders. No personal data: they are stored as they are.
     pub params: Value,
+}
+
+/// A county's own words, with placeholders; what is missing is the default.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OwnWords {
+    pub title_zh: Option<String>,
+    pub text_zh: Option<String>,
+    pub title_en: Option<String>,
+    pub text_en: Option<String>,
 }
 
 /// A message as stored.
@@ -51,55 +178,21 @@ pub struct Message {
     pub kind: Kind,
     pub about_id: Uuid,
     pub params: Value,
-    pub wechat: Delivery,
     pub created_at: DateTime<Utc>,
     pub read_at: Option<DateTime<Utc>>,
+    pub words: Option<Value>,
 }
 
-impl Message {
-    fn param(&self, name: &str) -> &str {
-        self.params[name].as_str().unwrap_or_default()
-    }
-
-    /// `2026-11-23 09:00` of an RFC 3339 parameter.
-    fn time(&self, name: &str, format: &str) -> String {
-        let at = DateTime::parse_from_rfc3339(self.param(name));
-        at.map(|at| at.format(format).to_string()).unwrap_or_default()
-    }
-
-    /// Title and text for the inbox.
-    pub fn words(&self, lang: Lang) -> (String, String) {
-        let (matter, unit) = (self.param("matter"), self.param("unit"));
-        let (title, text) = match self.kind {
-            Kind::AppointmentBooked => {
-                let (at, window) = (self.time("starts_at", "%Y-%m-%d %H:%M"), self.param("window"));
-                let zh = format!("您已预约 {at} 在{unit}党群服务中心（{window}）办理“{matter}”。");
-                let en = format!("You are booked for {matter} at the service centre of {unit} ({window}), {at}.");
-                (Text::fixed("预约成功", "Appointment booked"), Text::new(zh, en))
-            }
-        };
-        (title.get(lang).to_owned(), text.get(lang).to_owned())
-    }
-
-    /// The `data` of the subscription message. WeChat's `thing` fields hold 20 characters; longer ones are cut deliberately.
-    pub fn wechat_data(&self) -> Value {
-        let thing = |name: &str| cut(self.param(name), 20);
-        match self.kind {
-            Kind::AppointmentBooked => json!({
-                "thing1": {"value": thing("matter")},
-                "thing2": {"value": thing("unit")},
-                "time3": {"value": self.time("starts_at", "%Y年%m月%d日 %H:%M")},
-            }),
-        }
-    }
-}
-
-/// At most `most` characters, the last one an ellipsis when something was cut.
-fn cut(text: &str, most: usize) -> String {
-    if text.chars().count() <= most {
-        return text.to_owned();
-    }
-    text.chars().take(most - 1).chain(['…']).collect()
+/// What became of a message on one channel.
+#[derive(Clone, Debug, Queryable, Selectable)]
+#[diesel(table_name = message_deliveries, check_for_backend(diesel::pg::Pg))]
+pub struct Delivered {
+    pub message_id: Uuid,
+    pub channel: Channel,
+    pub state: Delivery,
+    pub attempts: i32,
+    pub code: Option<i32>,
+    pub at: DateTime<Utc>,
 }
 
 #[cfg(test)]
@@ -107,10 +200,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn things_are_cut_to_twenty_characters() {
-        assert_eq!(cut("医保", 20), "医保");
-        let long = "农村宅基地和建房（规划选址）审批以及更多更多的内容";
-        assert_eq!(cut(long, 20).chars().count(), 20);
-        assert!(cut(long, 20).ends_with('…'));
+    fn every_kind_names_only_what_it_has() {
+        for kind in Kind::ALL {
+            let row = kind.definition();
+            let own = super::super::words::OwnTemplate::default();
+            assert_eq!(super::super::words::faults(*kind, &own.with_defaults(*kind)), [], "{kind:?}");
+            assert_eq!(row.policy == Policy::DropIfLate, row.late.is_some(), "{kind:?}");
+            let form = |name: &str| row.placeholders.iter().find(|(known, _)| *known == name).map(|(_, form)| *form);
+            assert!(row.late.is_none_or(|late| form(late) == Some(Form::Time)), "{kind:?}");
+        }
     }
 }

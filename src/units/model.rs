@@ -23,6 +23,10 @@ pub struct County {
     pub wechat_appid: Option<String>,
     /// Sealed.
     pub wechat_secret: Option<Vec<u8>>,
+    /// The county's SMS gateway.
+    pub sms_url: Option<String>,
+    /// Sealed.
+    pub sms_secret: Option<Vec<u8>>,
     /// What the county decides, as it is now.
     pub settings: Settings,
     pub state: CountyState,

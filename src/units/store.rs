@@ -22,16 +22,20 @@ use crate::{
     settings::{self, Settings},
 };
 
-type CountyRow = (i32, String, String, Option<String>, Option<Vec<u8>>, CountyState);
+/// An address and its sealed secret.
+type Remote = (Option<String>, Option<Vec<u8>>);
+type CountyRow = (i32, String, String, Remote, Remote, CountyState);
 
 /// The county with a tenant key, with its settings as they are at `now`.
 pub fn find_county(conn: &mut PgConnection, key: &str, now: DateTime<Utc>) -> Result<Option<County>> {
-    let wechat = (counties::wechat_appid, counties::wechat_secret);
-    let columns = (counties::id, counties::key, counties::name, wechat.0, wechat.1, counties::state);
+    let (wechat, sms) = ((counties::wechat_appid, counties::wechat_secret), (counties::sms_url, counties::sms_secret));
+    let columns = (counties::id, counties::key, counties::name, wechat, sms, counties::state);
     let row = found(counties::table.filter(counties::key.eq(key)).select(columns).first::<CountyRow>(conn))?;
-    let Some((id, key, name, wechat_appid, wechat_secret, state)) = row else { return Ok(None) };
+    let Some((id, key, name, (wechat_appid, wechat_secret), (sms_url, sms_secret), state)) = row else {
+        return Ok(None);
+    };
     let settings = Settings::at(&settings::load(conn, id)?, now);
-    Ok(Some(County { id, key: key.into(), name, wechat_appid, wechat_secret, settings, state }))
+    Ok(Some(County { id, key: key.into(), name, wechat_appid, wechat_secret, sms_url, sms_secret, settings, state }))
 }
 
 /// Sets the county's mini-program; `secret` is sealed.
@@ -48,6 +52,13 @@ pub fn set_wechat(conn: &mut PgConnection, county: i32, appid: &str, secret: &[u
 /// written meanwhile.
 pub fn lock_county(conn: &mut PgConnection, county: i32) -> QueryResult<i32> {
     counties::table.find(county).select(counties::id).for_no_key_update().first(conn)
+}
+
+/// Sets the county's SMS gateway; `secret` is sealed.
+pub fn set_sms(conn: &mut PgConnection, county: i32, url: &str, secret: &[u8]) -> QueryResult<usize> {
+    diesel::update(counties::table.filter(counties::id.eq(county)))
+        .set((counties::sms_url.eq(url), counties::sms_secret.eq(secret)))
+        .execute(conn)
 }
 
 /// The units of a county in order of creation, one more than `limit`.

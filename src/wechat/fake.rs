@@ -1,17 +1,24 @@
 //! A WeChat of our own for development and tests: the real protocol over HTTP, with people made up from their codes.
 //!
 //! `js_code` is `login.<user>.<anything>`, a phone code `phone.<number>.<anything>`; each is good once, as in real life.
-//! `GET /fake/sent` tells what was sent; `POST /fake/answer {"errcode": 43101}` makes the next message fail.
+//! `GET /fake/sent` tells what was sent; `POST /fake/answer {"errcode": 43101}` makes the next message fail, and
+//! `POST /fake/delay {"milliseconds": 300}` makes each take its time. Beside it stands an SMS gateway at `/sms`: `GET /fake/sms` tells
+//! what it sent, `POST /fake/sms_answer {"status": 503, "retry_after": 30}` makes the next one fail.
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
     net::TcpListener,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
 use actix_web::{
-    App, HttpServer,
+    App, HttpRequest, HttpResponse, HttpServer,
     dev::Server,
+    http::{StatusCode, header},
     web::{Data, Json, Query, get, post},
 };
 use serde_json::{Value, json};
@@ -19,6 +26,8 @@ use serde_json::{Value, json};
 /// Who may talk to it: the mini-program of the sample county.
 pub const APPID: &str = "wxfake350425000000";
 pub const SECRET: &str = "fake-secret-of-development";
+/// What the SMS gateway beside it wants as bearer token.
+pub const SMS_SECRET: &str = "fake-sms-secret-of-development";
 
 /// Everything it remembers.
 #[derive(Default)]
@@ -31,6 +40,18 @@ pub struct Wechat {
     pub refuse: Mutex<VecDeque<i64>>,
     /// Logins and token requests, by path.
     pub calls: Mutex<HashMap<&'static str, u64>>,
+    /// How long a message takes, in milliseconds.
+    pub delay: AtomicU64,
+    /// To whom something is being sent right now.
+    busy: Mutex<HashSet<String>>,
+    /// Messages that came while another one to the same person was being sent.
+    pub overlaps: AtomicU64,
+    /// SMS as they came in, oldest first.
+    pub sms: Mutex<Vec<Value>>,
+    /// Idempotency keys of SMS that were taken.
+    sms_keys: Mutex<HashSet<String>>,
+    /// Statuses for the next SMS, with `Retry-After` in seconds.
+    pub sms_refuse: Mutex<VecDeque<(u16, Option<u64>)>>,
 }
 
 type State = Data<Arc<Wechat>>;
@@ -118,10 +139,65 @@ async fn subscribe_send(wechat: State, query: Params, body: Json<Value>) -> Json
             return error(47003, "argument invalid");
         }
     }
+    let person = body["touser"].as_str().unwrap_or_default().to_owned();
+    if !person.starts_with("o-") {
+        return error(40003, "invalid openid");
+    }
+    let too_long = |(field, value): (&String, &Value)| {
+        field.starts_with("thing") && !(1..=20).contains(&value["value"].as_str().unwrap_or_default().chars().count())
+    };
+    if body["data"].as_object().is_none_or(|data| data.iter().any(too_long)) {
+        return error(47003, "argument invalid! data.thing.value invalid");
+    }
+    if !locked(&wechat.busy).insert(person.clone()) {
+        wechat.overlaps.fetch_add(1, Ordering::SeqCst);
+        return error(43108, "concurrent sending to one user");
+    }
+    tokio::time::sleep(Duration::from_millis(wechat.delay.load(Ordering::SeqCst))).await;
+    locked(&wechat.busy).remove(&person);
     if let Some(code) = locked(&wechat.refuse).pop_front() {
         return error(code, "refused as told");
     }
     locked(&wechat.sent).push(body.0);
+    error(0, "ok")
+}
+
+/// The SMS gateway: takes each idempotency key once.
+async fn send_sms(wechat: State, request: HttpRequest, body: Json<Value>) -> HttpResponse {
+    let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if header(header::AUTHORIZATION.as_str()) != format!("Bearer {SMS_SECRET}") {
+        return HttpResponse::Unauthorized().finish();
+    }
+    if let Some((status, retry_after)) = locked(&wechat.sms_refuse).pop_front() {
+        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut answer = HttpResponse::build(status);
+        if let Some(seconds) = retry_after {
+            answer.insert_header((header::RETRY_AFTER, seconds.to_string()));
+        }
+        return answer.finish();
+    }
+    let text = |name: &str| body[name].as_str().is_some_and(|text| !text.is_empty());
+    if !text("id") || !text("to") || !text("text") {
+        return HttpResponse::BadRequest().finish();
+    }
+    if locked(&wechat.sms_keys).insert(header("idempotency-key").to_owned()) {
+        locked(&wechat.sms).push(body.0);
+    }
+    HttpResponse::Accepted().finish()
+}
+
+async fn sent_sms(wechat: State) -> Json<Value> {
+    Json(json!({"sent": *locked(&wechat.sms)}))
+}
+
+async fn answer_sms(wechat: State, body: Json<Value>) -> Json<Value> {
+    let status = body["status"].as_u64().and_then(|status| u16::try_from(status).ok()).unwrap_or(503);
+    locked(&wechat.sms_refuse).push_back((status, body["retry_after"].as_u64()));
+    error(0, "ok")
+}
+
+async fn delay(wechat: State, body: Json<Value>) -> Json<Value> {
+    wechat.delay.store(body["milliseconds"].as_u64().unwrap_or_default(), Ordering::SeqCst);
     error(0, "ok")
 }
 
@@ -145,6 +221,10 @@ pub fn server(listener: TcpListener, wechat: Arc<Wechat>) -> std::io::Result<Ser
             .route("/cgi-bin/message/subscribe/send", post().to(subscribe_send))
             .route("/fake/sent", get().to(sent))
             .route("/fake/answer", post().to(answer))
+            .route("/fake/delay", post().to(delay))
+            .route("/sms", post().to(send_sms))
+            .route("/fake/sms", get().to(sent_sms))
+            .route("/fake/sms_answer", post().to(answer_sms))
     };
     HttpServer::new(serve).workers(1).disable_signals().listen(listener).map(HttpServer::run)
 }

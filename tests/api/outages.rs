@@ -120,6 +120,7 @@ async fn without_a_key_a_lost_commit_is_an_unknown_outcome() {
 async fn without_redis_reads_and_bookings_go_on_and_logins_wait() {
     let (t, proxy) = behind_redis_proxy().await;
     let zhang = t.resident("zhang").await;
+    t.grant(&zhang).await;
     let body = t.booking(NINE).await;
     proxy.shut();
     t.get("/v1/appointments").by(&zhang).send().await.ok();

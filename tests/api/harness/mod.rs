@@ -9,7 +9,7 @@ use std::{net::TcpListener, sync::Arc};
 
 use actix_web::{dev::ServerHandle, web::Data};
 use chrono::{DateTime, TimeDelta, Utc};
-use lianxin::{app::App, clock::Clock, config::Config, http::serve, jobs, sample, wechat::fake};
+use lianxin::{app::App, clock::Clock, config::Config, http::serve, jobs, messages, sample, wechat::fake};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -73,9 +73,16 @@ impl TestApp {
         lianxin::telemetry::start_metrics();
         actix_web::rt::spawn(fake::server(listener, wechat.clone()).expect("serves"));
 
+        let fake = config.wechat_url.clone();
         let mut setup = Setup { config, database };
         change(&mut setup);
         let app = Data::new(App::new(setup.config, Clock::manual(at(NOW))).expect("a valid configuration"));
+        // Behind the application's back: the way to the database may be one that is shut.
+        let secret = app.keys.seal(1, messages::sms::SECRET_PLACE, fake::SMS_SECRET.as_bytes());
+        let secret = hex::encode(secret);
+        setup.database.run(&format!(
+            "UPDATE counties SET sms_url = '{fake}/sms', sms_secret = decode('{secret}', 'hex') WHERE id = 1"
+        ));
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let url = format!("http://{}", listener.local_addr().expect("bound"));
         let server = serve::server(app.clone(), listener).expect("serves");
@@ -108,6 +115,12 @@ impl TestApp {
         let code = format!("login.{who}.{}", Uuid::now_v7());
         let body = json!({"county": "350425", "code": code});
         self.post("/v1/sessions/wechat").json(body).send().await.session()
+    }
+
+    /// Lets one WeChat message about a booking through.
+    pub async fn grant(&self, resident: &Session) {
+        let body = json!({"template_ids": ["fake-template-booked"]});
+        self.post("/v1/messages/grants").by(resident).json(body).send().await.created();
     }
 
     pub fn get(&self, path: &str) -> Call<'_> {
