@@ -18,6 +18,7 @@ mod requests;
 mod schema;
 mod sessions;
 mod staff;
+mod staff_import;
 mod staff_login;
 mod units;
 mod windows;
