@@ -287,6 +287,9 @@ async fn staff(app: &App, command: Staff) -> Result<()> {
             let new = staff::NewStaff { county, username, display_name: name, password, role, unit };
             println!("created {}", staff::create(app, new).await?);
         }
+        Staff::ResetPassword { county, username } => {
+            println!("one-time password of {username}: {}", staff::reset_password(app, &county, &username).await?);
+        }
         Staff::Dismiss { county, username } => {
             staff::dismiss(app, &county, &username).await?;
             println!("dismissed {username}");

@@ -108,7 +108,16 @@ enum Staff {
         #[arg(long)]
         unit: Option<String>,
     },
-    /// Dismisses somebody: no login any more, and every session ends within 5 seconds.
+    /// Prints a one-time password, good for 24 hours; every session ends within 5 seconds. For a county whose administrators
+    /// cannot log in themselves.
+    ResetPassword {
+        #[arg(long)]
+        county: String,
+        #[arg(long)]
+        username: String,
+    },
+    /// Dismisses somebody who holds nothing any more: no login, and every session ends within 5 seconds. What is held is handed
+    /// over through the API.
     Dismiss {
         #[arg(long)]
         county: String,

@@ -1,9 +1,11 @@
 //! What an administrator does with an account: open it, reset it, see and end its sessions, enable it again.
 
 use actix_web::{HttpResponse, get, http::header, post, web::Data};
-use chrono::{DateTime, FixedOffset, TimeDelta};
+use chrono::{DateTime, FixedOffset, TimeDelta, Utc};
+use diesel::PgConnection;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+use uuid::Uuid;
 use validator::Validate;
 
 use super::{
@@ -14,7 +16,7 @@ use super::{
 };
 use crate::{
     app::App,
-    audit::{self, Audit},
+    audit::{self, Actor, Audit},
     clock::CST,
     crypto,
     error::{Code, Result},
@@ -35,6 +37,35 @@ const ONE_TIME: TimeDelta = TimeDelta::hours(24);
 
 /// A one-time password has 59 bits, and five tries.
 const ONE_TIME_LENGTH: usize = 12;
+
+/// Sets a one-time password and ends every session; the user name.
+fn set_one_time(
+    conn: &mut PgConnection,
+    county: i32,
+    id: Uuid,
+    (hash, until): (&str, DateTime<Utc>),
+    now: DateTime<Utc>,
+) -> Result<String> {
+    let member = store::lock_to_change(conn, county, id)?;
+    store::set_password(conn, county, id, hash, Some(until))?;
+    sessions::end_all_of_staff(conn, county, id, "password", now)?;
+    store::touch(conn, county, id, now)?;
+    Ok(member.username)
+}
+
+/// The same from the command line, for a county whose administrators cannot log in themselves; the one-time password.
+pub async fn reset_by_operator(app: &App, county: i32, username: String) -> Result<String> {
+    let (one_time_password, now) = (crypto::random_code(ONE_TIME_LENGTH), app.clock.now());
+    let hash = crypto::hash_password_in_turn(one_time_password.clone()).await?;
+    let entry = Audit::new("reset_password", "staff", Uuid::nil());
+    let reset = app.db.write("reset_staff_password", move |conn| {
+        let account = store::account(conn, county, &username)?.ok_or(Code::NotFound)?;
+        set_one_time(conn, county, account.id, (&hash, now + ONE_TIME), now)?;
+        Ok(audit::record(conn, Actor::operator(county), now, &entry.of(account.id))?)
+    });
+    reset.await?;
+    Ok(one_time_password)
+}
 
 /// Nothing to say.
 #[derive(Clone, Deserialize, Validate, ToSchema)]
@@ -72,12 +103,9 @@ pub async fn reset_staff_password(
     let hash = crypto::hash_password_in_turn(one_time_password.clone()).await?;
     let entry = Audit::new("reset_password", "staff", id.0);
     let reset = app.db.write("reset_staff_password", move |conn| {
-        let member = store::lock_to_change(conn, county, id.0)?;
-        store::set_password(conn, county, id.0, &hash, Some(until))?;
-        sessions::end_all_of_staff(conn, county, id.0, "password", now)?;
+        let username = set_one_time(conn, county, id.0, (&hash, until), now)?;
         audit::record(conn, &who, now, &entry)?;
-        store::touch(conn, county, id.0, now)?;
-        Ok(member.username)
+        Ok(username)
     });
     let view = OneTimePasswordView { username: reset.await?, one_time_password, good_until: until.with_timezone(&CST) };
     Ok(HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(view))

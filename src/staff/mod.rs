@@ -114,6 +114,13 @@ pub async fn dismiss(app: &App, county: &str, username: &str) -> Result<()> {
     dismissed.await.map_err(in_words).context("not dismissed")
 }
 
+/// Opens an account or resets its password, for a county whose administrators cannot log in; a one-time password for 24 hours.
+pub async fn reset_password(app: &App, county: &str, username: &str) -> Result<String> {
+    let county = app.counties.public(app, county).await?.id;
+    let reset = accounts::reset_by_operator(app, county, username.trim().to_lowercase());
+    reset.await.map_err(in_words).context("not reset")
+}
+
 /// An error as the command line tells it.
 fn in_words(error: crate::error::Error) -> anyhow::Error {
     let words = error.detail.clone().unwrap_or_else(|| error.code.title());

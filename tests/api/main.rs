@@ -27,6 +27,7 @@ mod schema;
 mod sessions;
 mod settings;
 mod staff;
+mod staff_import;
 mod staff_login;
 mod todos;
 mod units;

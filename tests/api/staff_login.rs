@@ -64,6 +64,29 @@ async fn a_one_time_password_must_be_replaced_and_is_good_for_a_day() {
 }
 
 #[actix_web::test]
+async fn the_command_line_opens_accounts_and_dismisses_only_those_who_hold_nothing() {
+    let t = TestApp::new().await;
+    let cadre = t.staff("cadre").await;
+    let password = lianxin::staff::reset_password(&t.app, "350425", "cadre").await.expect("reset");
+    let with = |more: Value| t.post("/v1/sessions/staff").json(body("cadre", &password, more)).send();
+    with(json!({})).await.problem(403, "password_change_required");
+    with(json!({"new_password": PASSWORD})).await.session();
+    t.database.run(&format!(
+        "INSERT INTO todos (county_id, id, kind, title_zh, title_en, state, holder_id, created_at, updated_at) \
+         VALUES (1, gen_random_uuid(), 'call', '打电话', 'call', 'taken', '{}', now(), now())",
+        cadre.subject
+    ));
+    let refused = lianxin::staff::dismiss(&t.app, "350425", "cadre").await.expect_err("holds a todo");
+    assert!(format!("{refused:#}").contains("1 todos"), "{refused:#}");
+    t.database.run("DELETE FROM todos");
+    lianxin::staff::dismiss(&t.app, "350425", "cadre").await.expect("dismissed");
+    let refused = lianxin::staff::dismiss(&t.app, "350425", "admin").await.expect_err("the last administrator");
+    assert!(format!("{refused:#}").contains("last_administrator"), "{refused:#}");
+    let entries = "SELECT count(*) AS n FROM audit_log WHERE actor_role = 'operator'";
+    assert_eq!(t.database.count(entries), 2);
+}
+
+#[actix_web::test]
 async fn the_demo_accounts_keep_their_password() {
     let t = TestApp::new().await;
     for (username, ..) in lianxin::sample::ACCOUNTS {
