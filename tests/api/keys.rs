@@ -97,8 +97,8 @@ async fn rotated_in_steps_while_everybody_is_found_and_the_old_key_goes() {
     // Four rows, one of them a WeChat account without a name.
     assert_eq!(halfway.left_under(2), 3);
     assert_eq!(halfway.left_under(1), before.left_under(1) - 3);
-    for number in 0..5 {
-        assert_eq!(both.found(&cadre, &phone(number)).await[0]["id"], json!(ids[number]), "halfway");
+    for (number, id) in ids.iter().enumerate() {
+        assert_eq!(both.found(&cadre, &phone(number)).await[0]["id"], json!(id), "halfway");
     }
 
     let rest = rotation::reseal(&both.app, 2, |_| true).await.expect("ran");
@@ -116,8 +116,8 @@ async fn rotated_in_steps_while_everybody_is_found_and_the_old_key_goes() {
 
     // A start with the new key alone: people, WeChat accounts, the mini-program's secret, signing keys, the audit log.
     let new = Other::with(&t, NEW);
-    for number in 0..5 {
-        assert_eq!(new.found(&cadre, &phone(number)).await[0]["id"], json!(ids[number]), "after");
+    for (number, id) in ids.iter().enumerate() {
+        assert_eq!(new.found(&cadre, &phone(number)).await[0]["id"], json!(id), "after");
     }
     let reveal = json!({"fields": ["name", "phone", "id_number"], "reason": "核对"});
     let plain =
