@@ -16,13 +16,13 @@ use std::{
 };
 
 use chrono::{DateTime, TimeDelta, Utc};
-use diesel::PgConnection;
+use diesel::result::{DatabaseErrorKind, Error as DieselError};
 
 use crate::{
     app::App,
     audit::{self, Actor, Audit, seal},
     crypto::GLOBAL,
-    error::Result,
+    error::{Code, Error, Result},
     rooms::ROOMS,
 };
 use store::{At, Swap};
@@ -139,10 +139,7 @@ pub async fn reseal(app: &Arc<App>, batch: i64, mut goes_on: impl FnMut(&Progres
             let Some(last) = rows.last().map(|row| row.at.clone()) else { break };
             progress.rows += rows.len() as u64;
             let swaps = again(app, &column, rows, &mut done.stuck);
-            if !swaps.is_empty() {
-                touched.extend(swaps.iter().map(|swap| swap.at.county).filter(|county| *county != GLOBAL));
-                exchange(app, column, swaps, &mut progress, &mut done.stuck).await?;
-            }
+            exchange(app, column, swaps, (&mut progress, &mut touched), &mut done.stuck).await?;
             at = last;
             if !goes_on(&progress) {
                 done.columns.push(progress);
@@ -193,54 +190,66 @@ async fn exchange(
     app: &App,
     column: Column,
     swaps: Vec<Swap>,
-    progress: &mut Progress,
+    (progress, touched): (&mut Progress, &mut BTreeSet<i32>),
     stuck: &mut Vec<Stuck>,
 ) -> Result<()> {
-    let all = swaps.clone();
-    let many = app.db.write("reseal", move |conn| Ok(store::swap(conn, &column, &all)?)).await;
-    let refused = match many {
-        Ok(written) => {
-            progress.resealed += written as u64;
-            progress.overtaken += (swaps.len() - written) as u64;
-            return Ok(());
-        }
-        Err(error) => error,
-    };
-    if !refused.code.status().is_client_error() {
-        return Err(refused);
+    if swaps.is_empty() {
+        return Ok(());
     }
-    for swap in swaps {
-        let (at, one) = (swap.at.clone(), [swap]);
-        match app.db.write("reseal", move |conn| Ok(store::swap(conn, &column, &one)?)).await {
+    let mut parts = vec![swaps];
+    while let Some(part) = parts.pop() {
+        match write(app, column, part.clone(), touched).await {
             Ok(written) => {
                 progress.resealed += written as u64;
-                progress.overtaken += 1 - written as u64;
+                progress.overtaken += (part.len() - written) as u64;
             }
-            Err(error) if error.code.status().is_client_error() => {
-                stuck.push(Stuck::new(&column, at, Because::Duplicate));
-            }
-            Err(error) => return Err(error),
+            Err(error) if error.code != Code::NameTaken => return Err(error),
+            Err(_) if part.len() > 1 => parts.extend(part.into_iter().map(|swap| vec![swap])),
+            Err(_) => stuck.extend(part.into_iter().map(|swap| Stuck::new(&column, swap.at, Because::Duplicate))),
         }
     }
     Ok(())
 }
 
-/// Records it in the log of every county that it touched, or whose log no batch under the new key vouches for yet; and seals,
-/// so that the newest batch of each county is signed under the new key and stands for all before it.
-async fn tell(app: &Arc<App>, touched: BTreeSet<i32>) -> Result<()> {
-    let current = app.keys.current();
-    let old = app.db.read("audit_keys", |conn| Ok(store::newest_batches(conn)?)).await?;
-    let old = old.into_iter().filter(|(_, version)| *version != i16::from(current)).map(|(county, _)| county);
-    let counties: BTreeSet<i32> = touched.into_iter().chain(old).collect();
-    let entry = Audit::new("reseal", "key", audit::id_of("key", &current.to_string()));
-    let now = app.clock.now();
-    let record = app.db.write("record_reseal", move |conn: &mut PgConnection| {
-        for county in &counties {
+/// The entry that tells a county's log of it.
+fn entry(app: &App) -> Audit {
+    Audit::new("reseal", "key", audit::id_of("key", &app.keys.current().to_string()))
+}
+
+/// Exchanges values, and records it in the log of each county that this run has not touched before.
+async fn write(app: &App, column: Column, swaps: Vec<Swap>, touched: &mut BTreeSet<i32>) -> Result<usize> {
+    let counties = swaps.iter().map(|swap| swap.at.county).filter(|county| *county != GLOBAL);
+    let fresh: BTreeSet<i32> = counties.filter(|county| !touched.contains(county)).collect();
+    let (entry, now, told) = (entry(app), app.clock.now(), fresh.clone());
+    let written = app.db.write("reseal", move |conn| {
+        // Whichever index it is: the row is another's twin.
+        let written = store::swap(conn, &column, &swaps).map_err(|error| match error {
+            DieselError::DatabaseError(DatabaseErrorKind::UniqueViolation, _) => Code::NameTaken.into(),
+            error => Error::from(error),
+        })?;
+        for county in &told {
             audit::record(conn, Actor::operator(*county), now, &entry)?;
+        }
+        Ok(written)
+    });
+    let written = written.await?;
+    touched.extend(fresh);
+    Ok(written)
+}
+
+/// Also tells the logs that no batch under the new key vouches for yet; and seals, so that the newest batch of each county is
+/// signed under the new key and stands for all before it.
+async fn tell(app: &Arc<App>, touched: BTreeSet<i32>) -> Result<()> {
+    let (current, entry, now) = (i16::from(app.keys.current()), entry(app), app.clock.now());
+    let told = app.db.write("record_reseal", move |conn| {
+        for (county, version) in store::newest_batches(conn)? {
+            if version != current && !touched.contains(&county) {
+                audit::record(conn, Actor::operator(county), now, &entry)?;
+            }
         }
         Ok(())
     });
-    record.await?;
+    told.await?;
     seal::seal_all(app).await.map(drop)
 }
 
