@@ -29,21 +29,28 @@ pub const ROOMS: &[Room] = &[
     staff::ROOM,
 ];
 
+type OfDay = fn(&mut PgConnection, &Day) -> Result<Vec<Entry>>;
+type OpenFor = fn(&mut PgConnection, Person) -> Result<Vec<Entry>>;
+type HandsOver = fn(&mut PgConnection, &HandOver) -> Result<usize>;
+type Merges = fn(&mut PgConnection, &Merge) -> Result<usize>;
+type Export = fn(&mut PgConnection, &App, Person) -> Result<Value>;
+type Erase = fn(&mut PgConnection, &App, Person) -> Result<usize>;
+
 /// What a room has to say; what it leaves out does not concern it.
 pub struct Room {
     pub name: &'static str,
     /// What stands in somebody's day.
-    pub day: Option<fn(&mut PgConnection, &Day) -> Result<Vec<Entry>>>,
+    pub day: Option<OfDay>,
     /// What is open for a resident, at any time.
-    pub open_for: Option<fn(&mut PgConnection, Person) -> Result<Vec<Entry>>>,
+    pub open_for: Option<OpenFor>,
     /// Moves what a member of staff holds to another; how many things.
-    pub hand_over: Option<fn(&mut PgConnection, &HandOver) -> Result<usize>>,
+    pub hand_over: Option<HandsOver>,
     /// Moves what belongs to a resident's duplicate to the record that stays; how many things.
-    pub merge: Option<fn(&mut PgConnection, &Merge) -> Result<usize>>,
+    pub merge: Option<Merges>,
     /// Everything the room knows of a resident, plain, for themselves (PIPL art. 45).
-    pub export: Option<fn(&mut PgConnection, &App, Person) -> Result<Value>>,
+    pub export: Option<Export>,
     /// Erases or anonymises what the room knows of a resident (PIPL art. 47); how many things.
-    pub erase: Option<fn(&mut PgConnection, &App, Person) -> Result<usize>>,
+    pub erase: Option<Erase>,
     /// Columns that hold sealed values, for sealing them under a new key.
     pub sealed: &'static [Sealed],
 }
@@ -59,8 +66,8 @@ impl Room {
 pub struct Sealed {
     pub table: &'static str,
     pub column: &'static str,
-    /// The blind index beside it: column, and the field that the index is made of.
-    pub index: Option<(&'static str, &'static str)>,
+    /// The blind indexes beside it: columns, and the field that they are made of.
+    pub index: Option<(&'static [&'static str], &'static str)>,
 }
 
 /// Whose day, and which.

@@ -36,14 +36,12 @@ impl Job for NotifyBooked {
                         "matter": row.matter_name, "unit": row.unit_name, "window": row.window_name,
                         "starts_at": row.starts_at.with_timezone(&CST).to_rfc3339(),
                     });
-                    let message = NewMessage {
-                        county: ticket.county,
-                        resident: row.resident_id,
-                        kind: messages::Kind::AppointmentBooked,
-                        about: row.id,
-                        params,
-                    };
-                    messages::post(conn, message, now)?;
+                    let (county, kind, about) = (ticket.county, messages::Kind::AppointmentBooked, row.id);
+                    // A relative who booked must know it too.
+                    for resident in [Some(row.resident_id), row.booked_by_resident].into_iter().flatten() {
+                        let params = params.clone();
+                        messages::post(conn, NewMessage { county, resident, kind, about, params }, now)?;
+                    }
                 }
                 ticket.done(conn)
             })

@@ -19,6 +19,7 @@ use crate::{
     error::{Error, Result, Text},
     http::idempotency,
     jobs::{self, Job, Ticket},
+    messages::{self, NewMessage},
     people,
     rooms::{Person, ROOMS},
     settings::Settings,
@@ -74,8 +75,12 @@ fn export(conn: &mut PgConnection, app: &App, request: &DataRequest, now: DateTi
     }
     let sealed = app.keys.seal(county, &model::place("archive", id), &bytes);
     let days = settings(conn, county, now)?.privacy_export_days;
-    if let Some(row) = store::ready(conn, at, (&sealed, &Value::Object(counts)), now + TimeDelta::days(days))? {
+    let until = now + TimeDelta::days(days);
+    if let Some(row) = store::ready(conn, at, (&sealed, &Value::Object(counts)), until)? {
         store::changed(conn, &row, now)?;
+        let params = json!({"expires_at": until.with_timezone(&CST).to_rfc3339()});
+        let kind = messages::Kind::ExportReady;
+        messages::post(conn, NewMessage { county, resident: request.resident_id, kind, about: id, params }, now)?;
     }
     Ok(())
 }

@@ -80,31 +80,31 @@ kinds! {
         wechat_fields: &[("thing1", "matter"), ("thing2", "unit"), ("time3", "starts_at")],
         page: "pages/appointment",
     };
-    /// 邀请代办: somebody asks to be acted for; worth nothing once the invitation has expired.
-    ProxyInvited = "proxy_invited": Definition {
+    /// 信息副本已备好: a copy of one's data can be fetched; worth nothing once it has expired.
+    ExportReady = "export_ready": Definition {
         policy: Policy::DropIfLate,
         late: Some("expires_at"),
-        placeholders: &[("unit", Form::Text), ("expires_at", Form::Time)],
-        title: Text::fixed("代办邀请", "Invitation to act for somebody"),
+        placeholders: &[("expires_at", Form::Time)],
+        title: Text::fixed("个人信息副本已备好", "The copy of your data is ready"),
         text: Text::fixed(
-            "{unit}有居民请您代为办事，请在 {expires_at} 前到小程序确认或谢绝。",
-            "Somebody of {unit} asks you to act for them. Please accept or decline in the mini-program before {expires_at}.",
+            "您申请的个人信息副本已备好，请在 {expires_at} 前到小程序下载，或到党群服务中心领取。",
+            "The copy of your data is ready. Fetch it in the mini-program or at the service centre before {expires_at}.",
         ),
-        wechat_fields: &[("thing1", "unit"), ("time2", "expires_at")],
-        page: "pages/messages",
+        wechat_fields: &[("time1", "expires_at")],
+        page: "pages/data",
     };
-    /// 账号注销: nobody needs to be woken for it.
-    AccountClosed = "account_closed": Definition {
+    /// 代办授权生效: the resident is told who-may-act has begun, also when somebody else wrote it down; nobody is woken for it.
+    ProxyAccepted = "proxy_accepted": Definition {
         policy: Policy::Hold,
         late: None,
-        placeholders: &[("closed_at", Form::Time)],
-        title: Text::fixed("账号已注销", "Account closed"),
+        placeholders: &[("valid_until", Form::Text)],
+        title: Text::fixed("代办授权已生效", "Somebody may act for you"),
         text: Text::fixed(
-            "您的账号已于 {closed_at} 注销。如非本人操作，请联系所在村或社区。",
-            "Your account was closed at {closed_at}. If it was not you, please contact your village or community.",
+            "您授权的代办人已接受授权，有效期至 {valid_until}。如非本人意愿，请联系所在村或社区随时终止。",
+            "The person whom you let act for you has accepted, until {valid_until}. If you did not want this, your village or community ends it at any time.",
         ),
-        wechat_fields: &[("time1", "closed_at")],
-        page: "pages/messages",
+        wechat_fields: &[("thing1", "valid_until")],
+        page: "pages/proxies",
     };
 }
 

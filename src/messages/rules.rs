@@ -106,7 +106,7 @@ mod tests {
     fn what_holds_waits_for_the_morning_and_what_is_late_is_dropped() {
         let settings = Settings::default();
         let (held, now_or_never, at_once) =
-            (message(Kind::AccountClosed), message(Kind::ProxyInvited), message(Kind::AppointmentBooked));
+            (message(Kind::ProxyAccepted), message(Kind::ExportReady), message(Kind::AppointmentBooked));
         let morning = |day: u32| When::Wait(at(&format!("2026-11-{day}T08:00:00+08:00")));
         for (time, expected, urgent) in [
             ("2026-11-23T07:59:59+08:00", morning(23), morning(23)),
@@ -125,11 +125,11 @@ mod tests {
     #[test]
     fn people_are_told_by_noon_of_the_next_working_day() {
         let friday = at("2026-11-27T09:00:00+08:00");
-        let due = person_due(&message(Kind::AccountClosed), &Calendar::default(), friday);
+        let due = person_due(&message(Kind::ProxyAccepted), &Calendar::default(), friday);
         assert_eq!(due, at("2026-11-30T12:00:00+08:00"));
         let monday = at("2026-11-23T15:00:00+08:00");
         assert_eq!(
-            person_due(&message(Kind::ProxyInvited), &Calendar::default(), monday),
+            person_due(&message(Kind::ExportReady), &Calendar::default(), monday),
             at("2026-11-24T12:00:00+08:00")
         );
     }

@@ -29,9 +29,17 @@ pub const ROOM: Room = Room {
     merge: Some(store::merge_history),
     sealed: &[
         Sealed { table: "residents", column: "name", index: None },
-        Sealed { table: "residents", column: "id_number", index: Some(("id_number_index", "id_number")) },
-        Sealed { table: "residents", column: "phone", index: Some(("phone_index", "phone")) },
-        Sealed { table: "residents", column: "wechat_openid", index: Some(("wechat_openid_index", "wechat_openid")) },
+        Sealed {
+            table: "residents",
+            column: "id_number",
+            index: Some((&["id_number_index", "id_number_claim"], "id_number")),
+        },
+        Sealed { table: "residents", column: "phone", index: Some((&["phone_index"], "phone")) },
+        Sealed {
+            table: "residents",
+            column: "wechat_openid",
+            index: Some((&["wechat_openid_index"], "wechat_openid")),
+        },
         Sealed { table: "resident_merges", column: "snapshot", index: None },
     ],
     export: Some(subject::export),

@@ -4,6 +4,7 @@ use actix_web::{HttpResponse, get, http::header, post, web::Data};
 use chrono::{DateTime, Days, FixedOffset, NaiveDate};
 use diesel::PgConnection;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 use validator::Validate;
@@ -28,6 +29,7 @@ use crate::{
         permissions::{AcceptProxies, ReadProxies, WriteProxies},
         valid::{Id, Query, Valid},
     },
+    messages::{self, NewMessage},
     people::{self, IdentityLevel},
 };
 
@@ -367,6 +369,9 @@ pub async fn accept_proxy(
             return Err(Error::field("/code", "proxy_of_oneself", zh, en));
         }
         let row = store::accept(conn, scope.county, id, me.id, now)?.ok_or(Code::ProxyNotInvited)?;
+        let (resident, kind) = (row.resident_id, messages::Kind::ProxyAccepted);
+        let params = json!({"valid_until": row.valid_until});
+        messages::post(conn, NewMessage { county: scope.county, resident, kind, about: row.id, params }, now)?;
         audit::record(conn, &who, now, &entry.of(row.id))?;
         let view = ProxyView::one(conn, &inner, lang, row)?;
         Answer::ok(view.version, &view)

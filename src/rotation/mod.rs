@@ -46,13 +46,14 @@ enum Rows {
 struct Column {
     table: &'static str,
     column: &'static str,
-    index: Option<(&'static str, &'static str)>,
+    index: Option<(&'static [&'static str], &'static str)>,
     rows: Rows,
 }
 
 /// What no room can declare, because its table has no `(county_id, id)`.
 const SPECIAL: &[Column] = &[
     Column { table: "counties", column: "wechat_secret", index: None, rows: Rows::Counties },
+    Column { table: "counties", column: "sms_secret", index: None, rows: Rows::Counties },
     Column { table: "signing_keys", column: "private_key", index: None, rows: Rows::Global("kid") },
 ];
 

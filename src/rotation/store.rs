@@ -60,9 +60,8 @@ pub fn page(conn: &mut PgConnection, column: &Column, after: &At, limit: i64, wh
 /// Exchanges values that are still what they were; how many. A row whose index is not set keeps it so.
 pub fn swap(conn: &mut PgConnection, column: &Column, swaps: &[Swap]) -> QueryResult<usize> {
     let Column { table, column: name, rows, index } = column;
-    let index = index.map_or(String::new(), |(index, _)| {
-        format!(", {index} = CASE WHEN t.{index} IS NULL THEN NULL ELSE v.index END")
-    });
+    let set = |index: &&str| format!(", {index} = CASE WHEN t.{index} IS NULL THEN NULL ELSE v.index END");
+    let index: String = index.iter().flat_map(|(columns, _)| columns.iter().map(set)).collect();
     let same = match rows {
         Rows::OfCounty => "t.county_id = v.county AND t.id = v.key::uuid".to_owned(),
         Rows::Counties => "t.id = v.county".to_owned(),

@@ -42,7 +42,11 @@ pub use stale::disable_stale;
 pub const ROOM: Room = Room {
     sealed: &[
         Sealed { table: "staff", column: "totp_secret", index: None },
-        Sealed { table: "staff", column: "wechat_openid", index: Some(("wechat_openid_index", credentials::OPENID)) },
+        Sealed {
+            table: "staff",
+            column: "wechat_openid",
+            index: Some((&["wechat_openid_index"], credentials::OPENID)),
+        },
         Sealed { table: "staff_absences", column: "reason", index: None },
     ],
     ..Room::new("staff")

@@ -37,7 +37,7 @@ async fn with_wechat(t: &TestApp, who: &str, phone: Option<&str>) -> Session {
 
 async fn post_about(t: &TestApp, resident: Uuid, kind: Kind, about: Uuid) {
     let params = json!({"matter": "医保登记", "unit": "均溪镇", "window": "综合窗口", "starts_at": NINE,
-        "expires_at": "2026-11-24T12:00:00+08:00", "closed_at": NINE});
+        "expires_at": "2026-11-24T12:00:00+08:00", "valid_until": "2027-11-23"});
     let now = t.app.clock.now();
     let post = t.app.db.write("post", move |conn| {
         let params = params.clone();
@@ -326,7 +326,7 @@ async fn quiet_hours_hold_what_can_wait_and_nothing_else() {
     t.set_time("2026-11-23T20:00:00+08:00");
     let zhang = with_wechat(&t, "zhang", Some("13800138000")).await;
     t.grant(&zhang).await;
-    post(&t, zhang.subject, Kind::AccountClosed).await;
+    post(&t, zhang.subject, Kind::ProxyAccepted).await;
     post(&t, zhang.subject, Kind::AppointmentBooked).await;
     t.run_jobs().await;
     assert_eq!((wechats(&t), texts(&t).len()), (1, 0), "at once at any hour");
@@ -342,7 +342,7 @@ async fn quiet_hours_hold_what_can_wait_and_nothing_else() {
         "INSERT INTO settings (county_id, key, version, value, effective_from, set_at) \
          VALUES (1, 'messages.quiet_until_hour', 1, '10', '2026-01-01', '2026-01-01')",
     );
-    post(&t, zhang.subject, Kind::AccountClosed).await;
+    post(&t, zhang.subject, Kind::ProxyAccepted).await;
     t.run_jobs().await;
     assert_eq!(texts(&t).len(), 1);
     t.set_time("2026-11-24T10:00:00+08:00");
@@ -354,11 +354,11 @@ async fn quiet_hours_hold_what_can_wait_and_nothing_else() {
 async fn what_is_late_is_dropped_and_stays_in_the_inbox() {
     let t = TestApp::new().await;
     let zhang = with_wechat(&t, "zhang", Some("13800138000")).await;
-    post(&t, zhang.subject, Kind::ProxyInvited).await;
+    post(&t, zhang.subject, Kind::ExportReady).await;
     t.run_jobs().await;
     assert_eq!(texts(&t).len(), 1, "in time");
     refuse_sms(&t, [(503, None)]);
-    post(&t, zhang.subject, Kind::ProxyInvited).await;
+    post(&t, zhang.subject, Kind::ExportReady).await;
     t.run_jobs().await;
     t.set_time("2026-11-24T12:00:00+08:00");
     t.run_jobs().await;
@@ -457,7 +457,7 @@ async fn every_fault_of_a_template_is_named() {
     put("no_such_kind", json!({})).await.problem(404, "not_found");
     let writes = json!({"title_zh": "办好了"});
     let replies = join_all((0..4).map(|_| {
-        t.put("/v1/message_templates/account_closed").by(&admin).header("if-match", "\"0\"").json(writes.clone()).send()
+        t.put("/v1/message_templates/proxy_accepted").by(&admin).header("if-match", "\"0\"").json(writes.clone()).send()
     }));
     let statuses: Vec<_> = replies.await.into_iter().map(|reply| reply.status).collect();
     assert_eq!((statuses.iter().filter(|status| **status == 200).count(), statuses.len()), (1, 4), "{statuses:?}");
@@ -509,7 +509,7 @@ async fn messages_follow_a_merge_and_are_exported_and_erased() {
     t.grant(&from).await;
     t.grant(&from).await;
     post_about(&t, from.subject, Kind::AppointmentBooked, about).await;
-    post_about(&t, from.subject, Kind::AccountClosed, Uuid::now_v7()).await;
+    post_about(&t, from.subject, Kind::ProxyAccepted, Uuid::now_v7()).await;
     post_about(&t, into.subject, Kind::AppointmentBooked, about).await;
     t.run_jobs().await;
     assert_eq!(todos(&t, "state = 'open'"), 2);

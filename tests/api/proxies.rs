@@ -16,6 +16,7 @@ async fn authorised(t: &TestApp, cadre: &Session, of: &str, daughter: &Session, 
     let code = t.post(&format!("/v1/proxies/{}/code", id(&made))).by(cadre).send().await.is(200);
     let accepted = t.post("/v1/proxies/accept").by(daughter).json(json!({"code": code["code"]})).send().await.ok();
     assert_eq!((&accepted["state"], &accepted["proxy_id"]), (&json!("active"), &json!(daughter.subject)));
+    t.run_jobs().await;
     id(&made)
 }
 
@@ -135,6 +136,10 @@ async fn invitations_are_accepted_once_by_somebody_else_who_is_known() {
     t.pass(chrono::TimeDelta::days(3));
     let daughter = Session { access: t.resident("daughter").await.access, ..daughter };
     accept(&daughter, reply["code"].as_str().expect("a code")).await.problem(409, "proxy_not_invited");
+    t.run_jobs().await;
+    // He is told, whoever wrote it down.
+    let inbox = t.get("/v1/messages").by(&father).send().await;
+    assert!(inbox.status == 401 || inbox["items"][0]["kind"] == "proxy_accepted", "{}", inbox.body);
 }
 
 #[actix_web::test]
