@@ -2,17 +2,13 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;
-use rand::seq::IndexedRandom;
 use uuid::Uuid;
 
 use crate::{
-    crypto::Keyring,
+    crypto::{self, Keyring},
     db::{found, schema::one_time_codes},
     error::Result,
 };
-
-/// Letters and digits that nobody mistakes for one another, read over the phone or typed by old fingers.
-const ALPHABET: &[u8] = b"23456789ABCDEFGHJKMNPQRSTUVWXYZ";
 
 /// 31^10 codes: at six tries a minute nobody guesses one.
 const LENGTH: usize = 10;
@@ -32,8 +28,7 @@ pub fn issue(
     (purpose, subject): (Purpose, Uuid),
     now: DateTime<Utc>,
 ) -> QueryResult<String> {
-    let mut random = rand::rng();
-    let code: String = (0..LENGTH).filter_map(|_| ALPHABET.choose(&mut random)).map(|byte| char::from(*byte)).collect();
+    let code = crypto::random_code(LENGTH);
     let index = keys.blind(county, purpose.name, &code);
     let new = (one_time_codes::index.eq(&index), one_time_codes::expires_at.eq(now + purpose.life));
     diesel::insert_into(one_time_codes::table)

@@ -89,7 +89,11 @@ impl Database {
 
     /// Room for as many bookings as a run can make: full slots would be measured as something else.
     pub fn open_up(&self) -> Result<()> {
-        self.run("UPDATE opening_rules SET capacity_public = 1000; UPDATE counties SET booking_days_ahead = 90")
+        self.run(
+            "UPDATE opening_rules SET capacity_public = 1000; \
+             INSERT INTO settings (county_id, key, version, value, effective_from, set_at) \
+             SELECT id, 'booking.days_ahead', 1, '90', '2026-01-01', '2026-01-01' FROM counties",
+        )
     }
 
     /// Both sides begin with the same statistics and an empty outbox.

@@ -11,6 +11,7 @@
 mod baseline;
 mod database;
 mod load;
+mod people;
 mod pgbench;
 mod process;
 mod report;
@@ -86,9 +87,12 @@ fn measure(database: &Database, report: &mut Report) -> Result<()> {
     let story = Story::play(&server, database)?;
     let fixture = pgbench::Fixture::prepare(database, &story)?;
     database.wait_for_jobs()?;
+    people::grants(database)?;
     let mut subject = Subject { server, peak_kib: &mut report.peak_kib };
     report.cases.push(cached_read(&mut subject)?);
-    report.cases.push(read_by_key(&mut subject, &story, &fixture)?);
+    let quiet = read_by_key(&mut subject, &story, &fixture)?;
+    let disturbed = people::reading_while_others_log_in(&mut subject, &story, &quiet)?;
+    report.cases.extend([quiet, disturbed]);
     drop(subject);
 
     // The server alone: pgbench's outbox rows stay where they are too. The worker has its own case after this.
@@ -111,6 +115,9 @@ fn measure(database: &Database, report: &mut Report) -> Result<()> {
         aim: None,
         rounds: vec![Round { theirs, their_tail: None, ours }],
     });
+    drop(subject);
+    // Last, because hundreds of thousands of rows change what else is in memory.
+    report.cases.push(people::among_many(database)?);
     Ok(())
 }
 

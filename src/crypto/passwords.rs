@@ -28,6 +28,8 @@ async fn in_turn<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -
     let permit = AT_ONCE.clone().acquire_owned().await.expect("never closed");
     let (answer, verdict) = oneshot::channel();
     std::thread::spawn(move || {
+        // Whoever waits for anything else goes first; on Linux the nice value is the thread's own.
+        let _ = rustix::process::nice(10);
         // Held by the work, not by the caller: one who hangs up does not make room before it is done.
         let _permit = permit;
         let _ = answer.send(work());
