@@ -3,25 +3,28 @@
 //! # The rooms
 //! | room | what it is |
 //! |---|---|
-//! | [`units`] | counties (the tenants) and their townships and villages |
+//! | [`units`] | counties (the tenants), created and suspended by the operator; their townships and villages |
 //! | [`calendar`] | working days and deadlines |
-//! | [`people`], [`audit`] | residents and their sealed data; who looked at it |
+//! | [`settings`] | what a county decides otherwise than the default, with effective days and history |
+//! | [`people`], [`proxies`] | residents and their sealed data, merging and claiming records; who may act for whom, children |
 //! | [`consents`], [`data_requests`] | what residents agreed to, per purpose; a copy of one's data, a correction, closing the record |
-//! | [`staff`], [`sessions`] | who works here; logging in, tokens, logging out |
+//! | [`audit`] | who looked at what and who changed what, sealed in batches |
 //! | [`staff`], [`sessions`] | who works here, their posts, deputies and absences; logging in, tokens, devices, logging out |
 //! | [`matters`], [`windows`] | the catalogue; windows, opening rules, free slots |
 //! | [`appointments`] | booking, looking, cancelling |
 //! | [`messages`] | the inbox; WeChat, SMS or a person who brings it; templates and grants |
+//! | [`todos`], [`desk`] | what waits for a human; one's day, and everything open for the person at the counter |
 //!
 //! | what they stand on | |
 //! |---|---|
 //! | [`http`] | the one list of routes; caller, permission, validated input, idempotency, pages, the document |
 //! | [`db`] | the only door to PostgreSQL; hand-written statements; the change feed |
 //! | [`jobs`] | outbox, relay, worker |
+//! | [`rooms`] | the list of rooms that what spans them walks: a day, handing over, merging, export, erasure, sealed columns |
+//! | [`codes`] | one-time codes, shown by one person and typed by another |
 //! | [`crypto`], [`redis`](mod@redis), [`clock`], [`config`], [`error`], [`telemetry`] | what their names say |
 //! | [`app`] | all of it together, built once |
 //! | [`rotation`] | sealing everything again under a new master key |
-//! | [`wechat`] | WeChat's server API, and a fake one for development and tests |
 //! | [`wechat`] | WeChat's server API, and a fake one, with an SMS gateway, for development and tests |
 //! | [`launcher`], [`sample`], [`import`] | development: private databases, the sample county; CSV imports |
 //!
@@ -40,9 +43,10 @@
 //! - Hot statements are hand-written SQL behind [`statement!`](crate::statement), because one statement that books, counts,
 //!   notes the change and orders the message costs one round trip, and diesel's DSL cannot say it. They are prepared once
 //!   per connection like any other.
-//! - Errors that every operation can answer are added to the document by rule (`http::document`), not repeated in 40
-//!   annotations; a handler only names its own codes (`x-errors`).
-//! - Small rooms keep model and store in one file.
+//! - Errors that every operation can answer are added to the document by rule (`http::document`), not repeated in every
+//!   annotation; a handler only names its own codes (`x-errors`).
+//! - A third list beside those of routes and jobs: [`rooms::ROOMS`]. What spans rooms walks it and knows no room by name.
+//! - Small rooms keep model and store in one file; large ones have one file of routes per topic (`staff`, `messages`).
 
 #[macro_use]
 pub mod db;

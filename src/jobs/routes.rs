@@ -10,10 +10,11 @@ use validator::Validate;
 use super::store::{self, Dead};
 use crate::{
     app::App,
+    audit::{self, Audit},
     clock::CST,
     error::{Code, Result},
     http::{
-        caller::Can,
+        caller::{Caller, Can},
         document::IdempotencyHeader,
         idempotency::{Answer, IdempotencyKey, Once},
         page::{self, After, Page},
@@ -104,8 +105,12 @@ pub async fn replay_job(
         request.match_info().get("number").and_then(|number| number.parse().ok()).ok_or(Code::NotFound)?;
     let once = Once::new(&caller, "replay_job", key, body.digest);
     let (county, now) = (caller.county, app.clock.now());
+    let (who, entry) = (Caller::clone(&caller), Audit::new("replay", "job", Uuid::from_u128(number as u128)));
     app.once(once, move |conn| match store::replay(conn, county, number, now)? {
-        Some(alive) => Answer::ok(1, &DeadJobView::from(alive)),
+        Some(alive) => {
+            audit::record(conn, &who, now, &entry)?;
+            Answer::ok(1, &DeadJobView::from(alive))
+        }
         None if store::exists(conn, county, number)? => Err(Code::JobNotDead.into()),
         None => Err(Code::NotFound.into()),
     })

@@ -9,11 +9,12 @@ use validator::Validate;
 use super::store::{self, Matter, MatterState};
 use crate::{
     app::App,
+    audit::{self, Audit},
     db::changes::{self, Change},
     error::{Code, Result},
     http::{
         cached,
-        caller::Can,
+        caller::{Caller, Can},
         document::{IdempotencyHeader, IfMatchHeader},
         etag::{IfMatch, etag, versioned},
         idempotency::{Answer, IdempotencyKey, Once},
@@ -154,6 +155,7 @@ pub async fn create_matter(
 ) -> Result<Answer> {
     let once = Once::new(&caller, "create_matter", key, body.digest);
     let (county, command, now) = (caller.county, body.value, app.clock.now());
+    let (who, entry) = (Caller::clone(&caller), Audit::new("create", "matter", Uuid::nil()));
     let answer = app
         .once(once, move |conn| {
             let matter = store::insert(
@@ -163,6 +165,7 @@ pub async fn create_matter(
                 command.identity_level.unwrap_or(IdentityLevel::None),
                 now,
             )?;
+            audit::record(conn, &who, now, &entry.of(matter.id))?;
             changes::record(conn, changed(county, matter.id), now)?;
             Answer::created(format!("/v1/matters/{}", matter.id), matter.version, &MatterView::from(matter))
         })
@@ -204,6 +207,7 @@ pub async fn update_matter(
     body: Valid<UpdateMatter>,
 ) -> Result<HttpResponse> {
     let (county, command, now) = (caller.county, body.value, app.clock.now());
+    let (who, entry) = (Caller::clone(&caller), Audit::new("update", "matter", id.0));
     let matter = app
         .db
         .write("update_matter", move |conn| {
@@ -216,6 +220,7 @@ pub async fn update_matter(
                 command.identity_level.unwrap_or(IdentityLevel::None),
             );
             let matter = store::update(conn, (county, id.0, matter.version), values, now)?.ok_or(Code::VersionStale)?;
+            audit::record(conn, &who, now, &entry)?;
             changes::record(conn, changed(county, matter.id), now)?;
             Ok(matter)
         })

@@ -196,15 +196,16 @@ pub struct Registration {
     pub consents: Vec<(Purpose, consents::How)>,
 }
 
-/// Registers somebody whose identity the caller has seen, in the transaction of `conn`.
+/// Registers somebody whose identity the caller has seen, in the transaction of `conn`; the audit entry names the new record.
 pub fn register(
     conn: &mut PgConnection,
     app: &App,
     who: &Caller,
     scope: Scope,
-    id: Uuid,
+    entry: &Audit,
     new: &Registration,
 ) -> Result<Resident> {
+    let id = entry.entity_id;
     if !units::exists_in(conn, scope, new.unit_id)? {
         return Err(unit_unknown());
     }
@@ -220,6 +221,7 @@ pub fn register(
     }
     let row = store::insert(conn, scope.county, id, who.subject, values)?;
     consents::give_at_desk(conn, (scope.county, id), &new.consents, who.subject, row.created_at)?;
+    audit::record(conn, who, row.created_at, entry)?;
     record(conn, &row, None)?;
     Ok(row)
 }
@@ -247,9 +249,10 @@ pub async fn register_resident(
     if id_number.as_ref().is_some_and(|number| number.is_child(today)) {
         return Err(guardian_required("/id_number"));
     }
+    let entry = Audit::new("register", "resident", id);
     let new = Registration { name, id_number, phone, unit_id, identity_seen, consents };
     app.once(once, move |conn| {
-        let row = register(conn, &inner, &who, scope, id, &new)?;
+        let row = register(conn, &inner, &who, scope, &entry, &new)?;
         Answer::created(format!("/v1/residents/{id}"), row.version, &ResidentView::new(&inner, &who, &row)?)
     })
     .await
@@ -318,13 +321,25 @@ pub async fn look_up_resident(
 
 /// One resident
 ///
-/// One's own record plain, others masked. `GET /v1/sessions/current` tells residents their id.
+/// One's own record plain; for staff masked, and the look is recorded. `GET /v1/sessions/current` tells residents their id.
 #[utoipa::path(tag = "residents", security(("token" = ["residents:read"])), params(("id" = Uuid, Path, description = "The resident")),
     responses((status = 200, description = "The resident", body = ResidentView)))]
 #[get("/v1/residents/{id}")]
 pub async fn get_resident(caller: Can<ReadResidents>, id: Id, app: Data<App>) -> Result<HttpResponse> {
     let scope = caller.scope;
-    let row = app.db.read("get_resident", move |conn| store::find(conn, scope, id.0)).await?;
+    let row = if caller.is_resident() {
+        app.db.read("get_resident", move |conn| store::find(conn, scope, id.0)).await?
+    } else {
+        let (who, now, entry) = (Caller::clone(&caller), app.clock.now(), Audit::new("read", "resident", id.0));
+        let look = move |conn: &mut PgConnection| {
+            let row = store::find(conn, scope, id.0)?;
+            if let Some(row) = &row {
+                audit::record(conn, &who, now, &entry.of(row.id))?;
+            }
+            Ok(row)
+        };
+        app.db.write("get_resident", look).await?
+    };
     let row = row.ok_or(Code::NotFound)?;
     let view = ResidentView::new(&app, &caller, &row)?;
     Ok(HttpResponse::Ok().insert_header((header::ETAG, etag(row.version))).json(view))

@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     app::App,
+    audit::Audit,
     clock::local_date,
     consents::{self, DeskHow, Purpose},
     error::{Code, Error, FieldError, Lang, Result, Text},
@@ -85,6 +86,7 @@ pub async fn register_child(
     };
     let consents = consents::at_desk(command.consents.as_deref(), command.consents_how)?;
     let (child, proxy, inner) = (Uuid::now_v7(), Uuid::now_v7(), app.clone());
+    let entry = Audit::new("register", "resident", child);
     app.once(once, move |conn| {
         let guardian = people::find(conn, scope, command.guardian_id)?;
         let of_age = |number: IdNumber| number.age(today) >= FULL_AGE;
@@ -104,7 +106,7 @@ pub async fn register_child(
             consents: consents.clone(),
         };
         consents::required_at_desk(conn, (scope.county, child), Purpose::Under14, &consents, now)?;
-        let row = people::register(conn, &inner, &who, scope, child, &new)?;
+        let row = people::register(conn, &inner, &who, scope, &entry, &new)?;
         let new = NewProxy {
             id: proxy,
             resident: child,

@@ -16,11 +16,12 @@ use super::{
 };
 use crate::{
     app::App,
+    audit::{self, Audit},
     db::changes::{self, Change},
     error::{Code, Error, Result},
     http::{
         cached,
-        caller::{Can, Scope},
+        caller::{Caller, Can, Scope},
         document::{IdempotencyHeader, IfMatchHeader},
         etag::{IfMatch, etag, versioned},
         idempotency::{Answer, IdempotencyKey, Once},
@@ -244,6 +245,7 @@ pub async fn create_window(
 ) -> Result<Answer> {
     let once = Once::new(&caller, "create_window", key, body.digest);
     let (scope, command, now) = (caller.scope, body.value, app.clock.now());
+    let (who, entry) = (Caller::clone(&caller), Audit::new("create", "window", Uuid::nil()));
     let answer = app
         .once(once, move |conn| {
             if !units::exists_in(conn, scope, command.unit_id)? {
@@ -257,6 +259,7 @@ pub async fn create_window(
             check_matters(conn, scope.county, &command.matter_ids)?;
             let window = store::insert(conn, scope.county, command.unit_id, command.name.trim(), now)?;
             store::serve(conn, scope.county, window.id, &command.matter_ids)?;
+            audit::record(conn, &who, now, &entry.of(window.id))?;
             changes::record(conn, changed(scope.county, window.id, window.unit_id), now)?;
             let (id, version) = (window.id, window.version);
             Answer::created(format!("/v1/windows/{id}"), version, &view(conn, scope.county, window)?)
@@ -296,6 +299,7 @@ pub async fn update_window(
     body: Valid<UpdateWindow>,
 ) -> Result<HttpResponse> {
     let (scope, command, now) = (caller.scope, body.value, app.clock.now());
+    let (who, entry) = (Caller::clone(&caller), Audit::new("update", "window", id.0));
     let view = app
         .db
         .write("update_window", move |conn| {
@@ -306,6 +310,7 @@ pub async fn update_window(
             let window =
                 store::update(conn, place, (command.name.trim(), command.state), now)?.ok_or(Code::VersionStale)?;
             store::serve(conn, scope.county, window.id, &command.matter_ids)?;
+            audit::record(conn, &who, now, &entry)?;
             changes::record(conn, changed(scope.county, window.id, window.unit_id), now)?;
             view(conn, scope.county, window)
         })
@@ -401,11 +406,13 @@ pub async fn create_opening_rule(
         valid_from: command.valid_from,
         valid_until: command.valid_until,
     };
+    let (who, entry) = (Caller::clone(&caller), Audit::new("create", "opening_rule", rule.id));
     let answer = app
         .once(once, move |conn| {
             reachable(conn, scope, id.0)?;
             store::insert_rule(conn, scope.county, &rule)?;
             let window = store::touch(conn, scope.county, id.0, now)?.ok_or(Code::NotFound)?;
+            audit::record(conn, &who, now, &entry)?;
             changes::record(conn, changed(scope.county, window.id, window.unit_id), now)?;
             let version = window.version;
             Answer::created(format!("/v1/windows/{}", id.0), version, &view(conn, scope.county, window)?)
