@@ -10,7 +10,9 @@ use crate::{
 };
 
 /// Days ahead that residents may book.
-const DAYS: u64 = 7;
+pub const DAYS: u64 = 7;
+/// Of the message about a booking, in the sample county.
+pub const TEMPLATE: &str = "fake-template-booked";
 
 pub async fn play(story: &mut Story) -> Result<()> {
     let (stage, zhang, place) = (&story.stage, story.zhang()?, story.place()?);
@@ -22,6 +24,9 @@ pub async fn play(story: &mut Story) -> Result<()> {
         return Ok(());
     };
     let starts_at = &day.free[0];
+    say("点了“允许”：微信每点一次只放行一条 · he lets messages through: WeChat takes one for each time he agrees");
+    let grant = json!({"template_ids": [TEMPLATE]});
+    stage.post("/v1/messages/grants", grant).by(zhang).key(&nonce()).send(201).await?;
     let before = day.left(stage, starts_at).await?;
     let booked = book(stage, zhang, place, &day).await?;
     count(stage, &day, before - 1).await?;

@@ -5,7 +5,10 @@
 
 mod booking;
 mod county;
+mod elder;
 mod faults;
+mod office;
+mod people;
 mod print;
 mod proxy;
 mod resident;
@@ -42,8 +45,9 @@ const CHAPTERS: &[Chapter] = &[
     Chapter {
         title: "张小明登录 · Zhang logs in",
         happens: &[
-            "张小明用微信登录、验证手机号、填写姓名；本人看到的是明文。",
-            "Zhang logs in with WeChat, proves his phone and gives his name; he sees his own data plain.",
+            "张小明用微信登录、验证手机号、填写姓名；本人看到的是明文。先同意，才保存身份证号；撤回同意，号码随即删除。",
+            "Zhang logs in with WeChat, proves his phone and gives his name; he sees his own data plain. His ID number is kept \
+             once he agrees, and goes when he withdraws.",
         ],
         play: |story| Box::pin(resident::play(story)),
     },
@@ -64,6 +68,26 @@ const CHAPTERS: &[Chapter] = &[
              only with a reason.",
         ],
         play: |story| Box::pin(proxy::play(story)),
+    },
+    Chapter {
+        title: "老人与女儿 · An old man and his daughter",
+        happens: &[
+            "林大山没有手机：特派员为他登记，记下他口头的授权；在城里的女儿凭代码接受后代他预约，外人不能；通知送不到，\
+             就成为村里的待办：打印纸条，送到他手上。",
+            "Lin Dashan has no phone: his specialist registers him and writes down whom he lets act; his daughter in the city \
+             accepts with a code and books for him, a stranger cannot; what reaches him on no channel becomes a todo: a \
+             slip, printed and brought to him.",
+        ],
+        play: |story| Box::pin(elder::play(story)),
+    },
+    Chapter {
+        title: "县管理员 · The county's office",
+        happens: &[
+            "县管理员定下明天起生效的设置，用一次性密码为新同事开通账号，同事离职时一步交接，并查看谁看过林大山的资料。",
+            "The administrator changes a setting from tomorrow on, opens a colleague's account with a one-time password, \
+             dismisses the colleague with everything handed over in one call, and sees who looked at Lin Dashan.",
+        ],
+        play: |story| Box::pin(office::play(story)),
     },
     Chapter {
         title: "出错时 · What goes wrong",

@@ -1,11 +1,10 @@
 //! The village cadre registers an old woman without a smartphone, finds her, and books for her.
 
 use anyhow::{Result, ensure};
-use chrono::{Days, NaiveDate};
-use lianxin::sample::{COUNTY, PASSWORD};
 use serde_json::json;
 
 use crate::{
+    people::{self, Sex},
     slots,
     stage::{Session, Stage, nonce, say},
     story::{Place, Story},
@@ -22,8 +21,7 @@ struct Granny {
 
 pub async fn play(story: &mut Story) -> Result<()> {
     let stage = &story.stage;
-    let login = json!({"county": COUNTY, "username": "cadre", "password": PASSWORD, "role": "village_cadre"});
-    let cadre = stage.post("/v1/sessions/staff", login).send(201).await?.session("红星村代办员")?;
+    let cadre = people::staff(stage, "cadre", "village_cadre", "红星村代办员").await?;
     let granny = register(stage, &cadre, story.place()?).await?;
     book(stage, &cadre, story.place()?, &granny).await?;
     story.granny = Some(granny.id);
@@ -34,8 +32,14 @@ pub async fn play(story: &mut Story) -> Result<()> {
 /// Registers her and finds her again; both answers are masked.
 async fn register(stage: &Stage, cadre: &Session, place: &Place) -> Result<Granny> {
     say("身份证号符合校验规则，但是随机编的 · the ID number fits its check digit, but is made up");
-    let (number, phone) = (id_number(), format!("139{:08}", rand::random_range(0..100_000_000_u32)));
+    let (number, phone) = (people::id_number(Sex::Woman, 1930), people::phone());
     let body = json!({"name": "陈阿婆", "id_number": number, "phone": phone, "unit_id": place.village, "identity_seen": "id_card"});
+    say("没有她的同意，不登记身份证号 · without her consent no ID number is registered");
+    stage.post("/v1/residents", body.clone()).by(cadre).key(&nonce()).refused(403, "consent_required").await?;
+    say("她签了字 · she has signed");
+    let mut body = body;
+    body["consents"] = json!(["id_number"]);
+    body["consents_how"] = json!("signed");
     let made = stage.post("/v1/residents", body).by(cadre).key(&nonce()).send(201).await?;
     made.has("/masked", true)?;
     made.has("/name", "陈*婆")?;
@@ -68,13 +72,4 @@ async fn book(stage: &Stage, cadre: &Session, place: &Place, granny: &Granny) ->
     say("她改天由儿子陪同前往：取消 · her son will take her another day: cancelled");
     let cancel = stage.post(&format!("{}/cancel", booked.needs("location")?), json!({"reason": "改天由家人陪同"}));
     cancel.by(cadre).key(&nonce()).send(200).await?.has("/state", "cancelled")
-}
-
-/// Place, day of birth, serial (even: a woman) and the check character of GB 11643 (ISO 7064, MOD 11-2).
-fn id_number() -> String {
-    const WEIGHTS: [u32; 17] = [7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2];
-    let born = NaiveDate::from_ymd_opt(1930, 1, 1).unwrap_or_default() + Days::new(rand::random_range(0..9_000));
-    let digits = format!("{COUNTY}{}{:03}", born.format("%Y%m%d"), rand::random_range(0..500_u32) * 2);
-    let sum: u32 = digits.bytes().zip(WEIGHTS).map(|(digit, weight)| u32::from(digit - b'0') * weight).sum();
-    format!("{digits}{}", char::from(b"10X98765432"[(sum % 11) as usize]))
 }

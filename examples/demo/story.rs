@@ -21,11 +21,14 @@ pub struct Story {
     pub cadre: Option<Session>,
     /// The resident without a smartphone.
     pub granny: Option<String>,
+    pub specialist: Option<Session>,
+    /// The resident without a phone.
+    pub old_man: Option<String>,
 }
 
 impl Story {
     pub fn new(stage: Stage) -> Self {
-        Self { stage, place: None, zhang: None, cadre: None, granny: None }
+        Self { stage, place: None, zhang: None, cadre: None, granny: None, specialist: None, old_man: None }
     }
 
     pub fn place(&self) -> Result<&Place> {
@@ -42,5 +45,13 @@ impl Story {
 
     pub fn granny(&self) -> Result<&str> {
         self.granny.as_deref().context("the chapter in which the cadre registers her comes first")
+    }
+
+    pub fn specialist(&self) -> Result<&Session> {
+        self.specialist.as_ref().context("the chapter of the old man comes first")
+    }
+
+    pub fn old_man(&self) -> Result<&str> {
+        self.old_man.as_deref().context("the chapter of the old man comes first")
     }
 }
