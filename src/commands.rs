@@ -343,7 +343,9 @@ async fn set_wechat(app: &App, key: &str, appid: String, booked_template: Option
     let set = app.db.write("set_wechat", move |conn| {
         units::store::set_wechat(conn, county, &appid, &sealed)?;
         if let Some(template) = &booked_template {
-            messages::set_template(conn, county, messages::Kind::AppointmentBooked, template, now)?;
+            for kind in [messages::Kind::AppointmentBooked, messages::Kind::ProxyBooked] {
+                messages::set_template(conn, county, kind, template, now)?;
+            }
         }
         audit::record(conn, Actor::operator(county), now, &entry)?;
         changes::record(conn, changed.clone(), now)?;

@@ -58,7 +58,9 @@ pub async fn load(app: &App) -> Result<()> {
     let now = app.clock.now();
     let filled = app.db.write("sample", move |conn| {
         units::store::set_wechat(conn, county, fake::APPID, &secret)?;
-        messages::set_template(conn, county, messages::Kind::AppointmentBooked, "fake-template-booked", now)?;
+        for kind in [messages::Kind::AppointmentBooked, messages::Kind::ProxyBooked] {
+            messages::set_template(conn, county, kind, "fake-template-booked", now)?;
+        }
         let unit = |conn: &mut _, name: &str| {
             let levels = [units::Level::County, units::Level::Township, units::Level::Village];
             let mut found = None;

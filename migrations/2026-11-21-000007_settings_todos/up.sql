@@ -55,7 +55,8 @@ CREATE TABLE todos (
   CONSTRAINT todos_done CHECK ((state IN ('done', 'dropped')) = (done_at IS NOT NULL))
 );
 CREATE UNIQUE INDEX todos_once ON todos (county_id, kind, about, about_id) WHERE state IN ('open', 'taken') AND about IS NOT NULL;
-CREATE INDEX todos_unit ON todos (county_id, unit_id, created_at, id) WHERE state IN ('open', 'taken');
+CREATE INDEX todos_waiting ON todos (county_id, created_at, id) WHERE state IN ('open', 'taken');
+CREATE INDEX todos_state ON todos (county_id, state, created_at, id);
 CREATE INDEX todos_holder ON todos (county_id, holder_id, created_at, id) WHERE state IN ('open', 'taken');
 CREATE INDEX todos_resident ON todos (county_id, resident_id) WHERE resident_id IS NOT NULL;
 COMMENT ON TABLE todos IS 'What waits for a human (待办): call this person, print that slip, look at this failure.';

@@ -30,7 +30,7 @@ CREATE TABLE resident_merges (
 CREATE INDEX resident_merges_into ON resident_merges (county_id, into_id);
 REVOKE TRUNCATE ON resident_merges FROM lianxin_service;
 COMMENT ON TABLE resident_merges IS 'Which record was merged into which, by whom and why, with what the vanished one said.';
-COMMENT ON COLUMN resident_merges.snapshot IS 'Sealed JSON: name, ID number, phone, identity of the vanished record.';
+COMMENT ON COLUMN resident_merges.snapshot IS 'Sealed JSON: name, masked ID number, phone, identity of the vanished record.';
 COMMENT ON COLUMN resident_merges.moved IS 'How many things of which room went over.';
 
 CREATE TABLE one_time_codes (
@@ -85,6 +85,7 @@ $$;
 COMMENT ON FUNCTION acts_for IS 'Whether somebody may do something for a resident today: defined once.';
 
 ALTER TABLE appointments ADD COLUMN booked_by_resident uuid, ADD FOREIGN KEY (county_id, booked_by_resident) REFERENCES residents;
+CREATE INDEX appointments_booked_by_resident ON appointments (county_id, booked_by_resident) WHERE booked_by_resident IS NOT NULL;
 COMMENT ON COLUMN appointments.booked_by_resident IS 'The relative or carer who booked for the resident (代约人); beside the resident, never instead.';
 
 ALTER TABLE matters ADD COLUMN identity_level text NOT NULL DEFAULT 'none' CHECK (identity_level IN ('none', 'phone', 'officer'));

@@ -36,10 +36,14 @@ impl Job for NotifyBooked {
                         "matter": row.matter_name, "unit": row.unit_name, "window": row.window_name,
                         "starts_at": row.starts_at.with_timezone(&CST).to_rfc3339(),
                     });
-                    let (county, kind, about) = (ticket.county, messages::Kind::AppointmentBooked, row.id);
                     // A relative who booked must know it too.
-                    for resident in [Some(row.resident_id), row.booked_by_resident].into_iter().flatten() {
-                        let params = params.clone();
+                    let told = [
+                        (messages::Kind::AppointmentBooked, Some(row.resident_id)),
+                        (messages::Kind::ProxyBooked, row.booked_by_resident),
+                    ];
+                    for (kind, resident) in told {
+                        let Some(resident) = resident else { continue };
+                        let (county, about, params) = (ticket.county, row.id, params.clone());
                         messages::post(conn, NewMessage { county, resident, kind, about, params }, now)?;
                     }
                 }

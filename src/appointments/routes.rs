@@ -28,7 +28,7 @@ use crate::{
         permissions::{BookAppointments, CancelAppointments, ReadAppointments},
         valid::{Id, Query, Valid},
     },
-    people,
+    messages, people,
     proxies::{self, May},
     settings::Settings,
     units,
@@ -452,6 +452,7 @@ pub async fn cancel_appointment(
         if !store::cancel(conn, scope.county, row.id, reason.clone(), now)? {
             return Err(AppointmentError::AlreadyCancelled.into());
         }
+        messages::withdraw(conn, scope.county, store::BOOKED, row.id, now)?;
         row.state = AppointmentState::Cancelled;
         (row.cancelled_at, row.cancel_reason, row.updated_at) = (Some(now), reason.clone(), now);
         row.version += 1;

@@ -16,6 +16,7 @@ use crate::{
         caller::{Reach, Scope},
         page::After,
     },
+    messages,
     people::IdentityLevel,
     rooms::{Day, Entry, Merge, Person},
     statement,
@@ -125,7 +126,7 @@ statement! {
      booked AS ( \
        INSERT INTO appointments (county_id, id, unit_id, window_id, matter_id, resident_id, booked_by, booked_by_resident, channel, on_date, starts_at, ends_at, state, created_at, updated_at) \
        SELECT {county}, {id}, {unit}, window_id, {matter}, p.id, {booked_by}, {booked_by_resident}, {channel}, {on_date}, {starts_at}, {ends_at}, 'booked', {now}, {now} \
-       FROM place, (SELECT id FROM residents WHERE county_id = {county} AND id = {resident} AND merged_into IS NULL FOR KEY SHARE) p \
+       FROM place, (SELECT id FROM residents WHERE county_id = {county} AND id = {resident} AND merged_into IS NULL AND closed_at IS NULL FOR KEY SHARE) p \
        RETURNING id), \
      changed AS ( \
        INSERT INTO changes (county_id, entity, entity_id, unit_id, resident_id, staff_id, at) \
@@ -194,6 +195,9 @@ pub fn cancel(
 ) -> QueryResult<bool> {
     Cancel { county, id, reason, now }.get_result::<Done>(conn).map(|row| row.done)
 }
+
+/// Kinds of messages that say that something is booked.
+pub const BOOKED: &[messages::Kind] = &[messages::Kind::AppointmentBooked, messages::Kind::ProxyBooked];
 
 /// The columns of [`Appointment`] and where they come from. Names are looked up one by one: joined, PostgreSQL sorts and merges
 /// its small tables for every single row, which takes half as long again.

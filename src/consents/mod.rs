@@ -26,7 +26,7 @@ pub use store::purge;
 
 use crate::{
     error::{Code, Error, Result},
-    people,
+    people, proxies,
     rooms::Room,
 };
 
@@ -36,7 +36,8 @@ pub const ROOM: Room = Room { merge: Some(subject::merge), export: Some(subject:
 pub type Effect = fn(&mut PgConnection, i32, Uuid, DateTime<Utc>) -> Result<()>;
 
 /// A room that holds something only because of a consent adds its line.
-const EFFECTS: &[(Purpose, Effect)] = &[(Purpose::IdNumber, people::subject::forget_id_number)];
+const EFFECTS: &[(Purpose, Effect)] =
+    &[(Purpose::IdNumber, people::subject::forget_id_number), (Purpose::Under14, proxies::guardian_missing)];
 
 /// Refuses with `consent_required` unless the resident's latest answer is "given" to the text in effect. A county that has
 /// published no text asks for none. Locks the resident's record: call it in the transaction that stores what needs the consent.
@@ -93,10 +94,22 @@ pub fn give_at_desk(
     Ok(())
 }
 
+/// Lets go of what is held although the latest answer to its purpose is no: after two records have become one.
+pub fn enforce(conn: &mut PgConnection, county: i32, resident: Uuid, now: DateTime<Utc>) -> Result<()> {
+    for (purpose, effect) in EFFECTS {
+        let latest = store::latest(conn, county, resident, *purpose)?;
+        if latest.is_some_and(|latest| latest.answer != Answered::Given) {
+            effect(conn, county, resident, now)?;
+        }
+    }
+    Ok(())
+}
+
 /// Records an answer, and lets go of what was held because of a consent that it ends. Locks the resident's record: answers
 /// of one person go one after another.
 pub fn give(conn: &mut PgConnection, given: &Given, now: DateTime<Utc>) -> Result<Consent> {
     let person = people::subject::lock(conn, given.county, given.resident)?.ok_or(Code::NotFound)?;
+    let given = &Given { resident: person.id, ..given.clone() };
     let text = store::text_in_effect(conn, given.county, given.purpose, now)?;
     let latest = store::latest(conn, given.county, given.resident, given.purpose)?;
     let version = rules::version(given, text.map(|text| text.version), latest.as_ref())?;

@@ -81,8 +81,8 @@ pub struct ConsentsView {
 pub async fn list_consents(caller: Can<ReadConsents>, id: Id, lang: Lang, app: Data<App>) -> Result<HttpResponse> {
     let (scope, now) = (caller.scope, app.clock.now());
     let read = app.db.read("list_consents", move |conn| {
-        people::find(conn, scope, id.0)?.ok_or(Code::NotFound)?;
-        Ok((store::ledger(conn, scope.county, id.0)?, store::texts_in_effect(conn, scope.county, now)?))
+        let row = people::find(conn, scope, id.0)?.ok_or(Code::NotFound)?;
+        Ok((store::ledger(conn, scope.county, row.id)?, store::texts_in_effect(conn, scope.county, now)?))
     });
     let (ledger, texts) = read.await?;
     let view = |purpose: &Purpose| {
@@ -179,11 +179,11 @@ pub async fn record_consent(
     };
     let entry = Audit::new(action, "resident", id.0).fields(vec![command.purpose.as_str()]);
     app.once(once, move |conn| {
-        people::find(conn, scope, id.0)?.ok_or(Code::NotFound)?;
+        let row = people::find(conn, scope, id.0)?.ok_or(Code::NotFound)?;
         let how = how(&who, command.how)?;
         let (county, version, by) = (scope.county, Some(command.version), by(&who));
-        let given = Given { county, resident: id.0, purpose: command.purpose, version, answer, how, by };
-        let (consent, view) = recorded(conn, (&who, lang), &given, &entry, now)?;
+        let given = Given { county, resident: row.id, purpose: command.purpose, version, answer, how, by };
+        let (consent, view) = recorded(conn, (&who, lang), &given, &entry.of(row.id), now)?;
         Answer::created(format!("/v1/residents/{}/consents", id.0), consent.seq, &view)
     })
     .await
@@ -223,10 +223,10 @@ pub async fn withdraw_consent(
     let (said, who, scope, now) = (body.value.how, Caller::clone(&caller), caller.scope, app.clock.now());
     let entry = Audit::new("withdraw_consent", "resident", id.0).fields(vec![purpose.as_str()]);
     app.once(once, move |conn| {
-        people::find(conn, scope, id.0)?.ok_or(Code::NotFound)?;
+        let row = people::find(conn, scope, id.0)?.ok_or(Code::NotFound)?;
         let (county, answer, how, by) = (scope.county, Answered::Withdrawn, how(&who, said)?, by(&who));
-        let given = Given { county, resident: id.0, purpose, version: None, answer, how, by };
-        let (consent, view) = recorded(conn, (&who, lang), &given, &entry, now)?;
+        let given = Given { county, resident: row.id, purpose, version: None, answer, how, by };
+        let (consent, view) = recorded(conn, (&who, lang), &given, &entry.of(row.id), now)?;
         Answer::ok(consent.seq, &view)
     })
     .await

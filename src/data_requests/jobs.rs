@@ -1,6 +1,6 @@
 //! Making a copy, and closing a record.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use chrono::{DateTime, Months, TimeDelta, Utc};
 use diesel::PgConnection;
@@ -159,15 +159,18 @@ fn close(conn: &mut PgConnection, app: &App, request: &DataRequest, now: DateTim
 
 /// Has every room let go of a person; how many things each.
 fn erase(conn: &mut PgConnection, app: &App, person: Person) -> Result<Value> {
-    let mut counts = Map::new();
-    for room in ROOMS {
-        if let Some(erase) = room.erase {
-            counts.insert(room.name.into(), json!(erase(conn, app, person)?));
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    // Also what still hangs on records that were merged into this one.
+    for id in people::with_merged(conn, person.county, person.id)? {
+        for room in ROOMS {
+            if let Some(erase) = room.erase {
+                *counts.entry(room.name).or_default() += erase(conn, app, Person { id, ..person })?;
+            }
         }
+        // Answers kept to be repeated hold the person's data too.
+        idempotency::forget(conn, person.county, id)?;
     }
-    // Answers kept to be repeated hold the person's data too.
-    idempotency::forget(conn, person.county, person.id)?;
-    Ok(Value::Object(counts))
+    Ok(json!(counts))
 }
 
 /// What was under way while a record closed, and saw it open, goes too.

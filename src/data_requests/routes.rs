@@ -177,7 +177,7 @@ pub async fn create_data_request(
         let needed = match command.kind {
             DataRequestKind::Correct => true,
             DataRequestKind::Close => who.staff().is_some(),
-            DataRequestKind::Export => false,
+            DataRequestKind::Export => who.staff().is_some(),
         };
         if needed && command.words.is_none() {
             return Err(Error::field("/words", "required", "必填", "is required"));
@@ -186,7 +186,7 @@ pub async fn create_data_request(
         let new = NewDataRequest {
             county: scope.county,
             id: request,
-            resident: id.0,
+            resident: person.id,
             kind: command.kind,
             words: command.words.as_ref().map(seal),
             asked_by: who.staff(),
@@ -194,7 +194,7 @@ pub async fn create_data_request(
         };
         let row = store::insert(conn, new, now)?;
         order(conn, &row, person.unit_id, now)?;
-        audit::record(conn, &who, now, &entry)?;
+        audit::record(conn, &who, now, &entry.of(person.id))?;
         let view = DataRequestView::new(&inner, &row, lang, true)?;
         Answer::accepted(format!("/v1/data_requests/{request}"), row.version, &view)
     })

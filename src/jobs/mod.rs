@@ -18,6 +18,7 @@ use std::sync::Arc;
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::{PgConnection, QueryResult};
 use serde::{Serialize, de::DeserializeOwned};
+use uuid::Uuid;
 
 use crate::{
     app::App,
@@ -68,6 +69,11 @@ impl Ticket {
     }
 }
 
+/// A job's number where things are named by UUIDs: in the audit log and in todos.
+pub fn entity(number: i64) -> Uuid {
+    Uuid::from_u128(number as u128)
+}
+
 /// Orders a job in the transaction of `conn`, to run at `at` or as soon after as possible.
 pub fn push<J: Job>(conn: &mut PgConnection, county: i32, job: &J, at: DateTime<Utc>) -> QueryResult<()> {
     let payload = serde_json::to_value(job).map_err(|error| diesel::result::Error::SerializationError(error.into()))?;
@@ -108,6 +114,7 @@ pub async fn sweep(app: &App) -> Result<()> {
         ("purge_idempotency_keys", |conn, now| Ok(store::purge_idempotency_keys(conn, now)?)),
         ("purge_changes", |conn, now| Ok(store::purge_changes(conn, now)?)),
         ("purge_sessions", |conn, now| Ok(crate::sessions::purge(conn, now)?)),
+        ("expire_proxies", crate::proxies::expire),
         ("purge_codes", |conn, now| Ok(crate::codes::purge(conn, now)?)),
         ("expire_exports", |conn, now| Ok(data_requests::expire_exports(conn, now)?)),
         ("purge_consents", |conn, now| Ok(consents::purge(conn, now)?)),

@@ -21,6 +21,7 @@ use crate::{
         permissions::ManageJobs,
         valid::{Query, Valid},
     },
+    todos,
 };
 
 /// A job that was given up.
@@ -105,9 +106,10 @@ pub async fn replay_job(
         request.match_info().get("number").and_then(|number| number.parse().ok()).ok_or(Code::NotFound)?;
     let once = Once::new(&caller, "replay_job", key, body.digest);
     let (county, now) = (caller.county, app.clock.now());
-    let (who, entry) = (Caller::clone(&caller), Audit::new("replay", "job", Uuid::from_u128(number as u128)));
+    let (who, entry) = (Caller::clone(&caller), Audit::new("replay", "job", super::entity(number)));
     app.once(once, move |conn| match store::replay(conn, county, number, now)? {
         Some(alive) => {
+            todos::drop_about(conn, county, todos::Kind::Failure, ("job", super::entity(number)), now)?;
             audit::record(conn, &who, now, &entry)?;
             Answer::ok(1, &DeadJobView::from(alive))
         }

@@ -2,6 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
+use chrono::{DateTime, Utc};
+use diesel::PgConnection;
 use redis::{
     AsyncCommands, RedisError, Value,
     aio::ConnectionLike,
@@ -13,8 +15,9 @@ use tracing::{Instrument, info_span};
 use super::{MAX_ATTEMPTS, backoff, dispatch, store, sweep};
 use crate::{
     app::App,
-    error::{Code, Error, Result},
+    error::{Code, Error, Result, Text},
     redis::Away,
+    todos::{self, NewTodo},
 };
 
 const GROUP: &str = "workers";
@@ -140,14 +143,14 @@ async fn work(app: &Arc<App>, id: i64) -> Result<()> {
     };
     if claimed.dead {
         tracing::error!(id, kind = claimed.kind, "a worker died during the last attempt; the job is given up");
-        return Ok(());
+        return app.db.write("job_dead", move |conn| look_at(conn, (claimed.county_id, id), &claimed.kind, now)).await;
     }
-    let (kind, ticket) = (claimed.kind.clone(), (claimed.id, claimed.attempts));
+    let (kind, ticket, county) = (claimed.kind.clone(), (claimed.id, claimed.attempts), claimed.county_id);
     let attempt = claimed.attempts - claimed.deferred;
     let span = info_span!("job", id, kind, attempt);
     let outcome = timeout(PATIENCE, dispatch(app, claimed).instrument(span.clone())).await;
     let outcome = outcome.unwrap_or_else(|_| Err(Error::unavailable("took too long")));
-    let labels = [("kind", kind), ("outcome", if outcome.is_ok() { "done" } else { "failed" }.to_owned())];
+    let labels = [("kind", kind.clone()), ("outcome", if outcome.is_ok() { "done" } else { "failed" }.to_owned())];
     metrics::counter!("lianxin_jobs_total", &labels).increment(1);
     let Err(error) = outcome else { return Ok(()) };
     let again = (attempt < MAX_ATTEMPTS).then(|| app.clock.now() + backoff(attempt));
@@ -156,8 +159,30 @@ async fn work(app: &Arc<App>, id: i64) -> Result<()> {
         None => tracing::error!(%error, "job given up; replay it when the cause is gone"),
     });
     let (words, now) = (error.to_string(), app.clock.now());
-    app.db.write("job_failed", move |conn| Ok(store::failed(conn, ticket, &words, again, now)?)).await?;
-    Ok(())
+    let noted = app.db.write("job_failed", move |conn| {
+        let noted = store::failed(conn, ticket, &words, again, now)?;
+        if noted == 1 && again.is_none() {
+            look_at(conn, (county, id), &kind, now)?;
+        }
+        Ok(())
+    });
+    noted.await
+}
+
+/// A job that was given up is an administrator's to look at.
+fn look_at(conn: &mut PgConnection, (county, id): (i32, i64), kind: &str, now: DateTime<Utc>) -> Result<()> {
+    let todo = NewTodo {
+        county,
+        kind: todos::Kind::Failure,
+        unit: None,
+        resident: None,
+        about: Some(("job", super::entity(id))),
+        title: Text::new(format!("后台任务失败：{kind}"), format!("A job was given up: {kind}")),
+        holder: None,
+        due_at: None,
+        created_by: None,
+    };
+    todos::open(conn, todo, now).map(drop)
 }
 
 /// Runs everything that is due now, through the stream, and stops: how tests step the worker. Answers how many entries

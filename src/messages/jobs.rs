@@ -62,6 +62,8 @@ struct Attempt {
 enum Outcome {
     Sent,
     Refused(Option<i32>),
+    /// It did not leave this house: the grant is as good as before.
+    NotSent,
     /// `code` is known where there was an answer, and nothing was sent.
     Later {
         code: Option<i32>,
@@ -195,7 +197,9 @@ impl Facts {
     /// Nothing reached the person: somebody has to.
     fn ask_staff(&self, conn: &mut PgConnection, message: &Message, receiver: &Receiver) -> Result<()> {
         let of = (message.county_id, message.id);
-        if delivery::settle(conn, of, Channel::Person, (Delivery::Sent, None), self.now)? == 0 {
+        // Whoever has read it in the inbox need not be called.
+        let state = if message.read_at.is_some() { Delivery::Dropped } else { Delivery::Sent };
+        if delivery::settle(conn, of, Channel::Person, (state, None), self.now)? == 0 || state == Delivery::Dropped {
             return Ok(());
         }
         let what = &message.kind.definition().title;
@@ -233,6 +237,7 @@ impl Facts {
                 Err(wechat::Refusal::Refused(code, _)) if FINAL.contains(&code) => Outcome::Refused(Some(code as i32)),
                 Err(wechat::Refusal::Refused(code, _)) => Outcome::Later { code: Some(code as i32), not_before: None },
                 Err(wechat::Refusal::Away(_)) => Outcome::Later { code: None, not_before: None },
+                Err(wechat::Refusal::NotSent(_)) => Outcome::NotSent,
             },
             Parcel::Sms(sms) => match self.app.sms.send(&self.app, &self.county, sms).await {
                 Ok(()) => Outcome::Sent,
@@ -268,6 +273,13 @@ impl Facts {
                 }
                 delivery::give_back(conn, of)?;
                 give_up(conn, message, *channel, (Delivery::Refused, code), now)?;
+            }
+            Outcome::NotSent => {
+                delivery::give_back(conn, of)?;
+                if *number < rules::most_attempts(*channel) {
+                    return ticket.later(conn, now + jobs::backoff(*number));
+                }
+                give_up(conn, message, *channel, (Delivery::NotReachable, None), now)?;
             }
             Outcome::Later { code, not_before } => {
                 delivery::settle(conn, of, *channel, (Delivery::Pending, code), now)?;

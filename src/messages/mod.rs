@@ -23,7 +23,7 @@ mod templates;
 mod words;
 
 pub use model::{Kind, NewMessage};
-pub use store::post;
+pub use store::{post, withdraw};
 pub use templates::set_wechat as set_template;
 
 use crate::rooms::Room;

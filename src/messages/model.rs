@@ -37,7 +37,7 @@ text_enum! {
 #[derive(Clone, Debug)]
 pub struct Definition {
     pub policy: Policy,
-    /// The parameter after whose time a `drop_if_late` is late.
+    /// The parameter after whose time it is worth nothing: a `drop_if_late` is dropped then, and nobody is asked to call later.
     pub late: Option<&'static str>,
     /// The parameters of a message, as `{name}` in its words. None of them is personal: who reads a message knows whom it is to.
     pub placeholders: &'static [(&'static str, Form)],
@@ -70,7 +70,7 @@ kinds! {
     /// 预约成功: the answer to what somebody has just done, so it goes at any hour.
     AppointmentBooked = "appointment_booked": Definition {
         policy: Policy::AtOnce,
-        late: None,
+        late: Some("starts_at"),
         placeholders: &[("matter", Form::Text), ("unit", Form::Text), ("window", Form::Text), ("starts_at", Form::Time)],
         title: Text::fixed("预约成功", "Appointment booked"),
         text: Text::fixed(
@@ -105,6 +105,19 @@ kinds! {
         ),
         wechat_fields: &[("thing1", "valid_until")],
         page: "pages/proxies",
+    };
+    /// 代约成功: the answer to a relative or carer who has booked for somebody, who is told as for every booking.
+    ProxyBooked = "proxy_booked": Definition {
+        policy: Policy::AtOnce,
+        late: Some("starts_at"),
+        placeholders: &[("matter", Form::Text), ("unit", Form::Text), ("window", Form::Text), ("starts_at", Form::Time)],
+        title: Text::fixed("代约成功", "Booked for somebody else"),
+        text: Text::fixed(
+            "您已为授权您的居民预约 {starts_at} 在{unit}党群服务中心（{window}）办理“{matter}”。",
+            "You have booked {matter} at the service centre of {unit} ({window}), {starts_at}, for the resident who lets you act.",
+        ),
+        wechat_fields: &[("thing1", "matter"), ("thing2", "unit"), ("time3", "starts_at")],
+        page: "pages/appointment",
     };
 }
 

@@ -48,7 +48,7 @@ impl Gateway {
         Ok(Self { http: http.build()? })
     }
 
-    /// Sends one message. 2xx is taken, 4xx refused for good except 408, 425 and 429, everything else is for later.
+    /// Sends one message. 2xx is taken, 4xx refused for good except 401, 403, 404, 408, 425 and 429, everything else is for later.
     pub async fn send(&self, app: &App, county: &County, sms: &Sms) -> Result<(), Refusal> {
         let (Some(url), Some(sealed)) = (&county.sms_url, &county.sms_secret) else {
             return Err(Refusal::NotConfigured);
@@ -59,10 +59,12 @@ impl Gateway {
         let request = self.http.post(url).bearer_auth(secret).header("idempotency-key", sms.id.to_string());
         let answer = request.json(&body).send().await.map_err(|_| later(None))?;
         let status = answer.status();
+        // 401, 403 and 404 are about our secret or address, and will be mended.
+        let ours = [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN, StatusCode::NOT_FOUND];
         let passing = [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_EARLY, StatusCode::TOO_MANY_REQUESTS];
         if status.is_success() {
             Ok(())
-        } else if status.is_client_error() && !passing.contains(&status) {
+        } else if status.is_client_error() && !passing.contains(&status) && !ours.contains(&status) {
             Err(Refusal::Refused(status))
         } else {
             let said = answer.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok());

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::{
     delivery,
     jobs::DeliverMessage,
-    model::{Channel, Delivered, Delivery, Message, NewMessage, OwnWords},
+    model::{Channel, Delivered, Delivery, Kind, Message, NewMessage, OwnWords},
     templates,
 };
 use crate::{
@@ -29,6 +29,9 @@ use crate::{
 /// Puts a message into the inbox and orders its delivery, in one transaction; posting it again changes nothing.
 pub fn post(conn: &mut PgConnection, new: NewMessage, now: DateTime<Utc>) -> Result<()> {
     let (county, id) = (new.county, Uuid::now_v7());
+    // Merged meanwhile: to the record that stays. Closed meanwhile: to nobody.
+    let Some(resident) = people::present(conn, county, new.resident)? else { return Ok(()) };
+    let new = NewMessage { resident, ..new };
     let own = templates::find(conn, county, new.kind)?.map(|template| template.own().words);
     let own = own.filter(|words| *words != OwnWords::default());
     let posted = diesel::insert_into(messages::table)
@@ -45,6 +48,20 @@ pub fn post(conn: &mut PgConnection, new: NewMessage, now: DateTime<Utc>) -> Res
         delivery::insert(conn, (county, id), Channel::Wechat, Delivery::Pending, now)?;
         changes::record(conn, changed(county, new.resident, id), now)?;
         jobs::push(conn, county, &DeliverMessage { message: id }, now)?;
+    }
+    Ok(())
+}
+
+/// What a thing's messages told is no longer so: what has not gone out does not, and nobody is asked to call about it. The inbox
+/// keeps them.
+pub fn withdraw(conn: &mut PgConnection, county: i32, kinds: &[Kind], about: Uuid, now: DateTime<Utc>) -> Result<()> {
+    let of = messages::table.filter(messages::county_id.eq(county)).filter(messages::about_id.eq(about));
+    let ids: Vec<Uuid> = of.filter(messages::kind.eq_any(kinds)).select(messages::id).load(conn)?;
+    for id in ids {
+        delivery::drop_pending(conn, (county, id), now)?;
+        for kind in [todos::Kind::Call, todos::Kind::Slip] {
+            todos::drop_about(conn, county, kind, ("message", id), now)?;
+        }
     }
     Ok(())
 }

@@ -139,8 +139,8 @@ pub struct ClaimedView {
 /// Claim the record that was made at the desk
 ///
 /// For a resident who logged in with WeChat and has proved the phone (`prove_phone`). Name, ID number and that phone must all be
-/// those of one record whose identity an officer has checked; the answer does not tell which did not fit. Then log in again. At
-/// most 5 tries an hour.
+/// those of one record whose identity an officer has checked, and nothing that one has typed before may contradict it; the answer
+/// does not tell what did not fit. Then log in again. At most 5 tries an hour.
 #[utoipa::path(tag = "residents", security(("token" = ["residents:claim"])), params(("id" = Uuid, Path, description = "Oneself"), IdempotencyHeader),
     request_body = ClaimByPhone, responses((status = 200, description = "The record is one's own", body = ClaimedView)),
     extensions(("x-errors" = json!(["claim_not_proved", "identity_needed", "already_booked"]))))]
@@ -158,8 +158,11 @@ pub async fn claim_by_phone(
     let entry = Audit::new("claim", "resident", id.0);
     app.once(once, move |conn| {
         let me = store::find(conn, scope, id.0)?.ok_or(Code::NotFound)?;
-        if me.identity_level == IdentityLevel::None {
-            return Err(super::identity_needed(IdentityLevel::Phone));
+        // Somebody whose identity an officer has checked has a record of their own; a phone that staff typed proves nothing.
+        match me.identity_level {
+            IdentityLevel::None => return Err(super::identity_needed(IdentityLevel::Phone)),
+            IdentityLevel::Phone => {}
+            IdentityLevel::Officer => return Err(Code::ClaimNotProved.into()),
         }
         let refused = || Error::from(Code::ClaimNotProved);
         let county = Scope { reach: Reach::County, ..scope };
@@ -172,8 +175,11 @@ pub async fn claim_by_phone(
         if !fits || record.id == me.id || claimable(&inner, &record).is_err() {
             return Err(refused());
         }
-        // The name on the card decides over what was typed before.
-        let row = merge(conn, &inner, (&who, &entry), (me.id, record.id), record.identity_seen)?;
+        // Nothing but the account itself may contradict: a phone that two people share does not make one of them the other.
+        let row = merge(conn, &inner, (&who, &entry), (me.id, record.id), None).map_err(|error| match error.code {
+            Code::MergeContradicts => refused(),
+            _ => error,
+        })?;
         Answer::ok(row.version, &ClaimedView { resident_id: row.id, log_in_again: true })
     })
     .await

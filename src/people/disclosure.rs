@@ -85,7 +85,7 @@ pub async fn reveal_resident(
         .db
         .write("reveal_resident", move |conn| {
             let row = store::find(conn, scope, id.0)?.ok_or(Code::NotFound)?;
-            audit::record(conn, &who, now, &entry)?;
+            audit::record(conn, &who, now, &entry.of(row.id))?;
             Ok(row)
         })
         .await?;

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use validator::Validate;
 
 use super::{
-    model::{IdNumber, IdentityLevel, IdentitySeen, PersonName, Phone, Resident, open},
+    model::{IdNumber, IdentityLevel, IdentitySeen, PersonName, Personal, Phone, Resident, open},
     routes::{ResidentView, change, checked, record, unit_unknown, values},
     rules::{self, Facts, Kept},
     store::{self, By, Values},
@@ -17,6 +17,7 @@ use super::{
 use crate::{
     app::App,
     audit::{self, Audit},
+    consents,
     db::changes,
     error::{Code, Error, Result},
     http::{
@@ -98,7 +99,7 @@ pub async fn list_duplicates(caller: Can<MergeResidents>, id: Id, app: Data<App>
             let by = By::Phone(blinds("phone", phone.as_ref()));
             add(store::find_by(conn, scope, &by)?, Common::Phone);
         }
-        audit::record(conn, &who, now, &entry)?;
+        audit::record(conn, &who, now, &entry.of(row.id))?;
         Ok(found)
     });
     let view = |(row, common): &(Resident, Vec<Common>)| -> Result<_> {
@@ -183,7 +184,7 @@ pub(super) fn merge(
     }
     let id = Uuid::now_v7();
     let text = |value: Option<&str>| value.map(str::to_owned);
-    let said = json!({"name": text(of_from.name.as_ref().map(AsRef::as_ref)), "id_number": text(of_from.id_number.as_ref().map(AsRef::as_ref)),
+    let said = json!({"name": text(of_from.name.as_ref().map(AsRef::as_ref)), "id_number": of_from.id_number.as_ref().map(Personal::mask),
         "phone": text(of_from.phone.as_ref().map(AsRef::as_ref)), "identity_level": of_from.level, "identity_seen": of_from.seen, "unit_id": from.unit_id});
     let snapshot = app.keys.seal(county, &format!("resident_merges.snapshot/{id}"), said.to_string().as_bytes());
     let openid = store::vanish(conn, app, &from, into.id, now)?;
@@ -193,6 +194,8 @@ pub(super) fn merge(
     {
         store::set_wechat(conn, app, &row, &openid)?;
     }
+    // What the person has taken back, with whichever record, is not there again.
+    consents::enforce(conn, county, row.id, now)?;
     let row = store::lock(conn, Scope { county, reach: Reach::County }, row.id)?.ok_or(Code::NotFound)?;
     let reason = entry.reason.clone().unwrap_or_default();
     store::note_merge(conn, id, &order, (snapshot, moved.into(), reason), (who.subject, who.role.as_str()))?;

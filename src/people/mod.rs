@@ -10,8 +10,8 @@ pub mod store;
 pub mod subject;
 
 pub use model::{IdNumber, IdentityLevel, IdentitySeen, PersonName, Phone, Resident};
-pub use routes::{Registration, ResidentView, register};
-pub use store::{find, find_or_create_by_wechat, lock};
+pub use routes::{Registration, ResidentView, guardian_required, note_taken, register};
+pub use store::{find, find_or_create_by_wechat, lock, present, with_merged};
 
 use std::collections::HashMap;
 

@@ -110,7 +110,7 @@ pub struct RegisterResident {
 }
 
 /// Children are registered with their guardian.
-pub(super) fn guardian_required(pointer: &str) -> Error {
+pub fn guardian_required(pointer: &str) -> Error {
     Error::field(
         pointer,
         "guardian_required",
@@ -233,7 +233,7 @@ pub fn register(
 /// (`POST /v1/residents/take_over`) when it belongs to another village. An ID number needs the consent `id_number`, recorded in
 /// the same request. A child under 14 is registered with its guardian (`POST /v1/children`).
 #[utoipa::path(tag = "residents", security(("token" = ["residents:register"])), params(IdempotencyHeader), request_body = RegisterResident,
-    responses((status = 201, description = "Registered; masked", body = ResidentView)), extensions(("x-errors" = json!(["resident_exists", "consent_required"]))))]
+    responses((status = 201, description = "Registered; masked", body = ResidentView)), extensions(("x-errors" = json!(["resident_exists", "consent_required", "too_many_requests"]))))]
 #[post("/v1/residents")]
 pub async fn register_resident(
     caller: Can<RegisterResidents>,
@@ -242,6 +242,7 @@ pub async fn register_resident(
     body: Valid<RegisterResident>,
 ) -> Result<Answer> {
     let once = Once::new(&caller, "register_resident", key, body.digest);
+    limits::take(&app, "registrations", &format!("{}:{}", caller.county, caller.subject), 30).await?;
     let (command, scope, who) = (body.value, caller.scope, Caller::clone(&caller));
     let (id, inner, today) = (Uuid::now_v7(), app.clone(), local_date(app.clock.now()));
     let consents = consents::at_desk(command.consents.as_deref(), command.consents_how)?;
@@ -251,11 +252,23 @@ pub async fn register_resident(
     }
     let entry = Audit::new("register", "resident", id);
     let new = Registration { name, id_number, phone, unit_id, identity_seen, consents };
-    app.once(once, move |conn| {
+    let answer = app.once(once, move |conn| {
         let row = register(conn, &inner, &who, scope, &entry, &new)?;
         Answer::created(format!("/v1/residents/{id}"), row.version, &ResidentView::new(&inner, &who, &row)?)
-    })
-    .await
+    });
+    let answer = answer.await;
+    note_taken(&app, &caller, &answer).await?;
+    answer
+}
+
+/// Who learns that a number is registered has left a trace: the transaction that found out is gone.
+pub async fn note_taken<T>(app: &App, caller: &Caller, answer: &Result<T>) -> Result<()> {
+    if !answer.as_ref().is_err_and(|error| error.code == Code::ResidentExists) {
+        return Ok(());
+    }
+    let (who, now) = (caller.clone(), app.clock.now());
+    let entry = Audit::new("number_taken", "resident", Uuid::nil()).fields(vec!["id_number"]);
+    app.db.write("note_taken", move |conn| Ok(audit::record(conn, &who, now, &entry)?)).await
 }
 
 /// Exactly one of the two, whole.
@@ -411,7 +424,7 @@ pub async fn update_resident(
             }
             let left = row.unit_id;
             let row = store::update(conn, &row, values)?.ok_or(Code::VersionStale)?;
-            audit::record(conn, &who, row.updated_at, &request.clone().fields(fields))?;
+            audit::record(conn, &who, row.updated_at, &request.of(row.id).fields(fields))?;
             record(conn, &row, left)?;
             Ok(row)
         })

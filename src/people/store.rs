@@ -41,8 +41,25 @@ fn find_unmerged(conn: &mut PgConnection, scope: Scope, id: Uuid) -> Result<Opti
 }
 
 /// Where a merged record's id leads.
-fn merged_into(conn: &mut PgConnection, county: i32, id: Uuid) -> Result<Option<Uuid>> {
+pub fn merged_into(conn: &mut PgConnection, county: i32, id: Uuid) -> Result<Option<Uuid>> {
     Ok(found(residents::table.find((county, id)).select(residents::merged_into).first(conn))?.flatten())
+}
+
+/// A record's id, and those that lead to it.
+pub fn with_merged(conn: &mut PgConnection, county: i32, id: Uuid) -> QueryResult<Vec<Uuid>> {
+    let here = residents::table.filter(residents::county_id.eq(county));
+    let mut ids: Vec<Uuid> = here.filter(residents::merged_into.eq(id)).select(residents::id).load(conn)?;
+    ids.push(id);
+    Ok(ids)
+}
+
+/// The id of the record that is there under an id, which nobody merges or closes before the transaction ends; what is
+/// written for it meanwhile goes to the right one.
+pub fn present(conn: &mut PgConnection, county: i32, id: Uuid) -> Result<Option<Uuid>> {
+    let id = merged_into(conn, county, id)?.unwrap_or(id);
+    let open = residents::merged_into.is_null().and(residents::closed_at.is_null());
+    let row = residents::table.find((county, id)).filter(open).select(residents::id);
+    found(row.for_key_share().first(conn))
 }
 
 /// [`find`], and nobody can change the row before the transaction ends.

@@ -41,8 +41,9 @@ impl From<KnownRow> for Known {
     }
 }
 
-/// The record with an id within the scope, closed ones included.
+/// The record with an id, or where it leads, within the scope, closed ones included.
 pub fn known(conn: &mut PgConnection, scope: Scope, id: Uuid) -> Result<Option<Known>> {
+    let id = store::merged_into(conn, scope.county, id)?.unwrap_or(id);
     let columns = (residents::id, residents::unit_id, residents::wechat_openid_index, residents::closed_at);
     let mut query = residents::table.find((scope.county, id)).select(columns).into_boxed();
     match scope.reach {
@@ -53,8 +54,9 @@ pub fn known(conn: &mut PgConnection, scope: Scope, id: Uuid) -> Result<Option<K
     Ok(found(query.first::<KnownRow>(conn))?.map(Known::from))
 }
 
-/// The open record with an id, locked until the transaction ends: against closing, and against others who lock it.
+/// The open record with an id, or where it leads, locked until the transaction ends: against closing, and against others who lock it.
 pub fn lock(conn: &mut PgConnection, county: i32, id: Uuid) -> Result<Option<Known>> {
+    let id = store::merged_into(conn, county, id)?.unwrap_or(id);
     let columns = (residents::id, residents::unit_id, residents::wechat_openid_index, residents::closed_at);
     let here = residents::merged_into.is_null().and(residents::closed_at.is_null());
     let open = residents::table.find((county, id)).filter(here).select(columns);
@@ -110,7 +112,8 @@ fn looked_at(conn: &mut PgConnection, county: i32, id: Uuid) -> QueryResult<Vec<
     type Row = (DateTime<Utc>, String, String, Vec<Option<String>>, Option<String>);
     let columns = (audit_log::at, audit_log::actor_role, audit_log::action, audit_log::fields, audit_log::reason);
     let about = audit_log::table.filter(audit_log::county_id.eq(county)).filter(audit_log::entity.eq("resident"));
-    let about = about.filter(audit_log::entity_id.eq(id)).order((audit_log::at, audit_log::id));
+    let ids = store::with_merged(conn, county, id)?;
+    let about = about.filter(audit_log::entity_id.eq_any(ids)).order((audit_log::at, audit_log::id));
     let rows: Vec<Row> = about.select(columns).load(conn)?;
     let entry = |(at, role, action, fields, reason): Row| json!({"at": at.with_timezone(&CST), "role": role, "action": action, "fields": fields, "reason": reason});
     Ok(rows.into_iter().map(entry).collect())

@@ -87,8 +87,8 @@ pub async fn register_child(
     let consents = consents::at_desk(command.consents.as_deref(), command.consents_how)?;
     let (child, proxy, inner) = (Uuid::now_v7(), Uuid::now_v7(), app.clone());
     let entry = Audit::new("register", "resident", child);
-    app.once(once, move |conn| {
-        let guardian = people::find(conn, scope, command.guardian_id)?;
+    let answer = app.once(once, move |conn| {
+        let guardian = people::lock(conn, scope, command.guardian_id)?;
         let of_age = |number: IdNumber| number.age(today) >= FULL_AGE;
         let guardian = match guardian {
             Some(row) if row.identity_level == IdentityLevel::Officer => {
@@ -121,8 +121,10 @@ pub async fn register_child(
         let guardian = ProxyView::many(conn, &inner, lang, vec![proxy])?.pop().ok_or(Code::NotFound)?;
         let view = ChildView { child: ResidentView::new(&inner, &who, &row)?, guardian };
         Answer::created(format!("/v1/residents/{child}"), row.version, &view)
-    })
-    .await
+    });
+    let answer = answer.await;
+    people::note_taken(&app, &caller, &answer).await?;
+    answer
 }
 
 fn guardian_unknown() -> Error {

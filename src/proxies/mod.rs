@@ -17,7 +17,7 @@ pub mod routes;
 pub mod store;
 
 pub use model::May;
-pub use store::acts_for;
+pub use store::{acts_for, expire, guardian_missing};
 
 use crate::rooms::Room;
 

@@ -177,16 +177,19 @@ pub async fn create_proxy(
     let (now, most) = (app.clock.now(), settings.proxies_per_resident);
     let (who, scope, inner, command) = (Caller::clone(&caller), caller.scope, app.clone(), body.value);
     let proxy = Uuid::now_v7();
-    let entry = Audit::new("create", "proxy", proxy);
+    let entry = Audit::new("create_proxy", "resident", id.0);
     app.once(once, move |conn| {
         let resident = people::lock(conn, scope, id.0)?.ok_or(Code::NotFound)?;
+        if people::id_number(&inner, &resident)?.is_some_and(|number| number.is_child(local_date(now))) {
+            return Err(people::guardian_required(""));
+        }
         let new = command.clone().checked(&who, (proxy, resident.id), local_date(now), settings.proxies_days)?;
         if store::count_live(conn, scope.county, resident.id, local_date(now))? >= most {
             let (zh, en) = (format!("同一时间最多授权 {most} 人"), format!("At most {most} people at a time"));
             return Err(Error::new(Code::ProxyLimit).detail(zh, en));
         }
         let row = store::insert(conn, scope.county, &new, now)?;
-        audit::record(conn, &who, now, &entry)?;
+        audit::record(conn, &who, now, &entry.of(resident.id))?;
         let view = ProxyView::one(conn, &inner, lang, row)?;
         Answer::created(format!("/v1/proxies/{}", view.id), view.version, &view)
     })
@@ -355,9 +358,9 @@ pub async fn accept_proxy(
     let once = Once::new(&caller, "accept_proxy", key, body.digest);
     limits::take(&app, "code_tries", &format!("{}:{}", caller.county, caller.subject), 6).await?;
     let (who, scope, now, inner) = (Caller::clone(&caller), caller.scope, app.clock.now(), app.clone());
-    let entry = Audit::new("accept", "proxy", Uuid::nil());
+    let entry = Audit::new("accept_proxy", "resident", Uuid::nil());
     app.once(once, move |conn| {
-        let me = people::find(conn, scope, who.subject)?.ok_or(Code::NotFound)?;
+        let me = people::lock(conn, scope, who.subject)?.ok_or(Code::NotFound)?;
         if me.identity_level == IdentityLevel::None {
             return Err(people::identity_needed(IdentityLevel::Phone));
         }
@@ -368,11 +371,12 @@ pub async fn accept_proxy(
             let (zh, en) = ("不能授权给自己", "this is an invitation of your own");
             return Err(Error::field("/code", "proxy_of_oneself", zh, en));
         }
+        people::present(conn, scope.county, invited.resident_id)?.ok_or(Code::ProxyNotInvited)?;
         let row = store::accept(conn, scope.county, id, me.id, now)?.ok_or(Code::ProxyNotInvited)?;
         let (resident, kind) = (row.resident_id, messages::Kind::ProxyAccepted);
         let params = json!({"valid_until": row.valid_until});
         messages::post(conn, NewMessage { county: scope.county, resident, kind, about: row.id, params }, now)?;
-        audit::record(conn, &who, now, &entry.of(row.id))?;
+        audit::record(conn, &who, now, &entry.of(row.resident_id))?;
         let view = ProxyView::one(conn, &inner, lang, row)?;
         Answer::ok(view.version, &view)
     })
@@ -401,7 +405,7 @@ pub async fn end_proxy(
 ) -> Result<Answer> {
     let once = Once::new(&caller, "end_proxy", key, body.digest);
     let (who, scope, now, inner) = (Caller::clone(&caller), caller.scope, app.clock.now(), app.clone());
-    let entry = Audit::new("end", "proxy", id.0);
+    let entry = Audit::new("end_proxy", "resident", Uuid::nil());
     app.once(once, move |conn| {
         let proxy = visible(conn, &who, scope, id.0)?;
         // A guardian is so by law: only staff can say that it is over.
@@ -409,7 +413,7 @@ pub async fn end_proxy(
             return Err(Code::Forbidden.into());
         }
         let row = store::end(conn, scope.county, proxy.id, now)?.ok_or(Code::ProxyEnded)?;
-        audit::record(conn, &who, now, &entry)?;
+        audit::record(conn, &who, now, &entry.of(row.resident_id))?;
         let view = ProxyView::one(conn, &inner, lang, row)?;
         Answer::ok(view.version, &view)
     })

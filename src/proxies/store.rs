@@ -11,15 +11,20 @@ use uuid::Uuid;
 use super::model::{GivenHow, May, Proxy, ProxyState, Relation};
 use crate::{
     app::App,
-    clock::CST,
+    clock::{CST, local_date},
     db::{
         changes::{self, Change},
         found,
         schema::proxies,
     },
-    error::Result,
-    http::page::After,
+    error::{Result, Text as Words},
+    http::{
+        caller::{Reach, Scope},
+        page::After,
+    },
+    people,
     rooms::{Merge, Person},
+    todos::{self, NewTodo},
 };
 
 mod sql {
@@ -135,15 +140,35 @@ pub fn count(conn: &mut PgConnection, county: i32, of: Of) -> QueryResult<i64> {
     query.count().get_result(conn)
 }
 
+/// Ends what has run out; true while there is more.
+pub fn expire(conn: &mut PgConnection, now: DateTime<Utc>) -> Result<bool> {
+    let over = proxies::table.filter(proxies::state.ne(ProxyState::Ended));
+    let over = over.filter(proxies::valid_until.lt(local_date(now))).select((proxies::county_id, proxies::id));
+    let ids: Vec<(i32, Uuid)> = over.limit(500).load(conn)?;
+    for (county, id) in &ids {
+        end(conn, *county, *id, now)?;
+    }
+    Ok(ids.len() == 500)
+}
+
+/// Ends what has run out between two people, so that it does not stand in the way of what comes after it.
+fn expire_between(conn: &mut PgConnection, county: i32, resident: Uuid, by: Uuid, now: DateTime<Utc>) -> Result<()> {
+    let pair = proxies::table.filter(proxies::county_id.eq(county)).filter(proxies::resident_id.eq(resident));
+    let over = pair.filter(proxies::proxy_id.eq(by)).filter(proxies::valid_until.lt(local_date(now)));
+    let ids = over.filter(proxies::state.ne(ProxyState::Ended)).select(proxies::id).load(conn)?;
+    end_all(conn, county, ids, now).map(drop)
+}
+
 /// The invited one accepts; none if it is no longer an invitation.
 pub fn accept(conn: &mut PgConnection, county: i32, id: Uuid, by: Uuid, now: DateTime<Utc>) -> Result<Option<Proxy>> {
-    let today = now.with_timezone(&CST).date_naive();
+    let Some(invitation) = find(conn, county, id)? else { return Ok(None) };
+    expire_between(conn, county, invitation.resident_id, by, now)?;
     let row = proxies::table.find((county, id)).filter(proxies::state.eq(ProxyState::Invited));
     let set = (
         (proxies::state.eq(ProxyState::Active), proxies::proxy_id.eq(by), proxies::accepted_at.eq(now)),
         (proxies::version.eq(proxies::version + 1), proxies::updated_at.eq(now)),
     );
-    let row = row.filter(proxies::valid_until.ge(today));
+    let row = row.filter(proxies::valid_until.ge(local_date(now)));
     let proxy = found(diesel::update(row).set(set).returning(Proxy::as_returning()).get_result(conn))?;
     if let Some(proxy) = &proxy {
         tell(conn, proxy, now)?;
@@ -179,9 +204,19 @@ fn live_of(conn: &mut PgConnection, county: i32, resident: Uuid) -> QueryResult<
     either.select(Proxy::as_select()).load(conn)
 }
 
+fn expire_of(conn: &mut PgConnection, county: i32, people: &[Uuid], now: DateTime<Utc>) -> Result<()> {
+    for id in people {
+        let live = live_of(conn, county, *id)?;
+        let over = live.iter().filter(|proxy| proxy.valid_until < local_date(now)).map(|proxy| proxy.id);
+        end_all(conn, county, over.collect(), now)?;
+    }
+    Ok(())
+}
+
 /// Two records become one: what each gave or was given goes over, except between the two, and what would be there twice.
 pub fn merge(conn: &mut PgConnection, merge: &Merge) -> Result<usize> {
     let Merge { county, from, into, now } = *merge;
+    expire_of(conn, county, &[from, into], now)?;
     let kept = live_of(conn, county, into)?;
     let pair = |proxy: &Proxy| {
         let over = |id: Uuid| if id == from { into } else { id };
@@ -214,7 +249,33 @@ pub fn export(conn: &mut PgConnection, _: &App, person: Person) -> Result<Value>
     Ok(rows.into_iter().map(view).collect())
 }
 
+/// Nobody acts for the person, and the person for nobody; a child that is left without a guardian is somebody's to look at.
 pub fn erase(conn: &mut PgConnection, _: &App, person: Person) -> Result<usize> {
-    let ids = live_of(conn, person.county, person.id)?.into_iter().map(|proxy| proxy.id).collect();
-    end_all(conn, person.county, ids, person.now)
+    let live = live_of(conn, person.county, person.id)?;
+    let guarded = live.iter().filter(|proxy| proxy.relation == Relation::Guardian && proxy.resident_id != person.id);
+    for child in guarded.map(|proxy| proxy.resident_id) {
+        guardian_missing(conn, person.county, child, person.now)?;
+    }
+    end_all(conn, person.county, live.into_iter().map(|proxy| proxy.id).collect(), person.now)
+}
+
+/// Asks the staff of the child's unit to see to its guardian.
+pub fn guardian_missing(conn: &mut PgConnection, county: i32, child: Uuid, now: DateTime<Utc>) -> Result<()> {
+    let unit = people::find(conn, Scope { county, reach: Reach::County }, child)?.and_then(|row| row.unit_id);
+    let title = Words::fixed(
+        "儿童的监护人缺失或撤回同意，请核实",
+        "A child's guardian is missing or has withdrawn consent: look into it",
+    );
+    let todo = NewTodo {
+        county,
+        kind: todos::Kind::Decide,
+        unit,
+        resident: Some(child),
+        about: Some(("guardian", child)),
+        title,
+        holder: None,
+        due_at: None,
+        created_by: None,
+    };
+    todos::open(conn, todo, now).map(drop)
 }

@@ -17,7 +17,7 @@ use super::{
 use crate::{
     app::App,
     audit::{self, Audit},
-    clock::CST,
+    clock::{CST, local_date},
     error::{Code, Error, Lang, Result, Text},
     http::{
         caller::{Caller, Can, Reach, Scope},
@@ -212,7 +212,7 @@ pub async fn create_todo(
             let (zh, en) = ("没有这个单位，或不在您的管辖范围", "There is no such unit within your reach");
             return Err(Error::field("/unit_id", "unknown_unit", zh, en));
         }
-        let resident = match command.resident_id.map(|id| people::find(conn, scope, id)).transpose()? {
+        let resident = match command.resident_id.map(|id| people::lock(conn, scope, id)).transpose()? {
             Some(None) => {
                 let (zh, en) = ("没有这位居民，或不在您的管辖范围", "There is no such resident within your reach");
                 return Err(Error::field("/resident_id", "unknown_resident", zh, en));
@@ -313,7 +313,12 @@ pub async fn take_todo(
 ) -> Result<Answer> {
     let once = (Once::new(&caller, "take_todo", key, body.digest), "take");
     let (who, me) = ((Caller::clone(&caller), caller.scope, lang), caller.subject);
-    act(app, who, once, id.0, Arc::new(move |_, _| Ok(Move::Hold(Some(me))))).await
+    // Ordered against a dismissal: nobody who has left ends up holding it.
+    let take = move |conn: &mut PgConnection, todo: &Todo| match staff::store::lock_active(conn, todo.county_id, me)? {
+        true => Ok(Move::Hold(Some(me))),
+        false => Err(Code::SessionEnded.into()),
+    };
+    act(app, who, once, id.0, Arc::new(take)).await
 }
 
 /// Put a todo back
@@ -342,7 +347,7 @@ pub async fn put_back_todo(
 
 /// Hand a todo over
 ///
-/// To another active member of staff, who holds it from now on.
+/// To another active member of staff, or to the deputy who stands in for them today.
 #[utoipa::path(tag = "todos", security(("token" = ["todos:write"])), params(("id" = Uuid, Path, description = "The todo"), IdempotencyHeader),
     request_body = HandOverTodo, responses((status = 200, description = "Held by the other", body = TodoView)), extensions(("x-errors" = json!(["todo_not_waiting"]))))]
 #[post("/v1/todos/{id}/hand_over")]
@@ -356,8 +361,10 @@ pub async fn hand_over_todo(
 ) -> Result<Answer> {
     let once = (Once::new(&caller, "hand_over_todo", key, body.digest), "hand_over");
     let (who, to) = ((Caller::clone(&caller), caller.scope, lang), body.value.holder_id);
+    let today = local_date(app.clock.now());
     let over = move |conn: &mut PgConnection, todo: &Todo| match staff::store::lock_active(conn, todo.county_id, to)? {
-        true => Ok(Move::Hold(Some(to))),
+        // Whoever is away is stood in for.
+        true => Ok(Move::Hold(Some(staff::cover_of(conn, todo.county_id, to, today)?))),
         false => Err(staff_unknown("/holder_id")),
     };
     act(app, who, once, id.0, Arc::new(over)).await

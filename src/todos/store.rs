@@ -1,7 +1,7 @@
 //! Todos in the database.
 
 use chrono::{DateTime, Utc};
-use diesel::prelude::*;
+use diesel::{dsl::sql, prelude::*, sql_types::Bool};
 use uuid::Uuid;
 
 use super::model::{Kind, NewTodo, Todo, TodoState};
@@ -22,6 +22,11 @@ use crate::{
     staff,
     units::store::unit_within,
 };
+
+/// In words that the planner knows from the partial indexes: a bind in their place is never proved to imply them.
+fn waiting() -> diesel::expression::SqlLiteral<Bool> {
+    sql("state IN ('open', 'taken')")
+}
 
 fn changed(todo: &Todo, staff_id: Option<Uuid>) -> Change {
     let (county, entity_id, unit_id) = (todo.county_id, todo.id, todo.unit_id);
@@ -62,7 +67,7 @@ pub fn drop_about(
 ) -> Result<()> {
     let of = todos::table.filter(todos::county_id.eq(county)).filter(todos::kind.eq(kind));
     let of = of.filter(todos::about.eq(about)).filter(todos::about_id.eq(id));
-    let dropped: Vec<Todo> = diesel::update(of.filter(todos::state.eq_any(TodoState::WAITING)))
+    let dropped: Vec<Todo> = diesel::update(of.filter(waiting()))
         .set((
             (todos::state.eq(TodoState::Dropped), todos::done_at.eq(now)),
             (todos::version.eq(todos::version + 1), todos::updated_at.eq(now)),
@@ -92,26 +97,28 @@ fn entry(todo: Todo) -> Entry {
 pub fn day(conn: &mut PgConnection, day: &Day) -> Result<Vec<Entry>> {
     let held = todos::table.filter(todos::county_id.eq(day.county)).filter(todos::holder_id.eq_any(&day.staff));
     let due = todos::due_at.is_null().or(todos::due_at.lt(day.to));
-    let waiting = held.filter(todos::state.eq_any(TodoState::WAITING)).filter(due);
+    let waiting = held.filter(waiting()).filter(due);
     let rows: Vec<Todo> = waiting.order((todos::due_at, todos::id)).limit(200).select(Todo::as_select()).load(conn)?;
     Ok(rows.into_iter().map(entry).collect())
 }
 
 pub fn open_for(conn: &mut PgConnection, person: Person) -> Result<Vec<Entry>> {
     let of = todos::table.filter(todos::county_id.eq(person.county)).filter(todos::resident_id.eq(person.id));
-    let waiting = of.filter(todos::state.eq_any(TodoState::WAITING)).order((todos::due_at, todos::id));
+    let waiting = of.filter(waiting()).order((todos::due_at, todos::id));
     let rows: Vec<Todo> = waiting.limit(200).select(Todo::as_select()).load(conn)?;
     Ok(rows.into_iter().map(entry).collect())
 }
 
 pub fn hand_over(conn: &mut PgConnection, over: &HandOver) -> Result<usize> {
-    let held = todos::table.filter(todos::county_id.eq(over.county)).filter(todos::holder_id.eq(over.from));
-    let mut held = held.filter(todos::state.eq_any(TodoState::WAITING)).select(todos::id).into_boxed();
+    let held = || todos::table.filter(todos::county_id.eq(over.county)).filter(todos::holder_id.eq(over.from));
+    let mut ids = held().filter(waiting()).select(todos::id).into_boxed();
     if let Some(unit) = over.unit {
-        held = held.filter(todos::unit_id.eq(unit));
+        // What belongs to no unit goes with whatever post is left.
+        ids = ids.filter(unit_within(over.county, todos::unit_id, unit).or(todos::unit_id.is_null()));
     }
-    let ids: Vec<Uuid> = held.load(conn)?;
-    let rows = todos::table.filter(todos::county_id.eq(over.county)).filter(todos::id.eq_any(&ids));
+    let ids: Vec<Uuid> = ids.load(conn)?;
+    // Once more what was read: somebody may have taken or finished one meanwhile.
+    let rows = held().filter(todos::id.eq_any(&ids)).filter(waiting());
     let given: Vec<Todo> = diesel::update(rows)
         .set((todos::holder_id.eq(over.to), todos::version.eq(todos::version + 1), todos::updated_at.eq(over.now)))
         .returning(Todo::as_returning())
@@ -128,15 +135,17 @@ pub fn merge(conn: &mut PgConnection, merge: &Merge) -> Result<usize> {
     Ok(diesel::update(of).set(todos::resident_id.eq(merge.into)).execute(conn)?)
 }
 
-/// Notes may tell of the person; that something was done stays.
+/// Notes and what staff wrote may tell of the person; that something was done stays.
 pub fn erase(conn: &mut PgConnection, _: &App, person: Person) -> Result<usize> {
-    let of = todos::table.filter(todos::county_id.eq(person.county)).filter(todos::resident_id.eq(person.id));
+    let of = || todos::table.filter(todos::county_id.eq(person.county)).filter(todos::resident_id.eq(person.id));
     let now = person.now;
-    diesel::update(of.filter(todos::state.eq_any(TodoState::WAITING)))
+    diesel::update(of().filter(waiting()))
         .set((todos::state.eq(TodoState::Dropped), todos::done_at.eq(now), todos::updated_at.eq(now)))
         .execute(conn)?;
-    let of = todos::table.filter(todos::county_id.eq(person.county)).filter(todos::resident_id.eq(person.id));
-    Ok(diesel::update(of).set(todos::note.eq(None::<Vec<u8>>)).execute(conn)?)
+    diesel::update(of().filter(todos::created_by.is_not_null()))
+        .set((todos::title_zh.eq("（已清除）"), todos::title_en.eq("(erased)")))
+        .execute(conn)?;
+    Ok(diesel::update(of()).set(todos::note.eq(None::<Vec<u8>>)).execute(conn)?)
 }
 
 /// Which todos a list is of.
@@ -169,7 +178,7 @@ fn visible(scope: Scope, me: Uuid) -> Visible {
 fn filtered(scope: Scope, me: Uuid, filter: Filter) -> Visible {
     let mut query = match filter.state {
         Some(state) => visible(scope, me).filter(todos::state.eq(state)),
-        None => visible(scope, me).filter(todos::state.eq_any(TodoState::WAITING)),
+        None => visible(scope, me).filter(waiting()),
     };
     if let Some(kind) = filter.kind {
         query = query.filter(todos::kind.eq(kind));

@@ -24,6 +24,9 @@ pub enum Refusal {
     /// An `errcode`: the request was understood and refused.
     #[error("errcode {0}: {1}")]
     Refused(i64, String),
+    /// Nothing was sent, for want of a token or a connection: try again later.
+    #[error("not sent: {0}")]
+    NotSent(String),
     /// No answer, or none that can be read: try again later.
     #[error("{0}")]
     Away(String),
@@ -51,10 +54,21 @@ impl Refusal {
     }
 }
 
+impl Refusal {
+    /// Of a step before the request itself.
+    fn before(self) -> Self {
+        match self {
+            Self::Away(words) => Self::NotSent(words),
+            other => other,
+        }
+    }
+}
+
 impl From<reqwest::Error> for Refusal {
     fn from(error: reqwest::Error) -> Self {
         // The URL holds the secret or the token.
-        Self::Away(error.without_url().to_string())
+        let (unsent, words) = (error.is_connect(), error.without_url().to_string());
+        if unsent { Self::NotSent(words) } else { Self::Away(words) }
     }
 }
 
@@ -147,11 +161,11 @@ impl Client {
     }
 
     async fn with_token(&self, app: &App, county: &County, path: &str, body: Value) -> Result<Value, Refusal> {
-        let token = self.token(app, county, None).await?;
+        let token = self.token(app, county, None).await.map_err(Refusal::before)?;
         let answer = self.call(Method::POST, path, &[("access_token", &token)], Some(body.clone())).await;
         match answer {
             Err(Refusal::Refused(code, _)) if BAD_TOKENS.contains(&code) => {
-                let token = self.token(app, county, Some(&token)).await?;
+                let token = self.token(app, county, Some(&token)).await.map_err(Refusal::before)?;
                 self.call(Method::POST, path, &[("access_token", &token)], Some(body)).await
             }
             answer => answer,

@@ -233,7 +233,10 @@ async fn claimed_with_what_only_the_owner_has_and_nothing_is_learnt_by_guessing(
     }
     claim(&thief, "陈阿婆", &number).await.problem(429, "too_many_requests");
 
-    let granny = with_phone(&t, "granny", "婆婆", PHONE).await;
+    // The daughter has the same phone, and is not her mother.
+    let daughter = with_phone(&t, "daughter", "林小梅", PHONE).await;
+    claim(&daughter, "陈阿婆", &number).await.problem(409, "claim_not_proved");
+    let granny = with_phone(&t, "granny", "陈阿婆", PHONE).await;
     let claimed = claim(&granny, "陈阿婆", &number).await.ok();
     assert_eq!(claimed["resident_id"], json!(desk));
     t.pass(chrono::TimeDelta::seconds(6));
@@ -277,4 +280,36 @@ async fn claimed_at_the_desk_with_a_code_that_is_good_once() {
     assert_eq!(late.faults(), ["/code:code_refused"]);
     claim(&other, "2222222222").await.is(422);
     claim(&other, "2222222223").await.problem(429, "too_many_requests");
+}
+
+#[actix_web::test]
+async fn what_was_taken_back_is_not_there_again_and_every_look_is_told() {
+    let t = TestApp::new().await;
+    let cadre = t.staff("cadre").await;
+    let number = id_number("1948-06-12", 1);
+    let desk = id(&register(&t, &cadre, "陈阿婆", Some(&number), Some(PHONE)).await);
+    let account = with_phone(&t, "granny", "陈阿婆", PHONE).await;
+    let from = account.subject.to_string();
+    consent(&t, &account).await;
+    let withdraw = json!({"how": "in_mini_program"});
+    let path = format!("/v1/residents/{from}/consents/id_number/withdraw");
+    t.post(&path).by(&account).json(withdraw).send().await.ok();
+    t.get(&format!("/v1/residents/{from}")).by(&cadre).send().await.ok();
+    let one = merge(&t, &cadre, &desk, &from, None).await.ok();
+    assert_eq!(one["id_number"], json!(null), "the consent was withdrawn after it had been given at the desk");
+    let look = json!({"id_number": number});
+    assert_eq!(t.post("/v1/residents/lookup").by(&cadre).json(look).send().await.ok()["items"], json!([]));
+    // By either id the same ledger, and whoever looked by the old one is told to the person.
+    let consents = t.get(&format!("/v1/residents/{from}/consents")).by(&cadre).send().await.ok();
+    let state = consents["items"].as_array().expect("items").iter().find(|item| item["purpose"] == "id_number");
+    assert_eq!(state.expect("a purpose")["state"], "withdrawn");
+    let reveal = json!({"fields": ["phone"], "reason": "通知取件"});
+    t.post(&format!("/v1/residents/{from}/reveal")).by(&cadre).json(reveal).send().await.ok();
+    t.pass(chrono::TimeDelta::seconds(6));
+    let granny = t.resident("granny").await;
+    let seen = t.get(&format!("/v1/residents/{desk}/audit?limit=200")).by(&granny).send().await.ok();
+    let actions: Vec<_> = seen["items"].as_array().expect("items").iter().map(|item| item["action"].clone()).collect();
+    for action in ["reveal", "read", "merge", "register"] {
+        assert!(actions.contains(&json!(action)), "{action} missing in {actions:?}");
+    }
 }

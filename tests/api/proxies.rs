@@ -248,3 +248,21 @@ async fn some_matters_want_to_know_who_it_is() {
     t.post("/v1/appointments").by(&zhang).json(booking).send().await.created();
     t.run_jobs().await;
 }
+
+#[actix_web::test]
+async fn a_new_year_begins_where_the_last_one_has_run_out() {
+    let t = TestApp::new().await;
+    let cadre = t.staff("cadre").await;
+    let father = id(&register(&t, &cadre, "林大山", None, None).await);
+    let daughter = with_phone(&t, "daughter", "林小梅", "13950900002").await;
+    let said = |until: &str| json!({"relation": "child", "may": ["book"], "given_how": "spoken", "valid_until": until});
+    let first = authorised(&t, &cadre, &father, &daughter, said("2026-11-24")).await;
+    t.set_time("2026-11-25T09:00:00+08:00");
+    let (cadre, daughter) = (t.staff("cadre").await, t.resident("daughter").await);
+    authorised(&t, &cadre, &father, &daughter, said("2026-12-31")).await;
+    assert_eq!(t.get(&format!("/v1/proxies/{first}")).by(&cadre).send().await.ok()["state"], "ended");
+    // What nobody renews ends by itself.
+    t.set_time("2027-01-01T00:00:00+08:00");
+    lianxin::jobs::sweep(&t.app).await.expect("swept");
+    assert_eq!(t.database.count("SELECT count(*) AS n FROM proxies WHERE state <> 'ended'"), 0);
+}

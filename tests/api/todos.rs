@@ -129,3 +129,37 @@ async fn ones_day_and_this_person() {
     t.get(&format!("/v1/residents/{far}/open")).by(&cadre).send().await.problem(404, "not_found");
     t.get("/v1/my_day?date=9999-99-99").by(&junxi).send().await.problem(422, "invalid");
 }
+
+#[actix_web::test]
+async fn a_job_that_was_given_up_is_somebodys_to_look_at() {
+    let t = TestApp::new().await;
+    let admin = t.staff("admin").await;
+    t.database.run(
+        "INSERT INTO outbox (county_id, kind, payload, run_at, attempts) VALUES (1, 'none', '{}', '2026-01-01', 11)",
+    );
+    t.run_jobs().await;
+    let waiting = || t.get("/v1/todos?kind=failure").by(&admin).send();
+    let todo = waiting().await.ok()["items"][0].clone();
+    assert_eq!((&todo["about"], &todo["title"]), (&json!("job"), &json!("后台任务失败：none")));
+    // Replayed: nothing to look at any more, until it fails again.
+    let number = t.database.count("SELECT max(id) AS n FROM outbox");
+    t.post(&format!("/v1/jobs/{number}/replay")).by(&admin).send().await.ok();
+    assert_eq!(waiting().await.ok()["items"], json!([]));
+    t.database.run("DELETE FROM outbox WHERE kind = 'none'");
+}
+
+#[actix_web::test]
+async fn what_nobody_needs_to_be_told_any_more_is_dropped() {
+    let t = TestApp::new().await;
+    let cadre = t.staff("cadre").await;
+    let granny = id(&register(&t, &cadre, "陈阿婆", None, None).await);
+    let mut booking = t.booking("2026-11-24T09:00:00+08:00").await;
+    booking["resident_id"] = json!(granny);
+    let booked = id(&t.post("/v1/appointments").by(&cadre).json(booking).send().await.created());
+    t.run_jobs().await;
+    let slips = || t.get("/v1/todos?kind=slip").by(&cadre).send();
+    let slip = slips().await.ok()["items"][0].clone();
+    assert_eq!(slip["due_at"], "2026-11-24T09:00:00+08:00", "before it begins, not after");
+    t.post(&format!("/v1/appointments/{booked}/cancel")).by(&cadre).send().await.ok();
+    assert_eq!(slips().await.ok()["items"], json!([]));
+}
