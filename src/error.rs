@@ -105,6 +105,7 @@ codes! {
     StaffNotActive 409 "staff_not_active" "该人员已停用或离职" "This member of staff is disabled or dismissed";
     StaffActive 409 "staff_active" "该账号未停用" "The account is not disabled";
     LastAdministrator 409 "last_administrator" "至少须保留一名可登录的县管理员" "The county would be left without an administrator";
+    OwnAccount 409 "own_account" "不能重置自己的密码，请用 /v1/account/password 修改" "Nobody can reset their own password; change it with /v1/account/password";
     StillHolds 409 "still_holds" "名下仍有未交接的事项" "They still hold things; name somebody who takes them over";
     PostHeld 409 "post_held" "该人员已任此岗位" "They hold this post already";
     PostEnded 409 "post_ended" "该任职已结束" "The post has ended";

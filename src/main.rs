@@ -104,7 +104,7 @@ enum Staff {
         /// county_admin, supervisor, department_staff, township_staff, village_cadre or specialist.
         #[arg(long, default_value = "county_admin")]
         role: lianxin::http::permissions::Role,
-        /// Name of the township or village of the post.
+        /// Name of the township or village of the post, or its division code.
         #[arg(long)]
         unit: Option<String>,
     },

@@ -4,6 +4,8 @@ UPDATE sessions SET ended_because = 'dismissed' WHERE ended_because = 'post_ende
 ALTER TABLE sessions ADD CONSTRAINT sessions_ended_because CHECK (ended_because IN
   ('logout', 'refresh_reused', 'dismissed', 'disabled', 'password', 'merged', 'closed', 'device', 'cover_ended'));
 DROP INDEX sessions_resident;
+DROP INDEX sessions_staff;
+CREATE INDEX sessions_staff ON sessions (county_id, staff_id) WHERE ended_at IS NULL;
 ALTER TABLE sessions DROP COLUMN covers_until, DROP COLUMN covers_id, DROP COLUMN by_password;
 DROP FUNCTION staff_present;
 DROP TABLE staff_absences;

@@ -90,6 +90,8 @@ ALTER TABLE sessions DROP CONSTRAINT sessions_ended_because;
 ALTER TABLE sessions ADD CONSTRAINT sessions_ended_because CHECK (ended_because IN
   ('logout', 'refresh_reused', 'dismissed', 'disabled', 'password', 'merged', 'closed', 'device', 'cover_ended', 'post_ended'));
 CREATE INDEX sessions_covering ON sessions (county_id) WHERE covers_id IS NOT NULL AND ended_at IS NULL;
-CREATE INDEX sessions_resident ON sessions (county_id, resident_id) WHERE ended_at IS NULL;
+DROP INDEX sessions_staff;
+CREATE INDEX sessions_staff ON sessions (county_id, staff_id, rotated_at) WHERE staff_id IS NOT NULL;
+CREATE INDEX sessions_resident ON sessions (county_id, resident_id) WHERE resident_id IS NOT NULL;
 COMMENT ON COLUMN sessions.covers_id IS 'The absent colleague in whose post (role and unit) the deputy acts; never longer than covers_until.';
 COMMENT ON COLUMN sessions.by_password IS 'Logged in by password: only then may a WeChat account be bound.';

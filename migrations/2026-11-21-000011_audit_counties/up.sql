@@ -5,7 +5,7 @@ ALTER TABLE counties
   ADD COLUMN version bigint NOT NULL DEFAULT 1,
   ADD CONSTRAINT counties_suspended CHECK ((state = 'suspended') = (suspended_at IS NOT NULL AND suspended_because IS NOT NULL));
 COMMENT ON COLUMN counties.state IS 'suspended: nobody logs in, sessions are refused but not ended, public reads are 404, jobs wait.';
-COMMENT ON COLUMN counties.suspended_because IS 'For the operator of the installation; never answered to anybody.';
+COMMENT ON COLUMN counties.suspended_because IS 'For the operator of the installation; never answered to anybody, nor written to the audit log, which the county reads.';
 
 CREATE TABLE audit_batches (
   county_id integer NOT NULL REFERENCES counties,
@@ -35,6 +35,8 @@ COMMENT ON COLUMN audit_log.batch_id IS 'The batch that seals the row; none unti
 CREATE INDEX audit_log_unsealed ON audit_log (county_id, at, id) WHERE batch_id IS NULL;
 CREATE INDEX audit_log_sealed ON audit_log (county_id, batch_id) WHERE batch_id IS NOT NULL;
 CREATE INDEX audit_log_at ON audit_log (county_id, at, id);
+CREATE INDEX audit_log_action ON audit_log (county_id, action, at, id);
+CREATE INDEX audit_log_kind ON audit_log (county_id, entity, at, id);
 CREATE INDEX audit_log_actor ON audit_log (county_id, actor_id, at, id);
 GRANT UPDATE (batch_id) ON audit_log TO lianxin_service;
 

@@ -65,23 +65,39 @@ async fn prune_county(app: &App, owner: &Db, county: i32, key: String) -> Result
             let entries = batch.rows;
             let entry = Audit::new("prune", "audit_log", id_of("county", &pruned.key));
             let entry = entry.because(Some(format!("batch {last}, {entries} entries, kept for {months} months")));
-            let cut = owner.write("prune_audit", move |conn| cut(conn, &batch, now, &entry)).await?;
-            if let Some(fault) = cut {
-                pruned.broken = Some((last, fault));
-                break 'all;
+            match owner.write("prune_audit", move |conn| cut(conn, &batch, now, &entry)).await? {
+                Cut::Done => {
+                    pruned.batches += 1;
+                    pruned.entries += entries;
+                }
+                Cut::ByAnother => {}
+                Cut::Broken(fault) => {
+                    pruned.broken = Some((last, fault));
+                    break 'all;
+                }
             }
-            pruned.batches += 1;
-            pruned.entries += entries;
         }
     }
     Ok(pruned)
 }
 
+/// What became of a batch.
+enum Cut {
+    Done,
+    /// Somebody else pruned it meanwhile.
+    ByAnother,
+    Broken(Fault),
+}
+
 /// Deletes the entries of a batch, if they are what was sealed, and marks it.
-fn cut(conn: &mut PgConnection, batch: &Batch, now: DateTime<Utc>, entry: &Audit) -> Result<Option<Fault>> {
+fn cut(conn: &mut PgConnection, batch: &Batch, now: DateTime<Utc>, entry: &Audit) -> Result<Cut> {
+    let row = audit_batches::table.find((batch.county_id, batch.id)).select(audit_batches::pruned_at);
+    if row.for_update().first::<Option<DateTime<Utc>>>(conn)?.is_some() {
+        return Ok(Cut::ByAnother);
+    }
     let held = rows(conn, batch.county_id, batch.id, batch.rows + 1)?;
     if let Some(fault) = compared(batch, &held) {
-        return Ok(Some(fault));
+        return Ok(Cut::Broken(fault));
     }
     let of = audit_log::table.filter(audit_log::county_id.eq(batch.county_id));
     diesel::delete(of.filter(audit_log::batch_id.eq(batch.id))).execute(conn)?;
@@ -89,5 +105,5 @@ fn cut(conn: &mut PgConnection, batch: &Batch, now: DateTime<Utc>, entry: &Audit
         .set(audit_batches::pruned_at.eq(now))
         .execute(conn)?;
     record(conn, Actor::operator(batch.county_id), now, entry)?;
-    Ok(None)
+    Ok(Cut::Done)
 }

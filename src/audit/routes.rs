@@ -74,7 +74,7 @@ struct AuditQuery {
     /// Only about this kind of thing.
     #[param(example = "resident")]
     entity: Option<String>,
-    /// Only about this thing.
+    /// Only about this thing; needs `entity`.
     entity_id: Option<Uuid>,
     /// Only by this person.
     actor_id: Option<Uuid>,
@@ -95,7 +95,7 @@ struct AuditQuery {
     limit: Option<i64>,
     /// `next_cursor` of the page before; it goes with the same order.
     cursor: Option<String>,
-    /// Also count all of them.
+    /// Also count all of them; needs `entity_id`, `actor_id` or `from`, because a whole log takes long to count.
     #[param(default = false)]
     count: Option<bool>,
 }
@@ -103,11 +103,23 @@ struct AuditQuery {
 impl AuditQuery {
     /// The filter, and the names of what it is by.
     fn filter(self) -> Result<(Filter, Vec<&'static str>)> {
+        let mut wrong = Vec::new();
+        if self.entity_id.is_some() && self.entity.is_none() {
+            let text = Text::fixed("查询 entity_id 时须指明 entity", "is needed with entity_id");
+            wrong.push(FieldError::query("entity", "required", text));
+        }
+        if self.count == Some(true) && self.entity_id.is_none() && self.actor_id.is_none() && self.from.is_none() {
+            let text =
+                Text::fixed("计数时须指明 entity_id、actor_id 或 from", "to count, name entity_id, actor_id or from");
+            wrong.push(FieldError::query("count", "too_many", text));
+        }
         if let (Some(from), Some(to)) = (self.from, self.to)
             && to <= from
         {
-            let text = Text::fixed("须晚于 from", "must be after from");
-            return Err(Error::invalid(vec![FieldError::query("to", "range", text)]));
+            wrong.push(FieldError::query("to", "range", Text::fixed("须晚于 from", "must be after from")));
+        }
+        if !wrong.is_empty() {
+            return Err(Error::invalid(wrong));
         }
         let by = [
             ("entity", self.entity.is_some()),

@@ -65,7 +65,7 @@ pub async fn log_in_staff_by_wechat(
 ) -> Result<HttpResponse> {
     count_login(&app, &request).await?;
     let command = body.value;
-    let county = app.counties.public(&app, &command.county).await?;
+    let county = app.counties.working(&app, &command.county).await?;
     let tries = match &command.bind_code {
         Some(_) => {
             let from = address(&app, &request);

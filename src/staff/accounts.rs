@@ -38,19 +38,21 @@ const ONE_TIME: TimeDelta = TimeDelta::hours(24);
 /// A one-time password has 59 bits, and five tries.
 const ONE_TIME_LENGTH: usize = 12;
 
-/// Sets a one-time password and ends every session; the user name.
+/// Sets a one-time password, ends every session and unbinds WeChat; the user name, and what changed.
 fn set_one_time(
     conn: &mut PgConnection,
     county: i32,
     id: Uuid,
     (hash, until): (&str, DateTime<Utc>),
     now: DateTime<Utc>,
-) -> Result<String> {
+) -> Result<(String, Vec<&'static str>)> {
     let member = store::lock_to_change(conn, county, id)?;
     store::set_password(conn, county, id, hash, Some(until))?;
     sessions::end_all_of_staff(conn, county, id, "password", now)?;
+    let mut fields = vec!["password"];
+    fields.extend(credentials::unbind_wechat(conn, county, id)?.then_some("wechat"));
     store::touch(conn, county, id, now)?;
-    Ok(member.username)
+    Ok((member.username, fields))
 }
 
 /// The same from the command line, for a county whose administrators cannot log in themselves; the one-time password.
@@ -60,8 +62,8 @@ pub async fn reset_by_operator(app: &App, county: i32, username: String) -> Resu
     let entry = Audit::new("reset_password", "staff", Uuid::nil());
     let reset = app.db.write("reset_staff_password", move |conn| {
         let account = store::account(conn, county, &username)?.ok_or(Code::NotFound)?;
-        set_one_time(conn, county, account.id, (&hash, now + ONE_TIME), now)?;
-        Ok(audit::record(conn, Actor::operator(county), now, &entry.of(account.id))?)
+        let (_, fields) = set_one_time(conn, county, account.id, (&hash, now + ONE_TIME), now)?;
+        Ok(audit::record(conn, Actor::operator(county), now, &entry.of(account.id).fields(fields))?)
     });
     reset.await?;
     Ok(one_time_password)
@@ -86,10 +88,11 @@ pub struct OneTimePasswordView {
 /// Open an account, or reset its password
 ///
 /// Answers a one-time password, once, good for 24 hours; the login with it must set another. Every session of the account
-/// ends within 5 seconds. Takes no key and is never replayed.
+/// ends within 5 seconds, and a bound WeChat account is unbound. One's own is changed with `/v1/account/password` instead: an
+/// administrator who lost the one-time password would be locked out. Takes no key and is never replayed.
 #[utoipa::path(tag = "staff", security(("token" = ["staff:write"])), params(("id" = Uuid, Path, description = "The member of staff")),
     request_body = ResetStaffPassword, responses((status = 200, description = "The one-time password", body = OneTimePasswordView)),
-    extensions(("x-errors" = json!(["staff_not_active", "too_many_requests"]))))]
+    extensions(("x-errors" = json!(["staff_not_active", "own_account", "too_many_requests"]))))]
 #[post("/v1/staff/{id}/reset_password")]
 pub async fn reset_staff_password(
     caller: Can<WriteStaff>,
@@ -97,14 +100,17 @@ pub async fn reset_staff_password(
     app: Data<App>,
     _body: Valid<ResetStaffPassword>,
 ) -> Result<HttpResponse> {
+    if id.0 == caller.subject {
+        return Err(Code::OwnAccount.into());
+    }
     limits::take(&app, "resets", &format!("{}:{}", caller.county, caller.subject), 30).await?;
     let (county, who, now) = (caller.county, Caller::clone(&caller), app.clock.now());
     let (one_time_password, until) = (crypto::random_code(ONE_TIME_LENGTH), now + ONE_TIME);
     let hash = crypto::hash_password_in_turn(one_time_password.clone()).await?;
     let entry = Audit::new("reset_password", "staff", id.0);
     let reset = app.db.write("reset_staff_password", move |conn| {
-        let username = set_one_time(conn, county, id.0, (&hash, until), now)?;
-        audit::record(conn, &who, now, &entry)?;
+        let (username, fields) = set_one_time(conn, county, id.0, (&hash, until), now)?;
+        audit::record(conn, &who, now, &entry.clone().fields(fields))?;
         Ok(username)
     });
     let view = OneTimePasswordView { username: reset.await?, one_time_password, good_until: until.with_timezone(&CST) };
@@ -135,12 +141,15 @@ pub async fn enable_staff(
     let (county, who, now) = (caller.county, Caller::clone(&caller), app.clock.now());
     let entry = Audit::new("enable", "staff", id.0);
     app.once(once, move |conn| {
+        store::lock_county(conn, county)?;
         match store::lock(conn, county, id.0)?.state {
             StaffState::Disabled => {}
             StaffState::Active => return Err(Code::StaffActive.into()),
             StaffState::Dismissed => return Err(Code::AlreadyDismissed.into()),
         }
         store::set_state(conn, county, id.0, StaffState::Active, now)?;
+        // Whoever stood in beyond them does so no more.
+        sessions::end_uncovered(conn, county, now)?;
         todos::drop_about(conn, county, todos::Kind::Decide, ("staff", id.0), now)?;
         audit::record(conn, &who, now, &entry)?;
         let member = store::touch(conn, county, id.0, now)?;
@@ -220,7 +229,7 @@ pub struct EndedView {
 
 /// End every session of a member of staff
 ///
-/// For a lost phone. Takes effect within 5 seconds.
+/// For a lost phone. Takes effect within 5 seconds; a bound WeChat account is unbound, because the phone could log in with it.
 #[utoipa::path(tag = "staff", security(("token" = ["staff:write"])), params(("id" = Uuid, Path, description = "The member of staff"), IdempotencyHeader),
     request_body = EndStaffSessions, responses((status = 200, description = "Ended", body = EndedView)))]
 #[post("/v1/staff/{id}/end_sessions")]
@@ -235,9 +244,14 @@ pub async fn end_staff_sessions(
     let (county, who, now) = (caller.county, Caller::clone(&caller), app.clock.now());
     let entry = Audit::new("end_sessions", "staff", id.0);
     app.once(once, move |conn| {
-        let member = store::lock(conn, county, id.0)?;
+        let mut member = store::lock(conn, county, id.0)?;
         let ended = sessions::end_all_of_staff(conn, county, id.0, "device", now)?;
-        audit::record(conn, &who, now, &entry)?;
+        let mut fields = vec!["sessions"];
+        if credentials::unbind_wechat(conn, county, id.0)? {
+            fields.push("wechat");
+            member = store::touch(conn, county, id.0, now)?;
+        }
+        audit::record(conn, &who, now, &entry.clone().fields(fields))?;
         Answer::ok(member.version, &EndedView { ended })
     })
     .await

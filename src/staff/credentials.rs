@@ -106,8 +106,14 @@ pub fn bind_wechat(
         .execute(conn)
 }
 
-pub fn unbind_wechat(conn: &mut PgConnection, county: i32, id: Uuid) -> QueryResult<usize> {
+/// Unbinds the WeChat account, and a code that would bind one is good no more; whether one was bound.
+pub fn unbind_wechat(conn: &mut PgConnection, county: i32, id: Uuid) -> QueryResult<bool> {
     diesel::update(staff::table.find((county, id)))
+        .set((staff::wechat_code_index.eq(None::<Vec<u8>>), staff::wechat_code_until.eq(None::<DateTime<Utc>>)))
+        .execute(conn)?;
+    let bound = staff::table.find((county, id)).filter(staff::wechat_openid.is_not_null());
+    let unbound = diesel::update(bound)
         .set((staff::wechat_openid.eq(None::<Vec<u8>>), staff::wechat_openid_index.eq(None::<Vec<u8>>)))
-        .execute(conn)
+        .execute(conn)?;
+    Ok(unbound > 0)
 }

@@ -1,5 +1,7 @@
 //! Transfer and dismissal: everything somebody holds goes to another in one transaction.
 
+use std::collections::BTreeSet;
+
 use actix_web::{post, web::Data};
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
@@ -10,14 +12,14 @@ use validator::Validate;
 
 use super::{
     credentials,
-    model::{Member, StaffState, StaffView},
+    model::{Member, Post, StaffState, StaffView},
     posts::{self, check_post},
     routes::view,
     store,
 };
 use crate::{
     app::App,
-    audit::{self, Audit},
+    audit::{self, Actor, Audit},
     db::schema::staff_posts,
     error::{Code, Error, Result, Text},
     http::{
@@ -53,16 +55,17 @@ pub struct LeftView {
 }
 
 /// Refuses what would leave the county without an administrator who can log in. Takes the county's lock to be held.
-pub(super) fn keep_an_administrator(
-    conn: &mut PgConnection,
-    county: i32,
-    without: Uuid,
-    now: DateTime<Utc>,
-) -> Result<()> {
-    if store::other_administrators(conn, county, without, now)? > 0 {
+pub(super) fn keep_an_administrator(conn: &mut PgConnection, county: i32, without: Uuid) -> Result<()> {
+    if store::other_administrators(conn, county, without)? > 0 {
         return Ok(());
     }
     Err(Code::LastAdministrator.into())
+}
+
+/// Whether the holder of a post has another as an administrator.
+pub(super) fn administrates_besides(conn: &mut PgConnection, county: i32, left: &Post) -> Result<bool> {
+    let held = store::posts(conn, county, &[left.staff_id])?;
+    Ok(held.iter().any(|post| post.id != left.id && post.role == Role::CountyAdmin))
 }
 
 /// Hands over what somebody holds, in all rooms. To nobody only if they hold nothing.
@@ -100,51 +103,70 @@ fn hand_over(
     Ok(moved)
 }
 
-/// Takes somebody off the posts in which they stand in for others, in one unit or everywhere; a todo for each says so.
+/// Takes somebody off the posts in which they stand in for others, in one unit or everywhere; a todo for each says so, and each
+/// holder has a new version.
 fn stand_in_no_more(
     conn: &mut PgConnection,
-    (county, staff): (i32, Uuid),
+    staff: Uuid,
     unit: Option<Uuid>,
+    by: Written,
     now: DateTime<Utc>,
 ) -> Result<()> {
+    let county = by.actor.county;
     let named = staff_posts::table.filter(staff_posts::county_id.eq(county)).filter(staff_posts::deputy_id.eq(staff));
-    let mut query = named.select(staff_posts::id).into_boxed();
+    let mut query = named.select((staff_posts::id, staff_posts::staff_id)).into_boxed();
     if let Some(unit) = unit {
         query = query.filter(staff_posts::unit_id.eq(unit));
     }
-    for post in query.order(staff_posts::id).load::<Uuid>(conn)? {
+    let mut holders = BTreeSet::new();
+    for (post, holder) in query.order(staff_posts::id).load::<(Uuid, Uuid)>(conn)? {
+        holders.insert(holder);
         store::set_deputy(conn, county, post, None)?;
         let title = Text::fixed("岗位没有代理人（AB 岗），请指定", "A post has no deputy any more: name one");
         let about = Some(("staff_post", post));
         let (kind, unit, resident, holder, due_at, created_by) = (todos::Kind::Decide, None, None, None, None, None);
         todos::open(conn, NewTodo { county, kind, unit, resident, about, title, holder, due_at, created_by }, now)?;
     }
+    for holder in holders {
+        let lost = Audit { action: "update_post", ..by.entry.of(holder) }.fields(vec!["deputy_id"]);
+        audit::record(conn, by.actor, now, &lost)?;
+        store::touch(conn, county, holder, now)?;
+    }
     Ok(())
+}
+
+/// Who makes somebody leave, and the entry that tells it.
+#[derive(Clone, Copy)]
+pub(super) struct Written<'a> {
+    pub actor: Actor,
+    pub entry: &'a Audit,
 }
 
 /// Dismisses somebody: hands over, ends posts and sessions. Takes the county's lock to be held.
 pub(super) fn leave(
     conn: &mut PgConnection,
-    county: i32,
     member: &Member,
     to: Option<Uuid>,
+    by: Written,
     now: DateTime<Utc>,
 ) -> Result<Vec<MovedView>> {
+    let county = member.county_id;
     if member.state == StaffState::Dismissed {
         return Err(Code::AlreadyDismissed.into());
     }
     let held = store::posts(conn, county, &[member.id])?;
     if held.iter().any(|post| post.role == Role::CountyAdmin) {
-        keep_an_administrator(conn, county, member.id, now)?;
+        keep_an_administrator(conn, county, member.id)?;
     }
     let moved = hand_over(conn, (county, member.id, to), None, now)?;
     store::set_state(conn, county, member.id, StaffState::Dismissed, now)?;
     // Whoever comes back gets a new account, and may bind the same WeChat account to it.
     credentials::unbind_wechat(conn, county, member.id)?;
     sessions::end_all_of_staff(conn, county, member.id, "dismissed", now)?;
-    stand_in_no_more(conn, (county, member.id), None, now)?;
+    stand_in_no_more(conn, member.id, None, by, now)?;
     todos::drop_about(conn, county, todos::Kind::Decide, ("staff", member.id), now)?;
     posts::end(conn, county, &held, now)?;
+    audit::record(conn, by.actor, now, by.entry)?;
     Ok(moved)
 }
 
@@ -188,13 +210,39 @@ pub async fn dismiss_staff(
             return Err(Code::AlreadyDismissed.into());
         }
         seen.check(member.version)?;
-        let moved = leave(conn, county, &member, command.hand_over_to, now)?;
-        audit::record(conn, &who, now, &entry)?;
+        let by = Written { actor: Actor::from(&who), entry: &entry };
+        let moved = leave(conn, &member, command.hand_over_to, by, now)?;
         let member = store::touch(conn, county, id.0, now)?;
         let version = member.version;
         Answer::ok(version, &LeftView { staff: view(conn, &who, member, now)?, moved })
     })
     .await
+}
+
+/// Ends a post and begins another; with no other post left in the unit, what belongs to it is handed over. Takes the county's
+/// lock to be held.
+fn change_post(
+    conn: &mut PgConnection,
+    left: Post,
+    to: (Role, Uuid),
+    hand_over_to: Option<Uuid>,
+    by: Written,
+    now: DateTime<Utc>,
+) -> Result<Vec<MovedView>> {
+    let (county, id) = (by.actor.county, left.staff_id);
+    if left.role == Role::CountyAdmin && to.0 != Role::CountyAdmin && !administrates_besides(conn, county, &left)? {
+        keep_an_administrator(conn, county, id)?;
+    }
+    store::insert_post(conn, county, id, to, None, now)?;
+    let held = store::posts(conn, county, &[id])?;
+    let stays = held.iter().any(|post| post.id != left.id && post.unit_id == left.unit_id);
+    let mut moved = Vec::new();
+    if !stays {
+        moved = hand_over(conn, (county, id, hand_over_to), Some(left.unit_id), now)?;
+        stand_in_no_more(conn, id, Some(left.unit_id), by, now)?;
+    }
+    posts::end(conn, county, &[left], now)?;
+    Ok(moved)
 }
 
 /// The post that somebody goes to.
@@ -218,7 +266,8 @@ pub struct TransferStaff {
     post_id: Uuid,
     #[validate(nested)]
     to: NewPost,
-    /// Another active member of staff, who gets what belongs to the unit that is left; may be left out only if nothing is held.
+    /// Another active member of staff, who gets what belongs to the unit that is left; may be left out if nothing is held, or no
+    /// unit is left.
     hand_over_to: Option<Uuid>,
 }
 
@@ -226,7 +275,8 @@ pub struct TransferStaff {
 ///
 /// In one step what they hold of the unit that they leave goes to another, the post and its sessions end, and the new post
 /// begins, without a deputy. They stand in for nobody of that unit any more; an administrator's todo tells of each post left
-/// without a deputy.
+/// without a deputy. Whoever has another post in the unit, the new one included, does not leave it: they keep what they hold
+/// and for whom they stand in.
 #[utoipa::path(tag = "staff", security(("token" = ["staff:write"])), request_body = TransferStaff,
     params(("id" = Uuid, Path, description = "The member of staff"), IdempotencyHeader, IfMatchHeader),
     responses((status = 200, description = "Transferred", body = LeftView)),
@@ -256,14 +306,10 @@ pub async fn transfer_staff(
         if to == (left.role, left.unit_id) {
             return Err(Code::PostHeld.into());
         }
-        if left.role == Role::CountyAdmin {
-            keep_an_administrator(conn, county, id.0, now)?;
-        }
-        let moved = hand_over(conn, (county, id.0, command.hand_over_to), Some(left.unit_id), now)?;
-        stand_in_no_more(conn, (county, id.0), Some(left.unit_id), now)?;
-        store::insert_post(conn, county, id.0, to, None, now)?;
-        audit::record(conn, &who, now, &entry.clone().fields(vec![left.role.as_str(), to.0.as_str()]))?;
-        posts::end(conn, county, &[left], now)?;
+        let entry = entry.clone().fields(vec![left.role.as_str(), to.0.as_str()]);
+        let by = Written { actor: Actor::from(&who), entry: &entry };
+        let moved = change_post(conn, left, to, command.hand_over_to, by, now)?;
+        audit::record(conn, by.actor, now, by.entry)?;
         let member = store::touch(conn, county, id.0, now)?;
         let version = member.version;
         Answer::ok(version, &LeftView { staff: view(conn, &who, member, now)?, moved })

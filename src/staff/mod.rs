@@ -24,6 +24,8 @@ mod rules;
 mod stale;
 pub mod store;
 
+use std::sync::Arc;
+
 use anyhow::{Context, Result, ensure};
 
 use crate::{
@@ -33,7 +35,7 @@ use crate::{
     error::Code,
     http::permissions::Role,
     rooms::{Room, Sealed},
-    units,
+    units::{self, County},
 };
 
 pub use cover::{CoveredPost, cover_of, covered_by, covered_posts, covers_until};
@@ -59,59 +61,57 @@ pub struct NewStaff {
     pub display_name: String,
     pub password: String,
     pub role: Role,
-    /// Name of the unit; none for posts of the county.
+    /// Name or division code of the unit; none for posts of the county.
     pub unit: Option<String>,
 }
 
-/// Creates a member of staff with one post; if the user name exists, an error and no change.
+/// Creates a member of staff with one post; if the user name exists, or several units have the name, an error and no change.
 pub async fn create(app: &App, new: NewStaff) -> Result<uuid::Uuid> {
-    let length = new.password.chars().count();
-    ensure!((10..=128).contains(&length), "a password has 10 to 128 characters");
-    let fits = new.username.len() >= 2
-        && new.username.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "._-".contains(c));
-    ensure!(fits, "a user name has 2 to 32 lower-case letters, digits, dots, hyphens and underscores");
+    let said = |wrong: validator::ValidationError| {
+        let words = wrong.message.unwrap_or_default();
+        anyhow::anyhow!("{}", words.split_once('|').map_or(&*words, |(_, en)| en).to_owned())
+    };
+    model::check_username(&new.username).map_err(said).context("the user name")?;
+    model::check_display_name(&new.display_name).map_err(said).context("the name")?;
+    if let Some((_, _, en)) = model::password_fault(&new.password, &new.username, None) {
+        anyhow::bail!("the password: {en}");
+    }
     ensure!(new.role != Role::Resident, "a resident is no member of staff");
-    let county = app.counties.find(app, &new.county).await?;
-    let Some(county) = county else { anyhow::bail!("there is no county {}; import its divisions first", new.county) };
+    let county = county(app, &new.county).await?;
     let hash = crypto::hash_password(&new.password);
-    let now = app.clock.now();
-    let id = app
-        .db
-        .write("create_staff", move |conn| {
-            let mut unit = None;
-            for level in new.role.levels().iter().rev() {
-                let level = level.parse().map_err(crate::error::Error::internal)?;
-                let name = match (&new.unit, level) {
-                    (Some(name), _) => name.clone(),
-                    (None, units::Level::County) => county.name.clone(),
-                    (None, _) => continue,
-                };
-                unit = unit.or(units::store::find_by_name(conn, county.id, level, &name)?);
-            }
-            let Some(unit) = unit else { return Ok(None) };
-            Ok(Some(store::insert(
-                conn,
-                county.id,
-                (&new.username, &new.display_name, &hash),
-                (new.role, unit.id),
-                now,
-            )?))
-        })
-        .await?;
-    id.ok_or_else(|| anyhow::anyhow!("no such unit on the level of this role; name it with --unit"))
+    let (entry, now) = (Audit::new("create", "staff", uuid::Uuid::nil()), app.clock.now());
+    let created = app.db.write("create_staff", move |conn| {
+        let mut fitting = units::store::named(conn, county.id, new.unit.as_deref())?;
+        fitting.retain(|unit| rules::fits(new.role, unit.level));
+        let [unit] = fitting.as_slice() else { return Ok(Err(fitting.len())) };
+        let names = (new.username.as_str(), new.display_name.as_str(), hash.as_str());
+        let id = store::insert(conn, county.id, names, (new.role, unit.id), now)?;
+        audit::record(conn, Actor::operator(county.id), now, &entry.of(id))?;
+        Ok(Ok(id))
+    });
+    match created.await? {
+        Ok(id) => Ok(id),
+        Err(0) => anyhow::bail!("no such unit on the level of this role; name it with --unit"),
+        Err(several) => anyhow::bail!("{several} units have this name; give --unit the division code"),
+    }
+}
+
+/// The county that a command names, even a suspended one: the operator may act on it.
+async fn county(app: &App, key: &str) -> Result<Arc<County>> {
+    app.counties.find(app, key).await?.with_context(|| format!("there is no county {key}; import its divisions first"))
 }
 
 /// Dismisses a member of staff who holds nothing any more: no login, and every session ends.
 pub async fn dismiss(app: &App, county: &str, username: &str) -> Result<()> {
-    let county = app.counties.public(app, county).await?.id;
+    let county = self::county(app, county).await?.id;
     let (username, now) = (username.trim().to_lowercase(), app.clock.now());
     let entry = Audit::new("dismiss", "staff", uuid::Uuid::nil());
     let dismissed = app.db.write("dismiss_staff", move |conn| {
         store::lock_county(conn, county)?;
         let account = store::account(conn, county, &username)?.ok_or(Code::NotFound)?;
         let member = store::lock(conn, county, account.id)?;
-        leaving::leave(conn, county, &member, None, now)?;
-        audit::record(conn, Actor::operator(county), now, &entry.of(member.id))?;
+        let by = leaving::Written { actor: Actor::operator(county), entry: &entry.of(member.id) };
+        leaving::leave(conn, &member, None, by, now)?;
         store::touch(conn, county, member.id, now)?;
         Ok(())
     });
@@ -120,7 +120,7 @@ pub async fn dismiss(app: &App, county: &str, username: &str) -> Result<()> {
 
 /// Opens an account or resets its password, for a county whose administrators cannot log in; a one-time password for 24 hours.
 pub async fn reset_password(app: &App, county: &str, username: &str) -> Result<String> {
-    let county = app.counties.public(app, county).await?.id;
+    let county = self::county(app, county).await?.id;
     let reset = accounts::reset_by_operator(app, county, username.trim().to_lowercase());
     reset.await.map_err(in_words).context("not reset")
 }

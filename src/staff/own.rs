@@ -123,13 +123,14 @@ pub struct TotpView {
 /// RFC 6238: SHA-1, six digits, 30 s. The first login with a right `totp` confirms the secret; until then another call makes
 /// another. The same limits and lock as logging in. Takes no key and is never replayed.
 #[utoipa::path(tag = "account", security(()), request_body = EnrolTotp, responses((status = 200, description = "The secret", body = TotpView)),
-    extensions(("x-errors" = json!(["login_failed", "login_locked", "too_many_requests", "account_disabled", "totp_enrolled"]))))]
+    extensions(("x-errors" = json!(["login_failed", "login_locked", "too_many_requests", "account_disabled", "county_suspended", "totp_enrolled"]))))]
 #[post("/v1/account/totp/enrol")]
 pub async fn enrol_totp(app: Data<App>, request: HttpRequest, body: Valid<EnrolTotp>) -> Result<HttpResponse> {
     let EnrolTotp { county, username, password } = body.value;
     let proved = prove(&app, &request, &county, &username, &password).await?;
     // The password was right; the code is still to be shown.
     proved.tries.give_back(&app).await;
+    proved.county.working()?;
     let (county, account, now) = (proved.county, proved.account, app.clock.now());
     let secret = crypto::totp::new_secret();
     let issuer = format!("连心 {}", county.name);
@@ -217,8 +218,7 @@ pub async fn unbind_wechat(
     let entry = Audit::new("unbind_wechat", "staff", caller.subject);
     app.once(once, move |conn| {
         let mut member = store::lock(conn, county, who.subject)?;
-        if member.wechat_openid.is_some() {
-            credentials::unbind_wechat(conn, county, who.subject)?;
+        if credentials::unbind_wechat(conn, county, who.subject)? {
             audit::record(conn, &who, now, &entry)?;
             member = store::touch(conn, county, who.subject, now)?;
         }

@@ -152,20 +152,6 @@ fn line(record: &csv::StringRecord) -> Line {
     line
 }
 
-/// A role by its code or by what people call it.
-fn role(text: &str) -> Option<Role> {
-    let role = match text {
-        "住村特派员" | "特派员" => Role::Specialist,
-        "村干部" | "代办员" => Role::VillageCadre,
-        "乡镇工作人员" => Role::TownshipStaff,
-        "县直部门" => Role::DepartmentStaff,
-        "督查" => Role::Supervisor,
-        "县管理员" => Role::CountyAdmin,
-        code => code.parse().ok()?,
-    };
-    (role != Role::Resident).then_some(role)
-}
-
 /// The unit that a line names: by code, by name, by `township/village`, or the county if it names none.
 fn unit(places: &[Place], text: &str, role: Role) -> Result<Uuid, Fault> {
     let above = |place: &Place| places.iter().find(|other| Some(other.id) == place.parent);
@@ -206,7 +192,7 @@ pub fn plan(lines: Vec<Line>, facts: &Facts) -> Vec<Planned> {
 fn alone(mut line: Line, facts: &Facts) -> Planned {
     let mut post = None;
     if !line.faults.iter().any(|fault| fault.code == "fields") {
-        match role(&line.role) {
+        match rules::role(&line.role) {
             None => line.faults.push(fault("role", "unknown_role", "没有这个岗位", "there is no such role")),
             Some(role) => match unit(&facts.places, &line.unit, role) {
                 Ok(unit) => post = Some((role, unit)),
@@ -221,21 +207,26 @@ fn alone(mut line: Line, facts: &Facts) -> Planned {
     Planned { line, post, action: Action::Unchanged }
 }
 
-/// Doubled people and posts.
+/// Doubled people and posts. A phone on one line of somebody is that of all their lines.
 fn among_each_other(planned: &mut [Planned]) {
-    let mut people: HashMap<String, (String, Option<String>)> = HashMap::new();
-    let mut posts = HashSet::new();
-    for plan in planned {
-        let Planned { line, post, .. } = plan;
-        let first = people.entry(line.username.clone()).or_insert((line.display_name.clone(), line.phone.clone()));
-        if first.0 != line.display_name {
+    let (mut names, mut posts) = (HashMap::new(), HashSet::new());
+    let mut phones: HashMap<String, String> = HashMap::new();
+    for Planned { line, .. } in &*planned {
+        if let Some(phone) = &line.phone {
+            phones.entry(line.username.clone()).or_insert(phone.clone());
+        }
+    }
+    for Planned { line, post, .. } in planned {
+        if *names.entry(line.username.clone()).or_insert(line.display_name.clone()) != line.display_name {
             let (zh, en) = ("同一用户名在文件中有不同的姓名", "the same user name has another name above");
             line.faults.push(fault("display_name", "two_names", zh, en));
         }
-        if first.1 != line.phone {
+        let phone = phones.get(&line.username);
+        if line.phone.is_some() && line.phone.as_ref() != phone {
             let (zh, en) = ("同一用户名在文件中有不同的电话", "the same user name has another phone above");
             line.faults.push(fault("phone", "two_phones", zh, en));
         }
+        line.phone = phone.cloned();
         if let Some(post) = post
             && !posts.insert((line.username.clone(), *post))
         {
@@ -367,7 +358,7 @@ mod tests {
 
     #[test]
     fn doubled_people_and_posts_and_circles() {
-        let doubled = "new,新人,,township_staff,均溪镇,\nnew,别人,12345,township_staff,均溪镇,";
+        let doubled = "new,新人,54321,township_staff,均溪镇,\nnew,别人,12345,township_staff,均溪镇,";
         assert_eq!(codes(doubled)[1].1, ["two_names", "two_phones", "post_twice"]);
         let circle =
             "aa,甲,,township_staff,均溪镇,bb\nbb,乙,,township_staff,均溪镇,old\nold,老陈,,township_staff,均溪镇,aa";

@@ -217,8 +217,8 @@ pub async fn end_staff_post(
         store::lock_county(conn, county)?;
         store::lock(conn, county, id.0)?;
         let held = store::post(conn, county, id.0, post)?;
-        if held.role == Role::CountyAdmin {
-            leaving::keep_an_administrator(conn, county, id.0, now)?;
+        if held.role == Role::CountyAdmin && !leaving::administrates_besides(conn, county, &held)? {
+            leaving::keep_an_administrator(conn, county, id.0)?;
         }
         audit::record(conn, &who, now, &entry.clone().fields(vec![held.role.as_str()]))?;
         end(conn, county, &[held], now)?;

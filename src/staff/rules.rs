@@ -41,6 +41,20 @@ pub fn circle_error() -> Error {
     )
 }
 
+/// A role by its code or by what people call it.
+pub fn role(text: &str) -> Option<Role> {
+    let role = match text {
+        "住村特派员" | "特派员" => Role::Specialist,
+        "村干部" | "代办员" => Role::VillageCadre,
+        "乡镇工作人员" => Role::TownshipStaff,
+        "县直部门" => Role::DepartmentStaff,
+        "督查" => Role::Supervisor,
+        "县管理员" => Role::CountyAdmin,
+        code => code.parse().ok()?,
+    };
+    (role != Role::Resident).then_some(role)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -17,10 +17,19 @@ use crate::{
     settings::{self, Settings},
     statement,
     todos::{self, NewTodo},
+    units::CountyState,
 };
 
 /// Accounts disabled in one transaction.
 const BATCH: i64 = 50;
+
+#[derive(QueryableByName)]
+struct Found {
+    #[diesel(sql_type = SqlUuid)]
+    id: Uuid,
+    #[diesel(sql_type = Bool)]
+    administrates: bool,
+}
 
 statement! {
     /// Neither logged in, nor refreshed a session, nor made or enabled since `before`.
@@ -34,34 +43,43 @@ statement! {
       ORDER BY s.active_since, s.id LIMIT {limit} FOR NO KEY UPDATE OF s"
 }
 
-#[derive(QueryableByName)]
-struct Found {
-    #[diesel(sql_type = SqlUuid)]
-    id: Uuid,
-    #[diesel(sql_type = Bool)]
-    administrates: bool,
+/// Those of a county whom the pass disables: all that are stale but the last administrator.
+fn stale(conn: &mut PgConnection, county: i32, before: DateTime<Utc>) -> Result<Vec<Found>> {
+    let mut stale: Vec<Found> = Stale { county, before, role: Role::CountyAdmin.as_str(), limit: BATCH }.load(conn)?;
+    if let Some(one) = stale.iter().position(|found| found.administrates)
+        && store::other_administrators(conn, county, stale[one].id)? == 0
+    {
+        stale.remove(one);
+    }
+    Ok(stale)
 }
 
-/// Disables a batch of accounts without a login for the days that their county set; true while there is more. The last
-/// administrator stays.
+/// Disables a batch of accounts of one county without a login for the days that it set; true while there may be more. The
+/// last administrator stays. In a suspended county nobody can log in, so the days do not count.
 pub fn disable_stale(conn: &mut PgConnection, now: DateTime<Utc>) -> Result<bool> {
-    let mut more = false;
-    for county in counties::table.order(counties::id).select(counties::id).load::<i32>(conn)? {
+    let working = counties::table.filter(counties::state.eq(CountyState::Active)).order(counties::id);
+    for county in working.select(counties::id).load::<i32>(conn)? {
         let days = Settings::at(&settings::load(conn, county)?, now).staff_stale_days;
-        store::lock_county(conn, county)?;
         let before = now - TimeDelta::days(days);
-        let stale: Vec<Found> = Stale { county, before, role: Role::CountyAdmin.as_str(), limit: BATCH }.load(conn)?;
-        let mut disabled = 0;
-        for Found { id, administrates } in stale {
-            if administrates && store::other_administrators(conn, county, id, now)? == 0 {
+        if stale(conn, county, before)?.is_empty() {
+            continue;
+        }
+        // Locks of one county only, in a transaction of its own: the next call finds the next.
+        store::lock_county(conn, county)?;
+        let mut disabled = false;
+        // One by one: of several administrators each may be the last by then.
+        for Found { id, administrates } in stale(conn, county, before)? {
+            if administrates && store::other_administrators(conn, county, id)? == 0 {
                 continue;
             }
             disable(conn, county, id, now)?;
-            disabled += 1;
+            disabled = true;
         }
-        more |= disabled == BATCH;
+        if disabled {
+            return Ok(true);
+        }
     }
-    Ok(more)
+    Ok(false)
 }
 
 fn disable(conn: &mut PgConnection, county: i32, id: Uuid, now: DateTime<Utc>) -> Result<()> {

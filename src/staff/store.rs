@@ -331,7 +331,8 @@ pub fn set_state(
     }
 }
 
-/// Sets a password; a one-time one is good until `one_time_until`.
+/// Sets a password; a one-time one is good until `one_time_until`. A code that binds a WeChat account is good no more: whoever
+/// knew the password before may have made it.
 pub fn set_password(
     conn: &mut PgConnection,
     county: i32,
@@ -340,20 +341,24 @@ pub fn set_password(
     one_time_until: Option<DateTime<Utc>>,
 ) -> QueryResult<usize> {
     diesel::update(staff::table.find((county, id)))
-        .set((staff::password_hash.eq(hash), staff::one_time_until.eq(one_time_until)))
+        .set((
+            (staff::password_hash.eq(hash), staff::one_time_until.eq(one_time_until)),
+            (staff::wechat_code_index.eq(None::<Vec<u8>>), staff::wechat_code_until.eq(None::<DateTime<Utc>>)),
+        ))
         .execute(conn)
 }
 
-/// Active administrators who can log in, leaving one out.
-pub fn other_administrators(
-    conn: &mut PgConnection,
-    county: i32,
-    without: Uuid,
-    now: DateTime<Utc>,
-) -> QueryResult<i64> {
+/// The days without a login count anew for everybody: nobody could log in before.
+pub fn begin_anew(conn: &mut PgConnection, county: i32, now: DateTime<Utc>) -> QueryResult<usize> {
+    let active = staff::table.filter(staff::county_id.eq(county)).filter(staff::state.eq(StaffState::Active));
+    diesel::update(active).set(staff::active_since.eq(now)).execute(conn)
+}
+
+/// Active administrators with a password of their own, leaving one out; a one-time password may never reach anybody.
+pub fn other_administrators(conn: &mut PgConnection, county: i32, without: Uuid) -> QueryResult<i64> {
     let there = holders(county).filter(staff_posts::role.eq(Role::CountyAdmin));
     let others = staff::table.filter(staff::county_id.eq(county)).filter(staff::id.ne(without));
     let others = others.filter(staff::state.eq(StaffState::Active)).filter(staff::id.eq_any(there));
-    let open = staff::one_time_until.is_null().or(staff::one_time_until.gt(now));
-    others.filter(staff::password_hash.is_not_null()).filter(open).count().get_result(conn)
+    let own = others.filter(staff::password_hash.is_not_null()).filter(staff::one_time_until.is_null());
+    own.count().get_result(conn)
 }

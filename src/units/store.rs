@@ -97,7 +97,16 @@ pub fn find(conn: &mut PgConnection, county: i32, id: Uuid) -> Result<Option<Uni
     found(units::table.find((county, id)).select(Unit::as_select()).first(conn))
 }
 
-/// The unit of a county with this name on a level; for the command line and the sample county.
+/// The units of a county with this name or division code; without one, the county's own.
+pub fn named(conn: &mut PgConnection, county: i32, name: Option<&str>) -> QueryResult<Vec<Unit>> {
+    let here = units::table.filter(units::county_id.eq(county)).select(Unit::as_select()).into_boxed();
+    match name {
+        Some(name) => here.filter(units::name.eq(name).or(units::division_code.eq(name))).load(conn),
+        None => here.filter(units::level.eq(Level::County)).load(conn),
+    }
+}
+
+/// The unit of a county with this name on a level; for the sample county.
 pub fn find_by_name(conn: &mut PgConnection, county: i32, level: Level, name: &str) -> Result<Option<Unit>> {
     let named = units::table.filter(units::county_id.eq(county)).filter(units::level.eq(level));
     found(named.filter(units::name.eq(name)).select(Unit::as_select()).first(conn))

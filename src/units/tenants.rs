@@ -19,6 +19,7 @@ use crate::{
         schema::{counties, units},
     },
     error::Result,
+    staff,
 };
 
 /// What `lianxin county create` takes.
@@ -114,7 +115,8 @@ async fn turn(app: &App, key: &str, reason: Option<String>) -> anyhow::Result<()
         Some(_) => (CountyState::Active, CountyState::Suspended, "suspend"),
         None => (CountyState::Suspended, CountyState::Active, "resume"),
     };
-    let entry = Audit::new(action, "county", audit_id(key)).because(reason.clone());
+    // Without the reason: the county reads its own log.
+    let entry = Audit::new(action, "county", audit_id(key));
     let (wanted, now) = (key.to_owned(), app.clock.now());
     let turned = app.db.write("turn_county", move |conn| {
         let row = counties::table.filter(counties::key.eq(&wanted)).filter(counties::state.eq(from));
@@ -127,6 +129,9 @@ async fn turn(app: &App, key: &str, reason: Option<String>) -> anyhow::Result<()
             let known = counties::table.filter(counties::key.eq(&wanted)).select(counties::id);
             return Ok((false, found(known.first::<i32>(conn))?.is_some()));
         };
+        if to == CountyState::Active {
+            staff::store::begin_anew(conn, county, now)?;
+        }
         audit::record(conn, Actor::operator(county), now, &entry)?;
         changes::record(conn, changed(county, &wanted), now)?;
         Ok((true, true))
