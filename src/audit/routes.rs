@@ -133,7 +133,8 @@ impl AuditQuery {
         let utc = |at: DateTime<FixedOffset>| at.with_timezone(&Utc);
         let (from, to) = (self.from.map(utc), self.to.map(utc));
         let (entity, entity_id, actor_id, action) = (self.entity, self.entity_id, self.actor_id, self.action);
-        Ok((Filter { entity, entity_id, actor_id, action, from, to }, by))
+        let entity_ids = entity_id.into_iter().collect();
+        Ok((Filter { entity, entity_ids, actor_id, action, from, to }, by))
     }
 }
 
@@ -168,7 +169,7 @@ pub async fn list_audit(caller: Can<ReadAudit>, app: Data<App>, query: Query<Aud
     let after = page::after(&app.keys, &list, query.0.cursor.as_deref())?;
     let (filter, by) = query.0.filter()?;
     let (who, county, now) = (Caller::clone(&caller), caller.scope.county, app.clock.now());
-    let about = filter.entity_id.unwrap_or_else(|| id_of("county", &caller.county_key));
+    let about = filter.entity_ids.first().copied().unwrap_or_else(|| id_of("county", &caller.county_key));
     let look = Audit::new("read", "audit_log", about).fields(by);
     let (rows, total) = app
         .db
@@ -241,16 +242,18 @@ pub async fn list_resident_audit(
     let (limit, count) = (page::limit(query.0.limit)?, query.0.count.unwrap_or(false));
     let list = format!("audit/resident/{}", id.0);
     let after = page::after(&app.keys, &list, query.0.cursor.as_deref())?;
-    let filter = Filter { entity: Some("resident".into()), entity_id: Some(id.0), ..Filter::default() };
     let (who, scope, now) = (Caller::clone(&caller), caller.scope, app.clock.now());
     let look = Audit::new("read_audit", "resident", id.0);
     let (rows, total) = app
         .db
         .write("list_resident_audit", move |conn| {
-            people::find(conn, scope, id.0)?.ok_or(Code::NotFound)?;
+            let row = people::find(conn, scope, id.0)?.ok_or(Code::NotFound)?;
+            // Also by the ids of records that were merged into this one.
+            let entity_ids = people::with_merged(conn, scope.county, row.id)?;
+            let filter = Filter { entity: Some("resident".into()), entity_ids, ..Filter::default() };
             let total = if count { Some(store::count(conn, scope.county, &filter)?) } else { None };
             let rows = store::list(conn, scope.county, &filter, true, after, limit)?;
-            record(conn, &who, now, &look)?;
+            record(conn, &who, now, &look.of(row.id))?;
             Ok((rows, total))
         })
         .await?;

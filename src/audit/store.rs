@@ -27,7 +27,8 @@ pub struct Entry {
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
     pub entity: Option<String>,
-    pub entity_id: Option<Uuid>,
+    /// Any, where none is named.
+    pub entity_ids: Vec<Uuid>,
     pub actor_id: Option<Uuid>,
     pub action: Option<String>,
     /// From this instant on.
@@ -42,8 +43,8 @@ fn filtered<'a>(county: i32, filter: &Filter) -> audit_log::BoxedQuery<'a, Pg> {
     if let Some(entity) = filter.entity {
         query = query.filter(audit_log::entity.eq(entity));
     }
-    if let Some(id) = filter.entity_id {
-        query = query.filter(audit_log::entity_id.eq(id));
+    if !filter.entity_ids.is_empty() {
+        query = query.filter(audit_log::entity_id.eq_any(filter.entity_ids.clone()));
     }
     if let Some(actor) = filter.actor_id {
         query = query.filter(audit_log::actor_id.eq(actor));

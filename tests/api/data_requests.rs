@@ -108,7 +108,10 @@ async fn a_copy_expires_and_loses_its_bytes() {
     let t = TestApp::new().await;
     let cadre = t.staff("cadre").await;
     let granny = granny(&t, &cadre).await;
-    let asked = ask(&t, &cadre, id(&granny), json!({"kind": "export"})).await;
+    let needed =
+        t.post(&requests(id(&granny))).by(&cadre).json(json!({"kind": "export"})).send().await.problem(422, "invalid");
+    assert_eq!(needed.faults(), ["/words:required"], "staff say why");
+    let asked = ask(&t, &cadre, id(&granny), json!({"kind": "export", "words": "阿婆要一份自己的资料"})).await;
     assert_eq!(asked["asked_by"], json!(cadre.subject));
     t.run_jobs().await;
     let archive = format!("/v1/data_requests/{}/archive", id(&asked));
