@@ -2,6 +2,7 @@
 
 use chrono::TimeDelta;
 use futures_util::future::join_all;
+use lianxin::units::tenants;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -214,6 +215,9 @@ async fn a_dismissal_hands_everything_over_and_tells_of_posts_without_a_deputy()
         let reply = dismiss(json!({"hand_over_to": to, "reason": "退休"}), &version).await.problem(422, "invalid");
         assert_eq!(reply.faults(), [format!("/hand_over_to:{fault}")]);
     }
+    let before = seen(&t, &admin, &id(&cadre)).await["version"].clone();
+    let told = format!("SELECT count(*) AS n FROM changes WHERE entity = 'staff' AND staff_id = '{}'", id(&cadre));
+    let told_before = t.database.count(&told);
     let left = dismiss(body.clone(), &version).await.ok();
     assert_eq!(left["moved"], json!([{"room": "todos", "count": 2}]));
     assert_eq!((&left["staff"]["account"]["state"], &left["staff"]["posts"]), (&json!("dismissed"), &json!([])));
@@ -223,7 +227,15 @@ async fn a_dismissal_hands_everything_over_and_tells_of_posts_without_a_deputy()
     assert_eq!(t.database.count(&held), 2);
     let decide = "SELECT count(*) AS n FROM todos WHERE kind = 'decide' AND about = 'staff_post' AND state = 'open'";
     assert_eq!(t.database.count(decide), 1);
-    assert_eq!(seen(&t, &admin, &id(&cadre)).await["posts"][0]["deputy_id"], Value::Null);
+    let alone = seen(&t, &admin, &id(&cadre)).await;
+    assert_eq!(alone["posts"][0]["deputy_id"], Value::Null);
+    assert_eq!(alone["version"].as_i64(), before.as_i64().map(|version| version + 1), "a stale screen is refused");
+    let lost = format!(
+        "SELECT count(*) AS n FROM audit_log WHERE action = 'update_post' AND entity_id = '{}' AND fields = '{{deputy_id}}' AND reason = '退休'",
+        id(&cadre)
+    );
+    assert_eq!(t.database.count(&lost), 1);
+    assert_eq!(t.database.count(&told), told_before + 1);
     let reasons = "SELECT count(*) AS n FROM audit_log WHERE action = 'dismiss' AND reason = '退休'";
     assert_eq!(t.database.count(reasons), 1);
     crate::sessions::ends_within_five_seconds(&t, &session).await;
@@ -292,6 +304,10 @@ async fn the_last_administrator_stays() {
     let second = make(&t, &admin, "second", "county_admin", "大田县").await;
     dismiss(&admin, &id(&me)).await.problem(409, "last_administrator");
     let password = one_time(&t, &admin, &id(&second)).await;
+    // Nor one who may never have been told the password.
+    dismiss(&admin, &id(&me)).await.problem(409, "last_administrator");
+    let own = format!("/v1/staff/{}/reset_password", id(&me));
+    t.post(&own).by(&admin).json(json!({})).send().await.problem(409, "own_account");
     let body = json!({"county": "350425", "username": "second", "password": password, "role": "county_admin", "new_password": PASSWORD});
     let other = t.post("/v1/sessions/staff").json(body).send().await.session();
     // Both at once: one of them stays.
@@ -367,4 +383,58 @@ async fn an_administrator_sees_and_ends_sessions() {
     crate::sessions::ends_within_five_seconds(&t, &cadre).await;
     let list = t.get(&format!("{path}/sessions")).by(&admin).send().await.ok();
     assert_eq!(list["items"], json!([]));
+}
+
+#[actix_web::test]
+async fn whoever_stays_in_the_unit_keeps_what_they_hold() {
+    let t = TestApp::new().await;
+    let admin = t.staff("admin").await;
+    let (made, _) = open(&t, &admin, "chen", "village_cadre", "红星村委会").await;
+    let (chen, cadre) = (id(&made), id(&by_username(&t, &admin, "cadre").await));
+    name_deputy(&t, &admin, &cadre, Some(&chen)).await.ok();
+    todo(&t, &chen, "红星村委会").await;
+    let transfer = async |whom: &Value, role: &str, unit: &str| {
+        let to = json!({"role": role, "unit_id": t.unit(unit).await});
+        let body = json!({"post_id": whom["posts"][0]["id"], "to": to});
+        let call = t.post(&format!("/v1/staff/{}/transfer", id(whom))).by(&admin).header("if-match", "*");
+        call.json(body).send().await
+    };
+    let moved = transfer(&made, "specialist", "红星村委会").await.ok();
+    assert_eq!((&moved["moved"], &moved["staff"]["posts"][0]["role"]), (&json!([]), &json!("specialist")));
+    assert_eq!(seen(&t, &admin, &cadre).await["posts"][0]["deputy_id"], json!(chen));
+    // Of two posts in the unit one ends; of the last, what is held must go to somebody.
+    let more = json!({"role": "village_cadre", "unit_id": t.unit("红星村委会").await});
+    t.post(&format!("/v1/staff/{chen}/posts")).by(&admin).json(more).send().await.created();
+    let both = seen(&t, &admin, &chen).await;
+    assert_eq!(transfer(&both, "township_staff", "石牌镇").await.ok()["moved"], json!([]));
+    let left = seen(&t, &admin, &chen).await;
+    assert_eq!(left["posts"][0]["role"], "village_cadre");
+    transfer(&left, "township_staff", "均溪镇").await.problem(409, "still_holds");
+    assert_eq!(seen(&t, &admin, &cadre).await["posts"][0]["deputy_id"], json!(chen));
+    // The last administrator stays one.
+    let me = by_username(&t, &admin, "admin").await;
+    transfer(&me, "supervisor", "大田县").await.problem(409, "last_administrator");
+    t.database.run(
+        "INSERT INTO units (county_id, id, parent_id, level, name, division_code, code_source, created_at, updated_at) \
+         SELECT county_id, gen_random_uuid(), NULL, level, '行政服务中心', '350425000099', code_source, now(), now() \
+           FROM units WHERE county_id = 1 AND level = 'county'",
+    );
+    let unit = t.unit("行政服务中心").await;
+    assert_eq!(transfer(&me, "county_admin", "行政服务中心").await.ok()["staff"]["posts"][0]["unit_id"], json!(unit));
+}
+
+#[actix_web::test]
+async fn nobody_is_stale_while_their_county_is_suspended() {
+    let t = TestApp::new().await;
+    let disabled = "SELECT count(*) AS n FROM staff WHERE county_id = 1 AND state = 'disabled'";
+    tenants::suspend(&t.app, "350425", "合同到期").await.expect("suspended");
+    t.pass(TimeDelta::days(120));
+    lianxin::jobs::sweep(&t.app).await.expect("swept");
+    assert_eq!(t.database.count(disabled), 0);
+    tenants::resume(&t.app, "350425").await.expect("resumed");
+    lianxin::jobs::sweep(&t.app).await.expect("swept");
+    assert_eq!(t.database.count(disabled), 0, "the days count anew");
+    t.pass(TimeDelta::days(91));
+    lianxin::jobs::sweep(&t.app).await.expect("swept");
+    assert!(t.database.count(disabled) > 0);
 }
