@@ -360,6 +360,8 @@ mod tests {
     fn doubled_people_and_posts_and_circles() {
         let doubled = "new,新人,54321,township_staff,均溪镇,\nnew,别人,12345,township_staff,均溪镇,";
         assert_eq!(codes(doubled)[1].1, ["two_names", "two_phones", "post_twice"]);
+        let once = "new,新人,,township_staff,均溪镇,\nnew,新人,12345,township_staff,石牌镇,\nnew,新人,,county_admin,,";
+        assert!(codes(once).iter().all(|(_, codes)| codes.is_empty()), "what is empty stays as it is");
         let circle =
             "aa,甲,,township_staff,均溪镇,bb\nbb,乙,,township_staff,均溪镇,old\nold,老陈,,township_staff,均溪镇,aa";
         assert_eq!(codes(circle), [(2, vec![]), (3, vec![]), (4, vec!["deputy_circle"])]);

@@ -213,3 +213,14 @@ async fn cover_ends_with_what_it_rests_on() {
     let live = "SELECT count(*) AS n FROM sessions WHERE covers_id IS NOT NULL AND ended_at IS NULL";
     assert_eq!(t.database.count(live), 0);
 }
+
+#[actix_web::test]
+async fn whoever_is_enabled_again_stands_in_again() {
+    let Three { t, admin, a, b, .. } = three().await;
+    away(&t, &admin, &a.0, 0, 9).await;
+    t.database.run(&format!("UPDATE staff SET state = 'disabled' WHERE id = '{}'", b.0));
+    let by_c = t.post("/v1/sessions/staff").json(login("cc", "village_cadre", None)).send().await.session();
+    t.post(&format!("/v1/staff/{}/enable", b.0)).by(&admin).json(json!({})).send().await.ok();
+    crate::sessions::ends_within_five_seconds(&t, &by_c).await;
+    assert_eq!(t.database.count("SELECT count(*) AS n FROM sessions WHERE ended_because = 'cover_ended'"), 1);
+}

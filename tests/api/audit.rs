@@ -272,6 +272,24 @@ async fn pruned_when_kept_long_enough_and_the_chain_holds() {
     assert_eq!((refused[0].entries, refused[0].broken), (0, Some((2, Fault::Changed))));
 }
 
+#[actix_web::test]
+async fn two_prune_at_once_and_neither_cries_wolf() {
+    let t = TestApp::new().await;
+    for _ in 0..4 {
+        sealed(&t, 5).await;
+    }
+    t.pass(TimeDelta::days(400));
+    let owners = [Db::new(&t.database.owner_url, 1), Db::new(&t.database.owner_url, 1)];
+    let both = join_all(owners.iter().map(|owner| prune::prune(&t.app, owner))).await;
+    let both: Vec<_> = both.into_iter().map(|pruned| pruned.expect("pruned")[0].clone()).collect();
+    assert!(both.iter().all(|pruned| pruned.broken.is_none()), "{both:?}");
+    assert_eq!(
+        both.iter().map(|pruned| (pruned.batches, pruned.entries)).fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1)),
+        (4, 20)
+    );
+    assert_eq!(t.database.count("SELECT count(*) AS n FROM audit_log WHERE action = 'prune'"), 4);
+}
+
 async fn registered(t: &TestApp, by: &Session) -> String {
     let unit = t.unit("红星村委会").await;
     let body = json!({"name": "陈阿婆", "phone": "13950900001", "unit_id": unit, "identity_seen": "id_card"});
@@ -350,6 +368,12 @@ async fn the_log_is_filtered_and_paged_and_looking_is_recorded() {
     let backwards = "from=2026-11-23T08:03:00%2B08:00&to=2026-11-23T08:03:00%2B08:00";
     let reply = t.get(&format!("/v1/audit?{backwards}")).by(&admin).send().await.problem(422, "invalid");
     assert_eq!(reply.faults(), ["to:range"]);
+    let reply = t.get(&format!("/v1/audit?entity_id={id}")).by(&admin).send().await.problem(422, "invalid");
+    assert_eq!(reply.faults(), ["entity:required"]);
+    let reply = t.get("/v1/audit?action=reveal&count=true").by(&admin).send().await.problem(422, "invalid");
+    assert_eq!(reply.faults(), ["count:too_many"], "a whole log is not counted");
+    let since = "from=2026-11-23T08:00:00%2B08:00&action=reveal&count=true";
+    assert_eq!(t.get(&format!("/v1/audit?{since}")).by(&admin).send().await.ok()["total"], 3);
     let recorded = "SELECT count(*) AS n FROM audit_log WHERE entity = 'audit_log' AND action = 'read' \
         AND fields = '{entity,entity_id,actor_id,action}'";
     assert_eq!(t.database.count(recorded), 4, "one a page");

@@ -63,6 +63,8 @@ async fn the_operator_creates_lists_suspends_and_resumes() {
     let recorded = "SELECT count(*) AS n FROM audit_log WHERE actor_role = 'operator' AND entity = 'county' \
         AND action IN ('create', 'suspend', 'resume')";
     assert_eq!(t.database.count(recorded), 3);
+    let told = "SELECT count(*) AS n FROM audit_log WHERE entity = 'county' AND reason IS NOT NULL";
+    assert_eq!(t.database.count(told), 0, "the county reads its own log");
 }
 
 fn login<'a>(t: &'a TestApp, county: &str) -> Call<'a> {

@@ -28,6 +28,7 @@ mod sessions;
 mod settings;
 mod staff;
 mod staff_import;
+mod staff_leaving;
 mod staff_login;
 mod todos;
 mod units;

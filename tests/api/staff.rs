@@ -2,6 +2,7 @@
 
 use chrono::TimeDelta;
 use futures_util::future::join_all;
+use lianxin::units::tenants;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -192,91 +193,6 @@ async fn deputies_never_go_in_a_circle_not_even_when_named_at_once() {
 }
 
 #[actix_web::test]
-async fn a_dismissal_hands_everything_over_and_tells_of_posts_without_a_deputy() {
-    let t = TestApp::new().await;
-    let admin = t.staff("admin").await;
-    let (made, session) = open(&t, &admin, "chen", "village_cadre", "红星村委会").await;
-    let (chen, cadre) = (id(&made), by_username(&t, &admin, "cadre").await);
-    name_deputy(&t, &admin, &id(&cadre), Some(&chen)).await.ok();
-    todo(&t, &chen, "红星村委会").await;
-    todo(&t, &chen, "均溪镇").await;
-
-    let path = format!("/v1/staff/{chen}/dismiss");
-    let dismiss =
-        async |body: Value, version: &str| t.post(&path).by(&admin).header("if-match", version).json(body).send().await;
-    let body = json!({"hand_over_to": id(&cadre), "reason": "退休"});
-    t.post(&path).by(&admin).json(body.clone()).send().await.problem(428, "precondition_required");
-    dismiss(body.clone(), "\"99\"").await.problem(412, "version_stale");
-    let version = format!("\"{}\"", seen(&t, &admin, &chen).await["version"]);
-    let reply = dismiss(json!({"reason": "退休"}), &version).await.problem(409, "still_holds");
-    assert!(reply["detail"].as_str().expect("what").contains("2 todos"));
-    for (to, fault) in [(chen.clone(), "hand_over_self"), (Uuid::nil().to_string(), "unknown_staff")] {
-        let reply = dismiss(json!({"hand_over_to": to, "reason": "退休"}), &version).await.problem(422, "invalid");
-        assert_eq!(reply.faults(), [format!("/hand_over_to:{fault}")]);
-    }
-    let left = dismiss(body.clone(), &version).await.ok();
-    assert_eq!(left["moved"], json!([{"room": "todos", "count": 2}]));
-    assert_eq!((&left["staff"]["account"]["state"], &left["staff"]["posts"]), (&json!("dismissed"), &json!([])));
-    dismiss(body, &version).await.problem(409, "already_dismissed");
-
-    let held = format!("SELECT count(*) AS n FROM todos WHERE holder_id = '{}'", id(&cadre));
-    assert_eq!(t.database.count(&held), 2);
-    let decide = "SELECT count(*) AS n FROM todos WHERE kind = 'decide' AND about = 'staff_post' AND state = 'open'";
-    assert_eq!(t.database.count(decide), 1);
-    assert_eq!(seen(&t, &admin, &id(&cadre)).await["posts"][0]["deputy_id"], Value::Null);
-    let reasons = "SELECT count(*) AS n FROM audit_log WHERE action = 'dismiss' AND reason = '退休'";
-    assert_eq!(t.database.count(reasons), 1);
-    crate::sessions::ends_within_five_seconds(&t, &session).await;
-    let login = json!({"county": "350425", "username": "chen", "password": PASSWORD, "role": "village_cadre"});
-    t.post("/v1/sessions/staff").json(login).send().await.problem(401, "login_failed");
-    // A deputy is named: the todo has settled itself.
-    name_deputy(&t, &admin, &id(&cadre), Some(&id(&by_username(&t, &admin, "junxi").await))).await.ok();
-    assert_eq!(t.database.count(decide), 0);
-    for (verb, code) in [("reset_password", "staff_not_active"), ("enable", "already_dismissed")] {
-        t.post(&format!("/v1/staff/{chen}/{verb}")).by(&admin).json(json!({})).send().await.problem(409, code);
-    }
-}
-
-/// A todo that somebody holds.
-async fn todo(t: &TestApp, holder: &str, unit: &str) {
-    let unit = t.unit(unit).await;
-    t.database.run(&format!(
-        "INSERT INTO todos (county_id, id, kind, unit_id, title_zh, title_en, state, holder_id, created_at, updated_at) \
-         VALUES (1, gen_random_uuid(), 'call', '{unit}', '打电话', 'call', 'taken', '{holder}', now(), now())"
-    ));
-}
-
-#[actix_web::test]
-async fn a_transfer_moves_what_belongs_to_the_unit_that_is_left() {
-    let t = TestApp::new().await;
-    let admin = t.staff("admin").await;
-    let (made, session) = open(&t, &admin, "chen", "village_cadre", "红星村委会").await;
-    let (chen, cadre) = (id(&made), id(&by_username(&t, &admin, "cadre").await));
-    name_deputy(&t, &admin, &cadre, Some(&chen)).await.ok();
-    todo(&t, &chen, "红星村委会").await;
-    todo(&t, &chen, "均溪镇").await;
-    let path = format!("/v1/staff/{chen}/transfer");
-    let version = format!("\"{}\"", seen(&t, &admin, &chen).await["version"]);
-    let post = made["posts"][0]["id"].clone();
-    let transfer = async |role: &str, unit: Uuid, key: &str| {
-        let body = json!({"post_id": post, "to": {"role": role, "unit_id": unit}, "hand_over_to": cadre});
-        t.post(&path).by(&admin).key(key).header("if-match", &version).json(body).send().await
-    };
-    let (town, village) = (t.unit("石牌镇").await, t.unit("红星村委会").await);
-    assert_eq!(transfer("specialist", town, "1").await.problem(422, "invalid").faults(), ["/to/unit_id:unit_level"]);
-    transfer("village_cadre", village, "2").await.problem(409, "post_held");
-    let moved = transfer("township_staff", town, "3").await.is(200);
-    assert_eq!(moved["moved"], json!([{"room": "todos", "count": 1}]));
-    assert_eq!(moved["staff"]["posts"].as_array().expect("posts").len(), 1);
-    assert_eq!(moved["staff"]["posts"][0]["unit_id"], json!(town));
-    let again = transfer("township_staff", town, "3").await.is(200);
-    assert_eq!((again.header("idempotency-replayed"), &again.bytes), ("true", &moved.bytes));
-    transfer("township_staff", town, "4").await.problem(409, "post_ended");
-    assert_eq!(seen(&t, &admin, &cadre).await["posts"][0]["deputy_id"], Value::Null);
-    crate::sessions::ends_within_five_seconds(&t, &session).await;
-}
-
-#[actix_web::test]
 async fn the_last_administrator_stays() {
     let t = TestApp::new().await;
     let admin = t.staff("admin").await;
@@ -292,6 +208,10 @@ async fn the_last_administrator_stays() {
     let second = make(&t, &admin, "second", "county_admin", "大田县").await;
     dismiss(&admin, &id(&me)).await.problem(409, "last_administrator");
     let password = one_time(&t, &admin, &id(&second)).await;
+    // Nor one who may never have been told the password.
+    dismiss(&admin, &id(&me)).await.problem(409, "last_administrator");
+    let own = format!("/v1/staff/{}/reset_password", id(&me));
+    t.post(&own).by(&admin).json(json!({})).send().await.problem(409, "own_account");
     let body = json!({"county": "350425", "username": "second", "password": password, "role": "county_admin", "new_password": PASSWORD});
     let other = t.post("/v1/sessions/staff").json(body).send().await.session();
     // Both at once: one of them stays.
@@ -367,4 +287,20 @@ async fn an_administrator_sees_and_ends_sessions() {
     crate::sessions::ends_within_five_seconds(&t, &cadre).await;
     let list = t.get(&format!("{path}/sessions")).by(&admin).send().await.ok();
     assert_eq!(list["items"], json!([]));
+}
+
+#[actix_web::test]
+async fn nobody_is_stale_while_their_county_is_suspended() {
+    let t = TestApp::new().await;
+    let disabled = "SELECT count(*) AS n FROM staff WHERE county_id = 1 AND state = 'disabled'";
+    tenants::suspend(&t.app, "350425", "合同到期").await.expect("suspended");
+    t.pass(TimeDelta::days(120));
+    lianxin::jobs::sweep(&t.app).await.expect("swept");
+    assert_eq!(t.database.count(disabled), 0);
+    tenants::resume(&t.app, "350425").await.expect("resumed");
+    lianxin::jobs::sweep(&t.app).await.expect("swept");
+    assert_eq!(t.database.count(disabled), 0, "the days count anew");
+    t.pass(TimeDelta::days(91));
+    lianxin::jobs::sweep(&t.app).await.expect("swept");
+    assert!(t.database.count(disabled) > 0);
 }

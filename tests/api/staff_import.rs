@@ -19,7 +19,7 @@ async fn staff_are_imported_after_a_preview_and_again_without_effect() {
     let t = TestApp::new().await;
     let admin = t.staff("admin").await;
     let file = format!(
-        "{HEADER}aa,甲,13950900001,代办员,均溪镇/红星村委会,bb\naa,甲,13950900001,specialist,均溪镇/红星村委会,\n\
+        "{HEADER}aa,甲,,代办员,均溪镇/红星村委会,bb\naa,甲,13950900001,specialist,均溪镇/红星村委会,\n\
          bb,乙,,乡镇工作人员,均溪镇,cadre\ncadre,红星村代办员,,village_cadre,均溪镇/红星村委会,\n"
     );
     let staff = "SELECT count(*) AS n FROM staff";
@@ -34,6 +34,7 @@ async fn staff_are_imported_after_a_preview_and_again_without_effect() {
     assert_eq!(t.database.count(staff), before + 2);
     let (aa, bb) = (by_username(&t, &admin, "aa").await, by_username(&t, &admin, "bb").await);
     assert_eq!((&aa["display_name"], aa["posts"].as_array().expect("posts").len()), (&json!("甲"), 2));
+    assert_eq!(aa["phone"], "13950900001", "one line tells it for all");
     assert_eq!((&aa["posts"][0]["deputy_id"], &aa["account"]["password"]), (&bb["id"], &json!("none")));
 
     let with_mark = [b"\xef\xbb\xbf", file.as_bytes()].concat();

@@ -2,7 +2,7 @@
 
 use chrono::TimeDelta;
 use futures_util::future::join_all;
-use lianxin::crypto::totp;
+use lianxin::{crypto::totp, units::tenants};
 use serde_json::{Value, json};
 
 use crate::{
@@ -306,4 +306,91 @@ async fn devices_are_listed_and_ended() {
     let cadre = t.staff("cadre").await;
     let list = t.get("/v1/sessions?limit=1").by(&cadre).send().await.ok();
     assert_eq!(list["items"][0]["role"], "village_cadre");
+}
+
+/// Whoever had the password or the phone gets in no more: neither by WeChat, nor by a code made before.
+#[actix_web::test]
+async fn wechat_goes_with_the_password_and_with_the_phone() {
+    let t = TestApp::new().await;
+    let admin = t.staff("admin").await;
+    let (made, mut chen) = open(&t, &admin, "chen", "village_cadre", "红星村委会").await;
+    let code = async |by: &Session| bind_code(&t, by).await.ok()["code"].clone();
+    let bound = async || seen(&t, &admin, &id(&made)).await["account"]["wechat"].clone();
+    let told = |action: &str, fields: &str| {
+        t.database
+            .count(&format!("SELECT count(*) AS n FROM audit_log WHERE action = '{action}' AND fields = '{fields}'"))
+    };
+    for verb in ["reset_password", "end_sessions", "operator"] {
+        let first = code(&chen).await;
+        wechat(&t, "phone1", json!({"bind_code": first})).await.session();
+        let pending = code(&chen).await;
+        let password = match verb {
+            "operator" => lianxin::staff::reset_password(&t.app, "350425", "chen").await.expect("reset"),
+            "reset_password" => one_time(&t, &admin, &id(&made)).await,
+            _ => {
+                let path = format!("/v1/staff/{}/end_sessions", id(&made));
+                assert_eq!(t.post(&path).by(&admin).json(json!({})).send().await.ok()["ended"], 2);
+                PASSWORD.to_owned()
+            }
+        };
+        assert_eq!(bound().await, false, "{verb}");
+        wechat(&t, "phone1", json!({})).await.problem(401, "wechat_not_bound");
+        wechat(&t, "phone1", json!({"bind_code": pending})).await.problem(401, "bind_code_refused");
+        let new = if verb == "end_sessions" { json!({}) } else { json!({"new_password": PASSWORD}) };
+        chen = log_in(&t, &password, new).await.session();
+    }
+    let counts = (told("reset_password", "{password,wechat}"), told("end_sessions", "{sessions,wechat}"));
+    assert_eq!(counts, (2, 1));
+    // A code made before one changes one's password is good no more; the binding stays.
+    let first = code(&chen).await;
+    wechat(&t, "phone1", json!({"bind_code": first})).await.session();
+    let pending = code(&chen).await;
+    let body = json!({"current": PASSWORD, "new": "staple the other horse"});
+    t.post("/v1/account/password").by(&chen).json(body).send().await.is(204);
+    wechat(&t, "phone1", json!({"bind_code": pending})).await.problem(401, "bind_code_refused");
+    assert_eq!(bound().await, true);
+}
+
+#[actix_web::test]
+async fn the_command_line_creates_under_the_same_rules() {
+    let t = TestApp::new().await;
+    let new = |username: &str, password: &str, unit: &str| lianxin::staff::NewStaff {
+        county: "350425".into(),
+        username: username.into(),
+        display_name: "新人".into(),
+        password: password.into(),
+        role: "village_cadre".parse().expect("a role"),
+        unit: Some(unit.into()),
+    };
+    let refused = async |username: &str, password: &str, unit: &str| {
+        format!("{:#}", lianxin::staff::create(&t.app, new(username, password, unit)).await.expect_err("refused"))
+    };
+    assert!(refused(".new", PASSWORD, "红星村委会").await.contains("begins with a letter"));
+    assert!(refused("new.cadre.one", "new.cadre.one", "红星村委会").await.contains("must not be the user name"));
+    assert!(refused("new", PASSWORD, "均溪镇").await.contains("no such unit"));
+    t.database.run(
+        "INSERT INTO units (county_id, id, parent_id, level, name, division_code, code_source, created_at, updated_at) \
+         SELECT county_id, gen_random_uuid(), parent_id, level, name, '350425999201', code_source, now(), now() FROM units WHERE name = '红星村委会'",
+    );
+    assert!(refused("new", PASSWORD, "红星村委会").await.contains("2 units have this name"));
+    let made = lianxin::staff::create(&t.app, new("new", PASSWORD, "350425999201")).await.expect("created");
+    let entry = format!(
+        "SELECT count(*) AS n FROM audit_log WHERE action = 'create' AND entity = 'staff' AND entity_id = '{made}' \
+         AND actor_role = 'operator'"
+    );
+    assert_eq!(t.database.count(&entry), 1);
+}
+
+/// The operator may act on a suspended county; nobody else gets in.
+#[actix_web::test]
+async fn accounts_of_a_suspended_county() {
+    let t = TestApp::new().await;
+    tenants::suspend(&t.app, "350425", "合同到期").await.expect("suspended");
+    wechat(&t, "phone1", json!({})).await.problem(403, "county_suspended");
+    let body = json!({"county": "350425", "username": "cadre", "password": lianxin::sample::PASSWORD});
+    t.post("/v1/account/totp/enrol").json(body).send().await.problem(403, "county_suspended");
+    assert_eq!(t.database.count("SELECT count(*) AS n FROM staff WHERE totp_secret IS NOT NULL"), 0);
+    lianxin::staff::reset_password(&t.app, "350425", "cadre").await.expect("reset");
+    lianxin::staff::dismiss(&t.app, "350425", "cadre").await.expect("dismissed");
+    lianxin::staff::dismiss(&t.app, "999999", "cadre").await.expect_err("no county");
 }
