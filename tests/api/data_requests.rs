@@ -133,7 +133,7 @@ async fn a_copy_expires_and_loses_its_bytes() {
     assert_eq!(read(&t, &cadre, &asked).await["state"], "expired");
     assert_eq!(t.database.count("SELECT count(*) AS n FROM data_requests WHERE archive IS NOT NULL"), 0);
     t.get(&archive).by(&cadre).send().await.problem(410, "export_expired");
-    ask(&t, &cadre, id(&granny), json!({"kind": "export"})).await;
+    ask(&t, &cadre, id(&granny), json!({"kind": "export", "words": "再要一份"})).await;
     t.run_jobs().await;
 }
 
