@@ -36,7 +36,7 @@ pub fn issue(
             one_time_codes::county_id.eq(county),
             one_time_codes::purpose.eq(purpose.name),
             one_time_codes::subject_id.eq(subject),
-            new.clone(),
+            new,
         ))
         .on_conflict((one_time_codes::county_id, one_time_codes::purpose, one_time_codes::subject_id))
         .do_update()

@@ -7,7 +7,7 @@
 //!   └──refuse──▶ refused ──give──▶ given
 //! ```
 //! A ledger: every answer is a further entry, the latest counts. What was held because of a consent goes in the transaction
-//! that ends it: [`EFFECTS`]. A room that needs one asks [`required`] before it stores.
+//! that ends it (the table `EFFECTS`). A room that needs one asks [`required`] before it stores.
 
 mod model;
 pub mod routes;
@@ -109,7 +109,7 @@ pub fn enforce(conn: &mut PgConnection, county: i32, resident: Uuid, now: DateTi
 /// of one person go one after another.
 pub fn give(conn: &mut PgConnection, given: &Given, now: DateTime<Utc>) -> Result<Consent> {
     let person = people::subject::lock(conn, given.county, given.resident)?.ok_or(Code::NotFound)?;
-    let given = &Given { resident: person.id, ..given.clone() };
+    let given = &Given { resident: person.id, ..*given };
     let text = store::text_in_effect(conn, given.county, given.purpose, now)?;
     let latest = store::latest(conn, given.county, given.resident, given.purpose)?;
     let version = rules::version(given, text.map(|text| text.version), latest.as_ref())?;
