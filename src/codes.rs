@@ -61,6 +61,11 @@ pub fn redeem(
     found(used.returning(one_time_codes::subject_id).get_result(conn))
 }
 
+/// A subject's code is good no more.
+pub fn void(conn: &mut PgConnection, county: i32, (purpose, subject): (Purpose, Uuid)) -> QueryResult<usize> {
+    diesel::delete(one_time_codes::table.find((county, purpose.name, subject))).execute(conn)
+}
+
 /// Deletes what has expired.
 pub fn purge(conn: &mut PgConnection, now: DateTime<Utc>) -> QueryResult<bool> {
     diesel::delete(one_time_codes::table.filter(one_time_codes::expires_at.lt(now))).execute(conn)?;

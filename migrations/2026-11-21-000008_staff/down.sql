@@ -25,7 +25,7 @@ ALTER TABLE staff
   ADD CONSTRAINT staff_state_check CHECK (state IN ('active', 'dismissed')),
   DROP COLUMN phone, DROP COLUMN one_time_until, DROP COLUMN last_login_at, DROP COLUMN active_since,
   DROP COLUMN totp_secret, DROP COLUMN totp_confirmed_at, DROP COLUMN totp_last_step,
-  DROP COLUMN wechat_openid, DROP COLUMN wechat_openid_index, DROP COLUMN wechat_code_index, DROP COLUMN wechat_code_until,
+  DROP COLUMN wechat_openid, DROP COLUMN wechat_openid_index,
   ALTER COLUMN password_hash SET NOT NULL;
 DROP EXTENSION btree_gist;
 COMMENT ON TABLE staff IS 'Officials and cadres. Their names are on the public duty board (干群连心卡) and therefore not sealed.';

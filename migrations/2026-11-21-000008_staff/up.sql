@@ -13,16 +13,13 @@ ALTER TABLE staff
   ADD COLUMN totp_confirmed_at timestamptz,
   ADD COLUMN totp_last_step bigint,
   ADD COLUMN wechat_openid bytea,
-  ADD COLUMN wechat_openid_index bytea,
-  ADD COLUMN wechat_code_index bytea,
-  ADD COLUMN wechat_code_until timestamptz;
+  ADD COLUMN wechat_openid_index bytea;
 UPDATE staff SET active_since = created_at;
 ALTER TABLE staff
   ALTER COLUMN active_since SET NOT NULL,
   ADD CONSTRAINT staff_one_time CHECK (one_time_until IS NULL OR password_hash IS NOT NULL),
   ADD CONSTRAINT staff_totp CHECK (totp_secret IS NOT NULL OR (totp_confirmed_at IS NULL AND totp_last_step IS NULL)),
   ADD CONSTRAINT staff_wechat_pair CHECK ((wechat_openid IS NULL) = (wechat_openid_index IS NULL)),
-  ADD CONSTRAINT staff_wechat_code CHECK ((wechat_code_index IS NULL) = (wechat_code_until IS NULL)),
   ADD CONSTRAINT staff_wechat UNIQUE (county_id, wechat_openid_index);
 CREATE INDEX staff_stale ON staff (county_id, active_since) WHERE state = 'active';
 COMMENT ON TABLE staff IS 'Officials and cadres. Their names and service phones are on the public duty board (干群连心卡) and therefore not sealed; totp_secret and wechat_openid are.';
@@ -30,7 +27,6 @@ COMMENT ON COLUMN staff.password_hash IS 'argon2id, PHC string; none: an adminis
 COMMENT ON COLUMN staff.one_time_until IS 'The password is a one-time one, good until then, and must be replaced at the login.';
 COMMENT ON COLUMN staff.active_since IS 'When the account was made or enabled again: the days without a login count from here, or from the last login.';
 COMMENT ON COLUMN staff.totp_last_step IS 'The 30 s step of the last code used: a code is good once.';
-COMMENT ON COLUMN staff.wechat_code_index IS 'Keyed hash of the newest code that binds a WeChat account; good once, until wechat_code_until.';
 
 ALTER TABLE staff_posts
   ADD COLUMN id uuid NOT NULL DEFAULT gen_random_uuid(),

@@ -431,8 +431,6 @@ diesel::table! {
         totp_last_step -> Nullable<Int8>,
         wechat_openid -> Nullable<Bytea>,
         wechat_openid_index -> Nullable<Bytea>,
-        wechat_code_index -> Nullable<Bytea>,
-        wechat_code_until -> Nullable<Timestamptz>,
     }
 }
 

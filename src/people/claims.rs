@@ -96,7 +96,7 @@ pub async fn claim_at_desk(
         claimable(&inner, &record)?;
         let typed = (CLAIM, command.code.as_str());
         let account = codes::redeem(conn, &inner.keys, scope.county, typed, inner.clock.now())?;
-        let account = account.ok_or_else(crate::proxies::routes::code_refused)?;
+        let account = account.ok_or_else(crate::proxies::invitations::code_refused)?;
         if account == record.id {
             return Err(Code::AlreadyClaimed.into());
         }

@@ -4,13 +4,15 @@ pub mod claims;
 pub mod disclosure;
 pub mod merging;
 mod model;
+pub mod registration;
 pub mod routes;
 mod rules;
 pub mod store;
 pub mod subject;
 
 pub use model::{IdNumber, IdentityLevel, IdentitySeen, PersonName, Phone, Resident};
-pub use routes::{Registration, ResidentView, guardian_required, note_taken, register};
+pub use registration::{Registration, note_taken, register};
+pub use routes::{ResidentView, guardian_required};
 pub use store::{find, find_or_create_by_wechat, lock, present, with_merged};
 
 use std::collections::HashMap;

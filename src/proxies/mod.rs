@@ -12,6 +12,7 @@
 //! invitation, and whoever holds its code accepts it. What a proxy does is recorded beside the resident, never instead.
 
 pub mod children;
+pub mod invitations;
 pub mod model;
 pub mod routes;
 pub mod store;

@@ -92,13 +92,11 @@ pub async fn log_in_staff_by_wechat(
 
 /// Binds a WeChat account to whoever made the code.
 async fn bind(app: &Data<App>, county: &County, code: &str, openid: &str) -> Result<()> {
-    let code: String = code.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_uppercase();
     let (county, inner, now) = (county.id, app.clone(), app.clock.now());
-    let codes = app.keys.blinds(county, credentials::WECHAT_CODE, &code);
     let known = app.keys.blinds(county, credentials::OPENID, openid);
-    let (openid, entry) = (openid.to_owned(), Audit::new("bind_wechat", "staff", Uuid::nil()));
+    let (code, openid, entry) = (code.to_owned(), openid.to_owned(), Audit::new("bind_wechat", "staff", Uuid::nil()));
     let write = app.db.write("bind_wechat", move |conn| {
-        let taken = credentials::take_wechat_code(conn, county, &codes, now)?;
+        let taken = credentials::take_wechat_code(conn, &inner.keys, county, &code, now)?;
         let (id, bound) = taken.ok_or(Code::BindCodeRefused)?;
         match bound {
             Some(bound) if known.contains(&bound) => return Ok(()),

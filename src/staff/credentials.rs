@@ -1,11 +1,13 @@
 //! Codes and bindings of an account in the database: one-time codes, WeChat.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;
 use uuid::Uuid;
 
 use super::model::StaffState;
 use crate::{
+    codes::{self, Purpose},
+    crypto::Keyring,
     db::{found, schema::staff},
     error::Result,
 };
@@ -24,8 +26,8 @@ pub fn openid_place(id: Uuid) -> String {
 /// is which resident.
 pub const OPENID: &str = "staff_wechat_openid";
 
-/// The field that the hashes of binding codes are made of.
-pub const WECHAT_CODE: &str = "staff_wechat_code";
+/// Typed in the mini-program, to bind its WeChat account.
+pub const WECHAT_CODE: Purpose = Purpose { name: "staff_wechat", life: TimeDelta::minutes(10) };
 
 /// Keeps a new secret, sealed; false when one is confirmed already.
 pub fn set_totp(conn: &mut PgConnection, county: i32, id: Uuid, secret: &[u8]) -> QueryResult<bool> {
@@ -67,32 +69,17 @@ pub fn logged_in(conn: &mut PgConnection, county: i32, id: Uuid, now: DateTime<U
     diesel::update(staff::table.find((county, id))).set(staff::last_login_at.eq(now)).execute(conn)
 }
 
-/// Keeps the newest binding code; the one before is good no more.
-pub fn set_wechat_code(
-    conn: &mut PgConnection,
-    county: i32,
-    id: Uuid,
-    index: &[u8],
-    until: DateTime<Utc>,
-) -> QueryResult<usize> {
-    diesel::update(staff::table.find((county, id)))
-        .set((staff::wechat_code_index.eq(index), staff::wechat_code_until.eq(until)))
-        .execute(conn)
-}
-
 /// Who made a binding code, and whether another WeChat account is bound to them; uses the code up.
 pub fn take_wechat_code(
     conn: &mut PgConnection,
+    keys: &Keyring,
     county: i32,
-    indexes: &[Vec<u8>],
+    typed: &str,
     now: DateTime<Utc>,
 ) -> Result<Option<(Uuid, Option<Vec<u8>>)>> {
-    let here = staff::table.filter(staff::county_id.eq(county)).filter(staff::wechat_code_index.eq_any(indexes));
-    let good = here.filter(staff::state.eq(StaffState::Active)).filter(staff::wechat_code_until.gt(now));
-    let taken = diesel::update(good)
-        .set((staff::wechat_code_index.eq(None::<Vec<u8>>), staff::wechat_code_until.eq(None::<DateTime<Utc>>)))
-        .returning((staff::id, staff::wechat_openid_index));
-    found(taken.get_result(conn))
+    let Some(id) = codes::redeem(conn, keys, county, (WECHAT_CODE, typed), now)? else { return Ok(None) };
+    let row = staff::table.find((county, id)).filter(staff::state.eq(StaffState::Active));
+    found(row.select((staff::id, staff::wechat_openid_index)).for_update().first(conn))
 }
 
 pub fn bind_wechat(
@@ -108,9 +95,7 @@ pub fn bind_wechat(
 
 /// Unbinds the WeChat account, and a code that would bind one is good no more; whether one was bound.
 pub fn unbind_wechat(conn: &mut PgConnection, county: i32, id: Uuid) -> QueryResult<bool> {
-    diesel::update(staff::table.find((county, id)))
-        .set((staff::wechat_code_index.eq(None::<Vec<u8>>), staff::wechat_code_until.eq(None::<DateTime<Utc>>)))
-        .execute(conn)?;
+    codes::void(conn, county, (WECHAT_CODE, id))?;
     let bound = staff::table.find((county, id)).filter(staff::wechat_openid.is_not_null());
     let unbound = diesel::update(bound)
         .set((staff::wechat_openid.eq(None::<Vec<u8>>), staff::wechat_openid_index.eq(None::<Vec<u8>>)))

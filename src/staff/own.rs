@@ -1,13 +1,13 @@
 //! One's own account: password, one-time codes, WeChat.
 
 use actix_web::{HttpRequest, HttpResponse, http::header, post, web::Data};
-use chrono::{DateTime, FixedOffset, TimeDelta};
+use chrono::{DateTime, FixedOffset};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use validator::Validate;
 
 use super::{
-    credentials,
+    credentials::{self, WECHAT_CODE},
     model::{StaffView, password_fault},
     routes::view,
     store,
@@ -16,7 +16,7 @@ use crate::{
     app::App,
     audit::{self, Actor, Audit},
     clock::CST,
-    crypto,
+    codes, crypto,
     error::{Code, Error, Result},
     http::{
         caller::{Caller, Can},
@@ -30,10 +30,6 @@ use crate::{
         password::{Tries, prove},
     },
 };
-
-/// How long a code that binds a WeChat account is good.
-const WECHAT_CODE: TimeDelta = TimeDelta::minutes(10);
-const WECHAT_CODE_LENGTH: usize = 10;
 
 /// The password as it is and as it shall be.
 #[derive(Clone, Deserialize, Validate, ToSchema)]
@@ -180,18 +176,17 @@ pub async fn create_wechat_code(
     _body: Valid<CreateWechatCode>,
 ) -> Result<HttpResponse> {
     let (county, me, session, now) = (caller.county, caller.subject, caller.session, app.clock.now());
-    let (code, until) = (crypto::random_code(WECHAT_CODE_LENGTH), now + WECHAT_CODE);
-    let index = app.keys.blind(county, credentials::WECHAT_CODE, &code);
+    let inner = app.clone();
     let write = app.db.write("create_wechat_code", move |conn| {
         if !sessions::lock(conn, county, session)?.is_some_and(|session| session.by_password) {
             let (zh, en) = ("请用密码登录后再获取绑定码", "log in with the password to get a binding code");
             return Err(Error::new(Code::Forbidden).detail(zh, en));
         }
         store::lock_to_change(conn, county, me)?;
-        Ok(credentials::set_wechat_code(conn, county, me, &index, until)?)
+        Ok(codes::issue(conn, &inner.keys, county, (WECHAT_CODE, me), now)?)
     });
-    write.await?;
-    let view = WechatCodeView { code, good_until: until.with_timezone(&CST) };
+    let good_until = (now + WECHAT_CODE.life).with_timezone(&CST);
+    let view = WechatCodeView { code: write.await?, good_until };
     Ok(HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(view))
 }
 

@@ -4,8 +4,12 @@ use chrono::{DateTime, NaiveDate, Utc};
 use diesel::{dsl::exists, prelude::*};
 use uuid::Uuid;
 
-use super::model::{Member, Post, StaffState};
+use super::{
+    credentials::WECHAT_CODE,
+    model::{Member, Post, StaffState},
+};
 use crate::{
+    codes,
     db::{
         changes::{self, Change},
         found,
@@ -321,13 +325,10 @@ pub fn set_state(
             diesel::update(row).set((staff::state.eq(state), staff::active_since.eq(now))).execute(conn)
         }
         // Nobody gets in by a code or a WeChat account that was bound before.
-        StaffState::Disabled | StaffState::Dismissed => diesel::update(row)
-            .set((
-                staff::state.eq(state),
-                staff::wechat_code_index.eq(None::<Vec<u8>>),
-                staff::wechat_code_until.eq(None::<DateTime<Utc>>),
-            ))
-            .execute(conn),
+        StaffState::Disabled | StaffState::Dismissed => {
+            codes::void(conn, county, (WECHAT_CODE, id))?;
+            diesel::update(row).set(staff::state.eq(state)).execute(conn)
+        }
     }
 }
 
@@ -340,11 +341,9 @@ pub fn set_password(
     hash: &str,
     one_time_until: Option<DateTime<Utc>>,
 ) -> QueryResult<usize> {
+    codes::void(conn, county, (WECHAT_CODE, id))?;
     diesel::update(staff::table.find((county, id)))
-        .set((
-            (staff::password_hash.eq(hash), staff::one_time_until.eq(one_time_until)),
-            (staff::wechat_code_index.eq(None::<Vec<u8>>), staff::wechat_code_until.eq(None::<DateTime<Utc>>)),
-        ))
+        .set((staff::password_hash.eq(hash), staff::one_time_until.eq(one_time_until)))
         .execute(conn)
 }
 

@@ -220,7 +220,6 @@ async fn every_column_of_bytes_is_walked_or_known_not_to_be_sealed() {
         // Made anew with the value beside them.
         "residents.id_number_claim",
         "staff.wechat_openid_index",
-        "staff.wechat_code_index",
         "residents.id_number_index",
         "residents.phone_index",
         "residents.wechat_openid_index",
