@@ -29,7 +29,7 @@ fn fill(database: &Database, from: usize, to: usize) -> Result<()> {
     database.run(&format!(
         "INSERT INTO residents (county_id, id, unit_id, phone, phone_index, id_number, id_number_index, identity_level, registered_by, created_at, updated_at) \
          SELECT c.id, ('00000000-0000-4000-9000-' || lpad(to_hex(n), 12, '0'))::uuid, u.id, '\\x01'::bytea, decode(lpad(to_hex(n), 34, '0'), 'hex'), \
-                '\\x01'::bytea, decode(lpad(to_hex(n), 34, '1'), 'hex'), 'officer', s.id, now(), now() \
+                '\\x01'::bytea, decode('01' || lpad(to_hex(n), 32, '0'), 'hex'), 'officer', s.id, now(), now() \
          FROM generate_series({from}, {to} - 1) n, counties c \
          JOIN LATERAL (SELECT id FROM units WHERE county_id = c.id AND level = 'village' LIMIT 1) u ON true \
          JOIN LATERAL (SELECT id FROM staff WHERE county_id = c.id LIMIT 1) s ON true WHERE c.key = '{}'",
