@@ -16,6 +16,7 @@ mod jobs;
 mod keys;
 mod launcher;
 mod merging;
+mod message_templates;
 mod messages;
 mod openapi;
 mod outages;
