@@ -11,6 +11,7 @@
 //! | [`audit`] | who looked at what and who changed what, sealed in batches |
 //! | [`staff`], [`sessions`] | who works here, their posts, deputies and absences; logging in, tokens, devices, logging out |
 //! | [`matters`], [`windows`] | the catalogue; windows, opening rules, free slots |
+//! | [`opening`] | changing what is open: rules, dated exceptions, absences; and what becomes of those who have booked |
 //! | [`appointments`] | booking, looking, cancelling |
 //! | [`messages`] | the inbox; WeChat, SMS or a person who brings it; templates and grants |
 //! | [`todos`], [`desk`] | what waits for a human; one's day, and everything open for the person at the counter |
@@ -69,6 +70,7 @@ pub mod jobs;
 pub mod launcher;
 pub mod matters;
 pub mod messages;
+pub mod opening;
 pub mod people;
 pub mod proxies;
 pub mod redis;

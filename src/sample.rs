@@ -11,7 +11,6 @@ use crate::{
     crypto,
     http::permissions::Role,
     matters, messages,
-    people::IdentityLevel,
     staff, units,
     wechat::{self, fake},
     windows::{self, Rule},
@@ -79,8 +78,8 @@ pub async fn load(app: &App) -> Result<()> {
         let mut served = Vec::new();
         for line in MATTERS.lines().skip(1) {
             let (name, description) = line.split_once(',').unwrap_or((line, ""));
-            let description = Some(description).filter(|text| !text.is_empty());
-            served.push(matters::store::insert(conn, county, (name, description), IdentityLevel::None, now)?.id);
+            let description = Some(description).filter(|text| !text.is_empty()).map(str::to_owned);
+            served.push(matters::store::insert(conn, county, &matters::Said::new(name, description), now)?.id);
         }
         for (town, name, places) in [
             ("均溪镇", "民生事务窗口", 4),

@@ -1,14 +1,14 @@
-//! Windows, opening rules and taken places in the database.
+//! Windows and opening rules in the database.
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use uuid::Uuid;
 
-use super::model::{Channel, Rule, Window, WindowState};
+use super::model::{Rule, Window, WindowState};
 use crate::{
     db::{
         found,
-        schema::{matters, opening_rules, slot_usage, window_matters, windows},
+        schema::{matters, opening_rules, window_matters, windows},
     },
     error::Result,
     http::page::After,
@@ -65,11 +65,17 @@ pub fn known_matters(conn: &mut PgConnection, county: i32, ids: &[Uuid]) -> Quer
     here.count().get_result(conn)
 }
 
-pub fn insert(conn: &mut PgConnection, county: i32, unit: Uuid, name: &str, now: DateTime<Utc>) -> QueryResult<Window> {
+pub fn insert(
+    conn: &mut PgConnection,
+    county: i32,
+    (unit, name, officer): (Uuid, &str, Option<Uuid>),
+    now: DateTime<Utc>,
+) -> QueryResult<Window> {
     diesel::insert_into(windows::table)
         .values((
             (windows::county_id.eq(county), windows::id.eq(Uuid::now_v7()), windows::unit_id.eq(unit)),
-            (windows::name.eq(name), windows::created_at.eq(now), windows::updated_at.eq(now)),
+            (windows::name.eq(name), windows::officer_id.eq(officer)),
+            (windows::created_at.eq(now), windows::updated_at.eq(now)),
         ))
         .returning(Window::as_returning())
         .get_result(conn)
@@ -79,13 +85,14 @@ pub fn insert(conn: &mut PgConnection, county: i32, unit: Uuid, name: &str, now:
 pub fn update(
     conn: &mut PgConnection,
     (county, id, version): (i32, Uuid, i64),
-    (name, state): (&str, WindowState),
+    (name, state, officer): (&str, WindowState, Option<Uuid>),
     now: DateTime<Utc>,
 ) -> Result<Option<Window>> {
     let row = windows::table.find((county, id)).filter(windows::version.eq(version));
     let set = (
         windows::name.eq(name),
         windows::state.eq(state),
+        windows::officer_id.eq(officer),
         windows::version.eq(version + 1),
         windows::updated_at.eq(now),
     );
@@ -130,60 +137,33 @@ pub fn insert_rule(conn: &mut PgConnection, county: i32, rule: &Rule) -> QueryRe
                 opening_rules::capacity_public.eq(rule.capacity_public),
                 opening_rules::capacity_proxy.eq(rule.capacity_proxy),
             ),
-            opening_rules::capacity_desk.eq(rule.capacity_desk),
+            (opening_rules::capacity_desk.eq(rule.capacity_desk), opening_rules::place.eq(rule.place)),
+            opening_rules::every_weeks.eq(rule.every_weeks),
             (opening_rules::valid_from.eq(rule.valid_from), opening_rules::valid_until.eq(rule.valid_until)),
         ))
         .execute(conn)
 }
 
-/// The rules of a unit's open windows that serve a matter, if the matter is active, and valid on a day.
-pub fn rules_for(
-    conn: &mut PgConnection,
-    county: i32,
-    unit: Uuid,
-    matter: Uuid,
-    date: NaiveDate,
-) -> QueryResult<Vec<Rule>> {
-    let served = window_matters::table
-        .inner_join(
-            matters::table
-                .on(matters::county_id.eq(window_matters::county_id).and(matters::id.eq(window_matters::matter_id))),
-        )
-        .filter(
-            window_matters::county_id
-                .eq(county)
-                .and(window_matters::matter_id.eq(matter))
-                .and(matters::state.eq("active")),
-        )
-        .select(window_matters::window_id);
-    let open = windows::table
-        .filter(windows::county_id.eq(county).and(windows::unit_id.eq(unit)).and(windows::state.eq(WindowState::Open)))
-        .filter(windows::id.eq_any(served))
-        .select(windows::id);
-    opening_rules::table
-        .filter(opening_rules::county_id.eq(county).and(opening_rules::window_id.eq_any(open)))
-        .filter(opening_rules::valid_from.le(date))
-        .filter(opening_rules::valid_until.is_null().or(opening_rules::valid_until.ge(date)))
-        .select(Rule::as_select())
-        .load(conn)
+/// A rule of a window.
+pub fn rule(conn: &mut PgConnection, county: i32, window: Uuid, id: Uuid) -> Result<Option<Rule>> {
+    let row = opening_rules::table.find((county, id)).filter(opening_rules::window_id.eq(window));
+    found(row.select(Rule::as_select()).first(conn))
 }
 
-/// Taken places of some windows between two times.
-pub fn taken(
-    conn: &mut PgConnection,
-    county: i32,
-    ids: &[Uuid],
-    channel: Channel,
-    (from, to): (DateTime<Utc>, DateTime<Utc>),
-) -> QueryResult<Vec<(Uuid, DateTime<Utc>, i16)>> {
-    slot_usage::table
-        .filter(
-            slot_usage::county_id
-                .eq(county)
-                .and(slot_usage::window_id.eq_any(ids))
-                .and(slot_usage::channel.eq(channel)),
-        )
-        .filter(slot_usage::starts_at.ge(from).and(slot_usage::starts_at.lt(to)))
-        .select((slot_usage::window_id, slot_usage::starts_at, slot_usage::taken))
-        .load(conn)
+/// Writes a rule over the one with its id.
+pub fn update_rule(conn: &mut PgConnection, county: i32, rule: &Rule) -> QueryResult<usize> {
+    let row = opening_rules::table.find((county, rule.id)).filter(opening_rules::window_id.eq(rule.window_id));
+    let set = (
+        (opening_rules::weekdays.eq(rule.weekdays), opening_rules::slot_minutes.eq(rule.slot_minutes)),
+        (opening_rules::opens_at.eq(rule.opens_at), opening_rules::closes_at.eq(rule.closes_at)),
+        (opening_rules::capacity_public.eq(rule.capacity_public), opening_rules::capacity_proxy.eq(rule.capacity_proxy)),
+        (opening_rules::capacity_desk.eq(rule.capacity_desk), opening_rules::place.eq(rule.place)),
+        opening_rules::every_weeks.eq(rule.every_weeks),
+        (opening_rules::valid_from.eq(rule.valid_from), opening_rules::valid_until.eq(rule.valid_until)),
+    );
+    diesel::update(row).set(set).execute(conn)
+}
+
+pub fn delete_rule(conn: &mut PgConnection, county: i32, id: Uuid) -> QueryResult<usize> {
+    diesel::delete(opening_rules::table.find((county, id))).execute(conn)
 }

@@ -4,6 +4,7 @@
 
 mod absences;
 mod access;
+mod affected;
 mod appointments;
 mod audit;
 mod calendar;
@@ -11,14 +12,17 @@ mod changes;
 mod consents;
 mod counties;
 mod data_requests;
+mod exceptions;
 mod harness;
 mod jobs;
 mod keys;
 mod launcher;
+mod matters;
 mod merging;
 mod message_templates;
 mod messages;
 mod openapi;
+mod openings;
 mod outages;
 mod people;
 mod proxies;
