@@ -62,7 +62,17 @@ pub struct Room {
 impl Room {
     /// A room that has nothing to say yet.
     pub const fn new(name: &'static str) -> Self {
-        Self { name, day: None, open_for: None, hand_over: None, absent: None, merge: None, export: None, erase: None, sealed: &[] }
+        Self {
+            name,
+            day: None,
+            open_for: None,
+            hand_over: None,
+            absent: None,
+            merge: None,
+            export: None,
+            erase: None,
+            sealed: &[],
+        }
     }
 }
 

@@ -10,8 +10,7 @@ use crate::{
     consents::{self, Purpose},
     crypto,
     http::permissions::Role,
-    matters, messages,
-    staff, units,
+    matters, messages, staff, units,
     wechat::{self, fake},
     windows::{self, Rule},
 };
@@ -90,7 +89,7 @@ pub async fn load(app: &App) -> Result<()> {
             ("太华镇", "综合窗口", 2),
         ] {
             let town = unit(conn, town)?;
-            let window = windows::store::insert(conn, county, town, name, now)?;
+            let window = windows::store::insert(conn, county, (town, name, None), now)?;
             windows::store::serve(conn, county, window.id, &served)?;
             for (opens, closes) in [((8, 0), (11, 30)), ((14, 30), (17, 30))] {
                 windows::store::insert_rule(conn, county, &rule(window.id, opens, closes, places))?;
@@ -129,5 +128,7 @@ fn rule(window_id: Uuid, opens: (u32, u32), closes: (u32, u32), places: i16) -> 
         capacity_desk: 1,
         valid_from: NaiveDate::from_ymd_opt(2026, 1, 1).unwrap_or_default(),
         valid_until: None,
+        place: windows::Place::Centre,
+        every_weeks: 1,
     }
 }

@@ -48,7 +48,7 @@ pub struct Matter {
 }
 
 /// PostgreSQL cannot say that the elements of an array are not null; the CHECK of the column does.
-struct StoredPlaces(Vec<Place>);
+pub struct StoredPlaces(Vec<Place>);
 
 impl Queryable<Array<Nullable<Text>>, Pg> for StoredPlaces {
     type Row = Vec<Option<Place>>;

@@ -108,8 +108,11 @@ impl Desk {
     /// Whether slots of a day and place overlap without being the same: two sources open the same hours.
     pub fn clashes(&self, calendar: &Calendar, date: NaiveDate) -> bool {
         let slots = self.slots(calendar, date);
-        let mut pairs = slots.iter().enumerate().flat_map(|(index, one)| slots[index + 1..].iter().map(move |other| (one, other)));
-        pairs.any(|(one, other)| one.place == other.place && one.starts_at < other.ends_at && other.starts_at < one.ends_at)
+        let mut pairs =
+            slots.iter().enumerate().flat_map(|(index, one)| slots[index + 1..].iter().map(move |other| (one, other)));
+        pairs.any(|(one, other)| {
+            one.place == other.place && one.starts_at < other.ends_at && other.starts_at < one.ends_at
+        })
     }
 
     fn give_back(&mut self, booking: &Booking) {

@@ -50,7 +50,11 @@ pub struct ExceptionChangeView {
     pub affected: Vec<AffectedView>,
 }
 
-fn answer(frame: &Frame, days: &[Exception], (plan, order, most): (&Plan, &Order, usize)) -> Result<ExceptionChangeView> {
+fn answer(
+    frame: &Frame,
+    days: &[Exception],
+    (plan, order, most): (&Plan, &Order, usize),
+) -> Result<ExceptionChangeView> {
     Ok(ExceptionChangeView {
         items: days.iter().cloned().map(Into::into).collect(),
         dry_run: order.dry_run,
@@ -220,7 +224,8 @@ fn remove(
     order: &Order,
     entry: &Audit,
 ) -> Result<ExceptionChangeView> {
-    let find = |conn: &mut PgConnection| windows::find_exception(conn, scope.county, id)?.ok_or(Error::from(Code::NotFound));
+    let find =
+        |conn: &mut PgConnection| windows::find_exception(conn, scope.county, id)?.ok_or(Error::from(Code::NotFound));
     let unit = find(conn)?.unit_id;
     if !units::exists_in(conn, scope, unit)? {
         return Err(Code::Forbidden.into());

@@ -138,7 +138,10 @@ fn check_days(said: &CreateOpeningExceptions) -> Result<(), ValidationError> {
     let own = own.iter().filter(|value| value.is_some()).count() + usize::from(said.place.is_some());
     let hours = said.opens_at.zip(said.closes_at);
     if said.opens_at.is_some() != said.closes_at.is_some() || hours.is_some_and(|(opens, closes)| opens >= closes) {
-        return wrong("hours", "opens_at 须早于 closes_at，且两者同时填写|opens_at comes before closes_at, and both go together");
+        return wrong(
+            "hours",
+            "opens_at 须早于 closes_at，且两者同时填写|opens_at comes before closes_at, and both go together",
+        );
     }
     match said.kind {
         ExceptionKind::Closed if own > 0 || said.like_weekday.is_some() => {
@@ -196,10 +199,20 @@ impl CreateOpeningExceptions {
         }
         let window = self.window_id.map(|id| windows::find(conn, scope.county, id)).transpose()?;
         if window.is_some_and(|window| window.is_none_or(|window| window.unit_id != self.unit_id)) {
-            return Err(Error::field("/window_id", "unknown_window", "该中心没有这个窗口", "the centre has no such window"));
+            return Err(Error::field(
+                "/window_id",
+                "unknown_window",
+                "该中心没有这个窗口",
+                "the centre has no such window",
+            ));
         }
         if self.from_date < today {
-            return Err(Error::field("/from_date", "past", "过去的日期不能更改", "days that are over cannot be changed"));
+            return Err(Error::field(
+                "/from_date",
+                "past",
+                "过去的日期不能更改",
+                "days that are over cannot be changed",
+            ));
         }
         Ok(())
     }

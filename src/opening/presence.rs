@@ -10,7 +10,7 @@ use crate::{
     error::{Result, Text},
     rooms::{Absent, HandOver},
     todos::{self, Kind, NewTodo},
-    units::unit_within,
+    units::store::unit_within,
     windows::{Window, window_changed},
 };
 

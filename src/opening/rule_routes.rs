@@ -42,8 +42,8 @@ fn check_weekdays(days: &[u8]) -> Result<(), ValidationError> {
 /// What is written of a rule is the same in every command.
 macro_rules! rule_command {
     ($(#[$meta:meta])* $name:ident { $($extra:tt)* }) => {
-        $(#[$meta])*
         #[derive(Clone, Deserialize, Validate, ToSchema)]
+        $(#[$meta])*
         #[serde(deny_unknown_fields)]
         #[validate(schema(function = "Self::check"))]
         pub struct $name {
@@ -279,11 +279,8 @@ pub async fn update_opening_rule(
     body: Valid<UpdateOpeningRule>,
 ) -> Result<HttpResponse> {
     let (command, rule) = (body.value, rule_id(&request)?);
-    let order = Order {
-        decision: command.affected,
-        dry_run: command.dry_run.unwrap_or(false),
-        reason: command.reason.clone(),
-    };
+    let order =
+        Order { decision: command.affected, dry_run: command.dry_run.unwrap_or(false), reason: command.reason.clone() };
     let entry = Audit::new("update", "opening_rule", rule).because(command.reason.clone());
     let change = Step { window: id.0, id: rule, rule: Some(command.rule(rule, id.0)), order, entry };
     step(&app, &caller, seen, change).await

@@ -20,7 +20,7 @@ use crate::{
     calendar::{self, Calendar},
     clock::{CST, local_date},
     error::{Code, Error, Result, Text},
-    http::caller::{Can, Caller},
+    http::caller::{Caller, Can},
     people,
     settings::Settings,
     text_enum,

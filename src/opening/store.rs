@@ -16,7 +16,7 @@ use crate::{
     db::schema::{matters, windows},
     error::{Code, Error, Result, Retry},
     statement,
-    windows::{Busy, Channel, Opening, Place, Waiting, Window, WindowState, coming_exceptions, details},
+    windows::{Channel, Opening, Place, Waiting, Window, WindowState, coming_exceptions, details},
 };
 
 statement! {
@@ -179,10 +179,8 @@ pub fn centre(conn: &mut PgConnection, county: i32, unit: Uuid, ahead: i64, now:
     let live: Vec<LiveRow> = Live { county, unit, now }.load(conn)?;
     let today = local_date(now);
     let last = live.iter().map(|row| local_date(row.starts_at)).max().unwrap_or(today);
-    let mut centre = Centre {
-        desks: desks(conn, county, unit, (today, last + Days::new(ahead as u64)))?,
-        ..Centre::default()
-    };
+    let mut centre =
+        Centre { desks: desks(conn, county, unit, (today, last + Days::new(ahead as u64)))?, ..Centre::default() };
     for booking in live.into_iter().map(Booking::from) {
         let (window, busy) = (booking.window, booking.busy());
         if let Some(desk) = centre.desk(window) {

@@ -106,7 +106,15 @@ impl UpdateWindow {
         Order { decision, dry_run, reason: self.reason.clone() }
     }
 
-    fn run(&self, conn: &mut PgConnection, frame: &Frame, scope: Scope, id: Uuid, seen: &IfMatch, entry: &Audit) -> Result<WindowChangeView> {
+    fn run(
+        &self,
+        conn: &mut PgConnection,
+        frame: &Frame,
+        scope: Scope,
+        id: Uuid,
+        seen: &IfMatch,
+        entry: &Audit,
+    ) -> Result<WindowChangeView> {
         let (county, order, now) = (scope.county, self.order(), frame.now);
         let window = behind_the_gate(conn, scope, id)?;
         seen.check(window.version)?;
@@ -155,8 +163,7 @@ pub async fn update_window(
     let (frame, scope, command) = (Frame::new(&app, &caller).await?, caller.scope, body.value);
     let mut entry = Audit::new("update", "window", id.0);
     entry.reason = command.reason.clone();
-    let write =
-        app.db.write("update_window", move |conn| command.run(conn, &frame, scope, id.0, &seen, &entry));
+    let write = app.db.write("update_window", move |conn| command.run(conn, &frame, scope, id.0, &seen, &entry));
     let view = write.await?;
     app.rendered.forget();
     Ok(respond(view))

@@ -71,7 +71,12 @@ pub fn insert(
 ) -> QueryResult<usize> {
     let row = |day: &Exception| {
         (
-            (dsl::county_id.eq(county), dsl::id.eq(day.id), dsl::unit_id.eq(day.unit_id), dsl::window_id.eq(day.window_id)),
+            (
+                dsl::county_id.eq(county),
+                dsl::id.eq(day.id),
+                dsl::unit_id.eq(day.unit_id),
+                dsl::window_id.eq(day.window_id),
+            ),
             (dsl::on_date.eq(day.on_date), dsl::kind.eq(day.kind), dsl::reason.eq(day.reason.clone())),
             (dsl::opens_at.eq(day.opens_at), dsl::closes_at.eq(day.closes_at), dsl::like_weekday.eq(day.like_weekday)),
             (dsl::slot_minutes.eq(day.slot_minutes), dsl::place.eq(day.place)),

@@ -61,14 +61,22 @@ mod tests {
         assert!(!meets(&rule(("11:00", "13:00"), 0b1100000)), "other weekdays");
         assert!(!meets(&Rule { place: Place::Phone, ..morning.clone() }));
         assert!(!meets(&Rule { window_id: Uuid::max(), ..morning.clone() }));
-        let past = Rule { valid_until: "2025-12-31".parse().ok(), valid_from: "2025-01-01".parse().expect("a date"), ..morning.clone() };
+        let past = Rule {
+            valid_until: "2025-12-31".parse().ok(),
+            valid_from: "2025-01-01".parse().expect("a date"),
+            ..morning.clone()
+        };
         assert!(!meets(&past), "over before the other begins");
     }
 
     #[test]
     fn rhythms_meet_or_miss_each_other() {
         let weekly = rule(("08:00", "12:00"), 0b1);
-        let every = |weeks, from: &str| Rule { every_weeks: weeks, valid_from: from.parse().expect("a date"), ..weekly.clone() };
+        let every = |weeks, from: &str| Rule {
+            every_weeks: weeks,
+            valid_from: from.parse().expect("a date"),
+            ..weekly.clone()
+        };
         assert!(overlap(&weekly, &every(2, "2026-01-05")));
         assert!(!overlap(&every(2, "2026-01-05"), &every(2, "2026-01-12")), "turn and turn about");
         assert!(overlap(&every(2, "2026-01-05"), &every(3, "2026-01-12")));

@@ -156,7 +156,10 @@ pub fn update_rule(conn: &mut PgConnection, county: i32, rule: &Rule) -> QueryRe
     let set = (
         (opening_rules::weekdays.eq(rule.weekdays), opening_rules::slot_minutes.eq(rule.slot_minutes)),
         (opening_rules::opens_at.eq(rule.opens_at), opening_rules::closes_at.eq(rule.closes_at)),
-        (opening_rules::capacity_public.eq(rule.capacity_public), opening_rules::capacity_proxy.eq(rule.capacity_proxy)),
+        (
+            opening_rules::capacity_public.eq(rule.capacity_public),
+            opening_rules::capacity_proxy.eq(rule.capacity_proxy),
+        ),
         (opening_rules::capacity_desk.eq(rule.capacity_desk), opening_rules::place.eq(rule.place)),
         opening_rules::every_weeks.eq(rule.every_weeks),
         (opening_rules::valid_from.eq(rule.valid_from), opening_rules::valid_until.eq(rule.valid_until)),

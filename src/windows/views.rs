@@ -111,12 +111,7 @@ impl From<Rule> for OpeningRuleView {
 
 /// Views of windows with their rules, matters and officers: three statements however many windows, and one more for each
 /// officer who is away.
-pub fn views(
-    conn: &mut PgConnection,
-    county: i32,
-    windows: Vec<Window>,
-    today: NaiveDate,
-) -> Result<Vec<WindowView>> {
+pub fn views(conn: &mut PgConnection, county: i32, windows: Vec<Window>, today: NaiveDate) -> Result<Vec<WindowView>> {
     let ids: Vec<_> = windows.iter().map(|window| window.id).collect();
     let (rules, served) = store::details(conn, county, &ids)?;
     let mut by_window: HashMap<Uuid, (Vec<OpeningRuleView>, Vec<Uuid>)> = HashMap::new();

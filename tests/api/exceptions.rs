@@ -65,7 +65,8 @@ async fn part_of_a_day_one_window_and_many_days_are_closed() {
     for day in ["2026-11-25", "2026-11-26", "2026-11-27"] {
         assert_eq!(hall.free(day).await.len(), 0, "{day}");
     }
-    let list = |query: &str| hall.t.get(&format!("/v1/opening_exceptions?county=350425&unit_id={}{query}", hall.unit)).send();
+    let list =
+        |query: &str| hall.t.get(&format!("/v1/opening_exceptions?county=350425&unit_id={}{query}", hall.unit)).send();
     let reply = list("&count=true&limit=2").await;
     let tag = reply.headers["etag"].to_str().expect("text").to_owned();
     let first = reply.ok();

@@ -95,8 +95,14 @@ async fn rules_say_place_and_rhythm() {
     let hall = Hall::new().await;
     let body = with(rule("09:00", "11:00"), json!({"place": "phone", "every_weeks": 2, "valid_from": "2026-11-18"}));
     let made = hall.add_rule(body).await.created();
-    assert_eq!((&made["opening_rules"][1]["place"], &made["opening_rules"][1]["every_weeks"]), (&json!("phone"), &json!(2)));
-    assert_eq!((&made["opening_rules"][0]["place"], &made["opening_rules"][0]["every_weeks"]), (&json!("centre"), &json!(1)));
+    assert_eq!(
+        (&made["opening_rules"][1]["place"], &made["opening_rules"][1]["every_weeks"]),
+        (&json!("phone"), &json!(2))
+    );
+    assert_eq!(
+        (&made["opening_rules"][0]["place"], &made["opening_rules"][0]["every_weeks"]),
+        (&json!("centre"), &json!(1))
+    );
     let admin = hall.t.staff("admin").await;
     let path = format!("/v1/matters/{}", hall.matter);
     let matter = json!({"name": "电话咨询", "state": "active", "places": ["centre", "phone"]});
@@ -158,7 +164,11 @@ async fn a_rule_ends_and_goes_and_a_stale_screen_changes_nothing() {
     // A rule of another window is not found under this one.
     let shipai = t.unit("石牌镇").await;
     let far = t.get(&format!("/v1/windows?county=350425&unit_id={shipai}")).send().await.ok();
-    let far = format!("/v1/windows/{}/opening_rules/{}", text(&far["items"][0]["id"]), text(&far["items"][0]["opening_rules"][0]["id"]));
+    let far = format!(
+        "/v1/windows/{}/opening_rules/{}",
+        text(&far["items"][0]["id"]),
+        text(&far["items"][0]["opening_rules"][0]["id"])
+    );
     t.call(Method::DELETE, &far).by(&hall.junxi).header("if-match", "*").send().await.problem(403, "forbidden");
     let kept = "SELECT count(*) AS n FROM audit_log WHERE entity = 'opening_rule' AND action IN ('create', 'update', 'delete')";
     assert_eq!(t.database.count(kept), 3);
@@ -194,7 +204,12 @@ async fn a_window_is_as_open_as_its_officer_is_there() {
     // Whoever takes over sits there too.
     let dismiss = async |to: Option<&str>| {
         let path = format!("/v1/staff/{officer}/dismiss");
-        t.post(&path).by(&admin).header("if-match", "*").json(json!({"reason": "调走", "hand_over_to": to})).send().await
+        t.post(&path)
+            .by(&admin)
+            .header("if-match", "*")
+            .json(json!({"reason": "调走", "hand_over_to": to}))
+            .send()
+            .await
     };
     dismiss(None).await.problem(409, "still_holds");
     let moved = dismiss(Some(&deputy)).await.ok();
