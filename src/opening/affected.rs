@@ -277,3 +277,147 @@ pub fn places(centre: &mut Centre, bookings: &[Booking], mut taken: Taken, by: &
     }
     found
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::windows::Rule;
+
+    const MATTER: Uuid = Uuid::from_u128(7);
+
+    fn at(text: &str) -> DateTime<Utc> {
+        DateTime::parse_from_rfc3339(&format!("{text}:00+08:00")).expect("a time").to_utc()
+    }
+
+    fn rule(window: Uuid, capacity: i16) -> Rule {
+        Rule {
+            id: Uuid::from_u128(window.as_u128() + 100),
+            window_id: window,
+            weekdays: 0b11111,
+            opens_at: "09:00:00".parse().expect("a time"),
+            closes_at: "11:00:00".parse().expect("a time"),
+            slot_minutes: 30,
+            capacity_public: capacity,
+            capacity_proxy: 0,
+            capacity_desk: 0,
+            valid_from: "2026-01-01".parse().expect("a date"),
+            valid_until: None,
+            place: Place::Centre,
+            every_weeks: 1,
+        }
+    }
+
+    fn booking(number: u128, window: Uuid, slot: i64) -> Booking {
+        let starts_at = at("2026-11-25T09:00") + chrono::TimeDelta::minutes(30 * slot);
+        let ends_at = starts_at + chrono::TimeDelta::minutes(30);
+        Booking {
+            id: Uuid::from_u128(number),
+            window,
+            matter: MATTER,
+            resident: Uuid::from_u128(number),
+            lives_in: Uuid::nil(),
+            channel: Channel::Public,
+            place: Place::Centre,
+            state: AppointmentState::Booked,
+            starts_at,
+            ends_at,
+            busy_from: starts_at,
+            busy_until: ends_at,
+            released: false,
+            nth: 1,
+            created_at: DateTime::UNIX_EPOCH + chrono::TimeDelta::seconds(number as i64),
+        }
+    }
+
+    /// Windows with these capacities, and a booking for each window and slot.
+    fn centre(capacities: &[i16], booked: &[(usize, i64)]) -> Centre {
+        let window = |index: usize| Uuid::from_u128(1 + index as u128);
+        let mut centre = Centre::default();
+        centre.matters.insert(MATTER, Needs { slots: 1, travel_minutes: 0, own_specialist: false });
+        for (index, capacity) in capacities.iter().enumerate() {
+            let id = window(index);
+            let rules = vec![rule(id, *capacity)];
+            let (name, exceptions, away) = (String::new(), Vec::new(), Vec::new());
+            let opening = Opening { window: id, name, rules, exceptions, away, busy: Vec::new(), waiting: Vec::new() };
+            centre.desks.push(Desk { open: true, serves: vec![MATTER], specialist_of: Vec::new(), opening });
+        }
+        for (number, (index, slot)) in booked.iter().enumerate() {
+            let booking = booking(1000 + number as u128, window(*index), *slot);
+            centre.desks[*index].opening.busy.push(booking.busy());
+            centre.bookings.push(booking);
+        }
+        centre
+    }
+
+    fn settle(before: &Centre, change: impl Fn(&mut Centre)) -> (Centre, Vec<Booking>, Vec<Option<(Placed, i16)>>) {
+        let (calendar, settings) = (Calendar::default(), Settings::default());
+        let mut after = before.clone();
+        change(&mut after);
+        let gone = affected(before, &after, &calendar);
+        let by = Way { calendar: &calendar, settings: &settings, now: at("2026-11-23T08:00") };
+        let found = places(&mut after, &gone, Taken::default(), &by);
+        (after, gone, found)
+    }
+
+    #[test]
+    fn the_last_go_first_and_the_kept_are_left_alone() {
+        let before = centre(&[3], &[(0, 0), (0, 0), (0, 0), (0, 1)]);
+        let (_, gone, found) = settle(&before, |centre| centre.desks[0].opening.rules[0].capacity_public = 1);
+        let ids: Vec<_> = gone.iter().map(|booking| booking.id.as_u128()).collect();
+        assert_eq!(ids, [1001, 1002]);
+        let starts: Vec<_> = found.iter().flatten().map(|(placed, _)| placed.starts_at).collect();
+        assert_eq!(starts, [at("2026-11-25T10:00"), at("2026-11-25T10:30")]);
+        // What did not fit before is not affected by a change that does nothing to it.
+        let over = centre(&[1], &[(0, 0), (0, 0)]);
+        assert_eq!(over.unfit(&Calendar::default()).len(), 1);
+        assert!(settle(&over, |centre| centre.desks[0].opening.rules[0].capacity_public = 1).1.is_empty());
+        assert_eq!(settle(&over, |centre| centre.desks[0].open = false).1.len(), 2, "but it is when its slot goes");
+    }
+
+    #[test]
+    fn shorter_slots_still_cover_a_booking_and_longer_ones_do_not_start_there() {
+        let before = centre(&[1], &[(0, 1)]);
+        assert!(settle(&before, |centre| centre.desks[0].opening.rules[0].slot_minutes = 15).1.is_empty());
+        assert_eq!(settle(&before, |centre| centre.desks[0].opening.rules[0].slot_minutes = 60).1.len(), 1);
+    }
+
+    proptest! {
+        #[test]
+        fn nobody_is_moved_where_there_is_no_place(
+            capacities in prop::collection::vec(1_i16..4, 1..4),
+            wishes in prop::collection::vec((0_usize..4, 0_i64..4), 0..30),
+            less in 0_i16..3,
+        ) {
+            // Only as many as there are places.
+            let mut booked: Vec<(usize, i64)> = Vec::new();
+            for (index, slot) in wishes {
+                let index = index % capacities.len();
+                let there = booked.iter().filter(|one| **one == (index, slot)).count();
+                if there < capacities[index] as usize {
+                    booked.push((index, slot));
+                }
+            }
+            let before = centre(&capacities, &booked);
+            let (after, gone, found) = settle(&before, |centre| {
+                centre.desks[0].open = false;
+                for desk in &mut centre.desks[1..] {
+                    desk.opening.rules[0].capacity_public -= less.min(desk.opening.rules[0].capacity_public);
+                }
+            });
+            for (booking, place) in gone.iter().zip(&found) {
+                let Some((placed, _)) = place else { continue };
+                prop_assert!(placed.starts_at >= booking.starts_at);
+                let desk = after.desks.iter().find(|desk| desk.opening.window == placed.window).expect("a window");
+                prop_assert!(desk.open);
+                let busy = desk.opening.busy.iter().filter(|busy| busy.from < placed.ends_at && busy.until > placed.starts_at);
+                let taken: i64 = busy.map(|busy| busy.count).sum();
+                prop_assert!(taken <= i64::from(desk.opening.rules[0].capacity_public), "{taken}");
+            }
+            // Whoever stays fits.
+            let moved = |id: &Uuid| gone.iter().any(|booking| booking.id == *id);
+            prop_assert!(after.unfit(&Calendar::default()).keys().all(moved));
+        }
+    }
+}
