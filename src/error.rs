@@ -126,6 +126,21 @@ codes! {
     CountySuspended 403 "county_suspended" "该县的服务已暂停" "The county's service is suspended";
     WechatAppidTaken 409 "wechat_appid_taken" "该小程序已属于其他县" "The mini-program belongs to another county";
     SettingsConflict 409 "settings_conflict" "与其他设置不能同时成立" "It cannot hold together with other settings";
+    NobodyArrives 404 "nobody_arrives" "今天在本中心没有对应的预约" "Nobody with this code or phone has an appointment here today";
+    ArrivalAmbiguous 409 "arrival_ambiguous" "今天有多个预约，请从列表中选择" "There are several appointments today; pick one from the list";
+    ArrivalElsewhere 409 "arrival_elsewhere" "该预约在其他中心" "The appointment is at another centre";
+    ArrivalTooEarly 409 "arrival_too_early" "还没到签到时间" "It is too early to arrive";
+    CannotArrive 409 "cannot_arrive" "该预约现在不能签到" "The appointment is not in a state to arrive for";
+    CodeOfAnother 409 "code_of_another" "取号码不属于该预约" "The code is that of another appointment, or of none";
+    NotAtCentre 409 "not_at_centre" "该预约不在中心办理，无需取号" "It does not take place at the centre; there is no line for it";
+    NotToday 409 "not_today" "该预约不是今天" "The appointment is not today";
+    NobodyWaits 409 "nobody_waits" "没有等候的人" "Nobody waits whom this window serves";
+    WindowPaused 409 "window_paused" "窗口已暂停办理" "The window is paused";
+    WindowClosed 409 "window_closed" "窗口已关闭" "The window is closed";
+    WindowBusy 409 "window_busy" "窗口正在叫号或办理" "The window has somebody called or being served";
+    AlreadyCalled 409 "already_called" "该号已被其他窗口叫到" "Another window has called this ticket";
+    NotBegun 409 "not_begun" "预约还没有开始" "The appointment has not begun";
+    NoShowTooEarly 409 "no_show_too_early" "还不能登记爽约" "It is too early to note a no-show";
     VersionStale 412 "version_stale" "数据已被他人修改，请重新读取" "Someone changed it meanwhile; read it again";
     BodyTooLarge 413 "body_too_large" "请求体过大" "The body is too large";
     UnsupportedMediaType 415 "unsupported_media_type" "请求体类型须为 application/json" "The body must be application/json";
@@ -159,6 +174,7 @@ impl Code {
 /// Database constraints that stand for an error of their own.
 const CONSTRAINTS: &[(&str, Code)] = &[
     ("appointments_one_a_day", Code::AlreadyBooked),
+    ("appointments_one_at_desk", Code::WindowBusy),
     ("residents_id_number", Code::ResidentExists),
     ("proxies_once", Code::ProxyExists),
     ("matters_name", Code::NameTaken),

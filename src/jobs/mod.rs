@@ -118,6 +118,7 @@ pub async fn sweep(app: &App) -> Result<()> {
         ("purge_codes", |conn, now| Ok(crate::codes::purge(conn, now)?)),
         ("expire_exports", |conn, now| Ok(data_requests::expire_exports(conn, now)?)),
         ("purge_consents", |conn, now| Ok(consents::purge(conn, now)?)),
+        ("close_days", crate::queue::close_days),
         ("disable_stale_staff", crate::staff::disable_stale),
     ];
     let mut failed = Ok(());

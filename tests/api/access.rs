@@ -184,6 +184,32 @@ const ROWS: &[Row] = &[
     ("get_setting", "GET", "/v1/settings/booking.days_ahead", ""),
     ("list_setting_history", "GET", "/v1/settings/booking.days_ahead/history", ""),
     ("set_setting", "PUT", "/v1/settings/privacy.export_days", r#"{"value": 8, "reason": "测试"}"#),
+    ("get_appointment_code", "GET", "/v1/appointments/{a}/code", ""),
+    ("get_appointment_wxacode", "GET", "/v1/appointments/{a}/wxacode", ""),
+    ("get_appointment_queue", "GET", "/v1/appointments/{a}/queue", ""),
+    ("get_unit_queue", "GET", "/v1/units/{u}/queue", ""),
+    ("arrive_appointment", "POST", "/v1/appointments/{a}/arrive", "{}"),
+    ("create_arrival", "POST", "/v1/arrivals", r#"{"unit_id": "{u}", "phone": "13950900001"}"#),
+    ("create_walk_in", "POST", "/v1/walk_ins", r#"{"unit_id": "{u}", "matter_id": "{t}"}"#),
+    ("call_next_ticket", "POST", "/v1/windows/{w}/call_next", "{}"),
+    ("call_ticket", "POST", "/v1/appointments/{a}/call", r#"{"window_id": "{w}"}"#),
+    ("recall_ticket", "POST", "/v1/appointments/{a}/recall", "{}"),
+    ("skip_ticket", "POST", "/v1/appointments/{a}/skip", "{}"),
+    ("serve_ticket", "POST", "/v1/appointments/{a}/serve", "{}"),
+    ("finish_appointment", "POST", "/v1/appointments/{a}/finish", "{}"),
+    ("transfer_ticket", "POST", "/v1/appointments/{a}/transfer", r#"{"window_id": "{w}"}"#),
+    ("pause_window", "POST", "/v1/windows/{w}/pause", "{}"),
+    ("resume_window", "POST", "/v1/windows/{w}/resume", "{}"),
+    ("note_no_show", "POST", "/v1/appointments/{a}/no_show", "{}"),
+    ("excuse_appointment", "POST", "/v1/appointments/{a}/excuse", r#"{"reason": "登记有误"}"#),
+    ("create_screen", "POST", "/v1/units/{u}/screens", r#"{"name": "屏幕{n}"}"#),
+    ("list_screens", "GET", "/v1/units/{u}/screens", ""),
+    ("end_screen", "POST", "/v1/screens/{i}/end", "{}"),
+    ("get_hall", "GET", "/v1/halls/{h}", ""),
+    // A stream that is there would never end.
+    ("stream_hall", "GET", "/v1/halls/nobody-knows-this-secret-of-a-screen/events", ""),
+    ("arrive_at_kiosk", "POST", "/v1/halls/{h}/arrivals", r#"{"code": "22222222222222222222"}"#),
+    ("walk_in_at_kiosk", "POST", "/v1/halls/{h}/walk_ins", r#"{"matter_id": "{t}"}"#),
     ("get_liveness", "GET", "/livez", ""),
     ("get_readiness", "GET", "/readyz", ""),
     ("get_metrics", "GET", "/metrics", ""),
@@ -261,7 +287,11 @@ async fn things(t: &TestApp) -> (Things, Session) {
     let absences = format!("/v1/staff/{}/absences", id(&member["id"]));
     let body = json!({"from_on": "2026-11-30", "until_on": "2026-11-30"});
     let absence = t.post(&absences).by(&admin).json(body).send().await.created();
+    let screens = format!("/v1/units/{}/screens", t.unit("均溪镇").await);
+    let screen = t.post(&screens).by(&admin).json(json!({"name": "大厅"})).send().await.ok();
     let values = vec![
+        ("{i}", id(&screen["id"])),
+        ("{h}", id(&screen["secret"])),
         ("{x}", id(&second["session_id"])),
         ("{s}", id(&member["id"])),
         ("{p}", id(&member["posts"][0]["id"])),
