@@ -98,7 +98,7 @@ impl Boards {
 
     /// Forgets a screen by the hash of its secret: called by whoever ends it.
     pub fn forget(&self, hash: &[u8]) {
-        if let Ok(hash) = hash.try_into() {
+        if let Ok(hash) = <[u8; 32]>::try_from(hash) {
             self.screens.remove(&hash);
         }
     }
