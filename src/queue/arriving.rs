@@ -50,7 +50,13 @@ impl Rules {
 }
 
 /// Puts a locked ticket into the line, with a number if it has none.
-pub fn enter(conn: &mut PgConnection, row: Ticket, rules: Rules, by: Option<Uuid>, now: DateTime<Utc>) -> Result<Ticket> {
+pub fn enter(
+    conn: &mut PgConnection,
+    row: Ticket,
+    rules: Rules,
+    by: Option<Uuid>,
+    now: DateTime<Utc>,
+) -> Result<Ticket> {
     let mut new = match rules::arrive(&row, rules.grace, now)? {
         Outcome::Already => return Ok(row),
         Outcome::Becomes(new) => *new,
@@ -227,7 +233,7 @@ pub async fn create_arrival(
         let row = match &by {
             By::Code(code) => by_code(conn, &inner, here, code)?,
             By::Phone(phone) => {
-                let phones = inner.keys.blinds(who.county, "phone", phone.as_str());
+                let phones = inner.keys.blinds(who.county, "phone", phone.as_ref());
                 let today = local_midnight(local_date(now));
                 let found = store::of_phone(conn, here, phones, (today, today + TimeDelta::days(1)))?;
                 store::lock_any(conn, who.county, chosen(&found, now)?)?

@@ -153,7 +153,10 @@ pub fn close_days(conn: &mut PgConnection, now: DateTime<Utc>) -> Result<bool> {
     for row in booked.iter().chain(&line).filter(|row| row.state == AppointmentState::Cancelled) {
         // Whom nobody asked for a name nobody can call.
         let Some(resident) = row.resident_id else { continue };
-        let title = Text::new("预约当日未能办理或未登记结果：请致电致歉并另约时间", "Not served, or nothing noted, on the day: call, say sorry and find a new time");
+        let title = Text::new(
+            "预约当日未能办理或未登记结果：请致电致歉并另约时间",
+            "Not served, or nothing noted, on the day: call, say sorry and find a new time",
+        );
         let new = NewTodo {
             county: row.county_id,
             kind: todos::Kind::Call,

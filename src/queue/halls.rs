@@ -157,7 +157,8 @@ pub async fn stream_hall(secret: Secret, app: Data<App>, request: HttpRequest) -
         spoke: Instant::now(),
         first: true,
     };
-    let events = stream::unfold(feed, |mut feed| async move { feed.next().await.map(|words| (Ok::<_, Error>(words), feed)) });
+    let events =
+        stream::unfold(feed, |mut feed| async move { feed.next().await.map(|words| (Ok::<_, Error>(words), feed)) });
     Ok(HttpResponse::Ok()
         .content_type("text/event-stream")
         .insert_header((header::CACHE_CONTROL, "no-cache"))

@@ -54,12 +54,7 @@ impl From<&Desk> for QueueWindowView {
     }
 }
 
-async fn set(
-    app: Data<App>,
-    caller: Can<ServeQueue>,
-    (id, pause): (Uuid, bool),
-    once: Once,
-) -> Result<Answer> {
+async fn set(app: Data<App>, caller: Can<ServeQueue>, (id, pause): (Uuid, bool), once: Once) -> Result<Answer> {
     let (who, hand, now) = (Caller::clone(&caller), Hand { scope: caller.scope, me: caller.subject }, app.clock.now());
     let entry = Audit::new(if pause { "pause" } else { "resume" }, "window", id);
     let answer = app

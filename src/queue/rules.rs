@@ -232,6 +232,9 @@ mod tests {
 
     #[test]
     fn numbers_grow_beyond_three_digits() {
-        assert_eq!((label(false, 1), label(true, 12), label(false, 1000)), ("A001".into(), "B012".into(), "A1000".into()));
+        assert_eq!(
+            (label(false, 1), label(true, 12), label(false, 1000)),
+            ("A001".into(), "B012".into(), "A1000".into())
+        );
     }
 }

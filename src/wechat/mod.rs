@@ -284,7 +284,8 @@ mod tests {
 
     #[test]
     fn an_image_is_known_by_its_first_bytes_and_an_error_behind_200_is_an_error() {
-        for (bytes, media_type) in [(&b"\x89PNG\r\n\x1a\n..."[..], "image/png"), (b"\xff\xd8\xff\xe0..", "image/jpeg")] {
+        for (bytes, media_type) in [(&b"\x89PNG\r\n\x1a\n..."[..], "image/png"), (b"\xff\xd8\xff\xe0..", "image/jpeg")]
+        {
             assert_eq!(image(Bytes::from_static(bytes)).expect("an image").media_type, media_type);
         }
         let refused = image(Bytes::from_static(br#"{"errcode": 45009, "errmsg": "reach max api daily quota limit"}"#));

@@ -107,10 +107,14 @@ async fn eight_windows_call_at_once_and_five_tickets_are_called_once_each() {
     let desks = windows(&t, &junxi).await;
     assert_eq!(desks.len(), 8);
     let replies = join_all(desks.iter().map(|window| next(&t, &junxi, window))).await;
-    let mut called: Vec<_> = replies.iter().filter(|reply| reply.status == 200).map(|reply| reply["ticket"].clone()).collect();
+    let mut called: Vec<_> =
+        replies.iter().filter(|reply| reply.status == 200).map(|reply| reply["ticket"].clone()).collect();
     called.sort_by_key(ToString::to_string);
     assert_eq!(called, tickets);
-    assert!(replies.iter().filter(|reply| reply.status != 200).all(|reply| reply["code"] == "nobody_waits"), "{replies:?}");
+    assert!(
+        replies.iter().filter(|reply| reply.status != 200).all(|reply| reply["code"] == "nobody_waits"),
+        "{replies:?}"
+    );
 }
 
 #[actix_web::test]
@@ -228,7 +232,10 @@ async fn estimates_follow_windows_and_the_mean_of_the_day() {
             }
             let line = line(&t, &junxi).await;
             let waits = |index: usize| line["line"][index]["estimated_minutes"].clone();
-            assert_eq!((&line["service_minutes"], waits(0), waits(1), waits(3)), (&json!(10.0), json!(0), json!(5), json!(15)));
+            assert_eq!(
+                (&line["service_minutes"], waits(0), waits(1), waits(3)),
+                (&json!(10.0), json!(0), json!(5), json!(15))
+            );
         }
         let ticket = next(&t, &junxi, &desks[0]).await.ok();
         step(&t, &junxi, &ticket, "serve").await.ok();

@@ -88,12 +88,14 @@ async fn the_end_of_the_day_closes_what_is_open() {
     for (appointment, expected) in all.iter().zip(["done", "missed", "cancelled", "no_show", "cancelled"]) {
         assert_eq!(state(&t, appointment).await, expected, "{appointment}");
     }
-    let live = "SELECT count(*) AS n FROM appointments WHERE state IN ('held', 'booked', 'arrived', 'called', 'serving')";
+    let live =
+        "SELECT count(*) AS n FROM appointments WHERE state IN ('held', 'booked', 'arrived', 'called', 'serving')";
     assert_eq!(t.database.count(live), 0, "the walk-in too");
     // Who waited in vain, and whose visit nobody noted, gets a call; nobody can call a walk-in without a name.
     let admin = t.staff("admin").await;
     let todos = t.get("/v1/todos?kind=call").by(&admin).send().await.ok();
-    let mut about: Vec<_> = todos["items"].as_array().expect("todos").iter().map(|todo| todo["about_id"].clone()).collect();
+    let mut about: Vec<_> =
+        todos["items"].as_array().expect("todos").iter().map(|todo| todo["about_id"].clone()).collect();
     about.sort_by_key(ToString::to_string);
     let mut expected = vec![json!(all[2]), json!(all[4])];
     expected.sort_by_key(ToString::to_string);

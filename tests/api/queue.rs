@@ -86,7 +86,10 @@ async fn a_code_is_made_once_and_leads_to_one_ticket() {
     act(&t, &junxi, &path, json!({"code": "2222"})).await.problem(409, "code_of_another");
     let typed = handles[0].to_lowercase();
     let first = act(&t, &junxi, &path, json!({"code": format!("{}-{}", &typed[..10], &typed[10..])})).await.ok();
-    assert_eq!((&first["ticket"], &first["state"], &first["on_time"]), (&json!("A001"), &json!("arrived"), &json!(true)));
+    assert_eq!(
+        (&first["ticket"], &first["state"], &first["on_time"]),
+        (&json!("A001"), &json!("arrived"), &json!(true))
+    );
     assert_eq!(first["arrived_at"], at("08:50"));
     t.set_time(&at("08:55"));
     assert_eq!(arrive(&t, &junxi, &mine).await, first, "pressed twice");
@@ -96,7 +99,8 @@ async fn a_code_is_made_once_and_leads_to_one_ticket() {
     assert_eq!(again, first);
     let body = json!({"unit_id": unit, "code": "9".repeat(20)});
     act(&t, &junxi, "/v1/arrivals", body).await.problem(404, "nobody_arrives");
-    let entries = t.database.count("SELECT count(*) AS n FROM audit_log WHERE action = 'arrive' AND entity = 'appointment'");
+    let entries =
+        t.database.count("SELECT count(*) AS n FROM audit_log WHERE action = 'arrive' AND entity = 'appointment'");
     assert_eq!(entries, 3);
 }
 
@@ -152,7 +156,8 @@ async fn only_on_the_day_not_too_early_and_only_what_is_booked() {
     act(&t, &junxi, &path(&nine), json!({})).await.problem(409, "not_at_centre");
     // Twice at once: one ticket, one number.
     let junxi = desk(&t, "14:50").await;
-    let both = join_all((0..4).map(|_| act(&t, &junxi, &path(&late), json!({})))).await;
+    let late = path(&late);
+    let both = join_all((0..4).map(|_| act(&t, &junxi, &late, json!({})))).await;
     assert!(both.iter().all(|reply| reply.status == 200 && reply["ticket"] == "A001"), "{both:?}");
     assert_eq!(t.database.count("SELECT booked AS n FROM queue_days"), 1);
     t.run_jobs().await;
@@ -178,13 +183,19 @@ async fn by_phone_at_the_desk() {
     let junxi = desk(&t, "08:50").await;
     let come = async |by: &Session, body: Value| act(&t, by, "/v1/arrivals", body).await;
     come(&junxi, json!({"unit_id": unit, "phone": "13950900009"})).await.problem(404, "nobody_arrives");
-    assert_eq!(come(&junxi, json!({"unit_id": unit, "phone": "12"})).await.problem(422, "invalid").faults(), ["/phone:phone"]);
+    assert_eq!(
+        come(&junxi, json!({"unit_id": unit, "phone": "12"})).await.problem(422, "invalid").faults(),
+        ["/phone:phone"]
+    );
     let both = json!({"unit_id": unit, "phone": phone, "code": "22"});
     assert_eq!(come(&junxi, both).await.problem(422, "invalid").faults(), [":one_of"]);
     assert_eq!(come(&junxi, json!({"unit_id": unit})).await.problem(422, "invalid").faults(), [":one_of"]);
     come(&junxi, json!({"unit_id": far, "phone": phone})).await.problem(404, "not_found");
     let ticket = come(&junxi, json!({"unit_id": unit, "phone": phone})).await.ok();
-    assert_eq!((&ticket["id"], &ticket["ticket"], &ticket["resident"]["name"]), (&json!(nine), &json!("A001"), &json!("陈**")));
+    assert_eq!(
+        (&ticket["id"], &ticket["ticket"], &ticket["resident"]["name"]),
+        (&json!(nine), &json!("A001"), &json!("陈**"))
+    );
     assert_eq!(come(&junxi, json!({"unit_id": unit, "phone": phone})).await.ok(), ticket, "pressed twice");
     // A second one that can arrive now goes before the one in line; two of them are for the desk to tell apart.
     let ten = book(1, "10:00").await;
@@ -206,8 +217,14 @@ async fn without_an_appointment() {
     let t = TestApp::new().await;
     let junxi = desk(&t, "08:50").await;
     let first = walk_in(&t, &junxi).await;
-    assert_eq!((&first["ticket"], &first["channel"], &first["state"]), (&json!("B001"), &json!("walk_in"), &json!("arrived")));
-    assert_eq!((&first["resident"], &first["on_time"], &first["starts_at"]), (&json!(null), &json!(false), &json!(at("08:50"))));
+    assert_eq!(
+        (&first["ticket"], &first["channel"], &first["state"]),
+        (&json!("B001"), &json!("walk_in"), &json!("arrived"))
+    );
+    assert_eq!(
+        (&first["resident"], &first["on_time"], &first["starts_at"]),
+        (&json!(null), &json!(false), &json!(at("08:50")))
+    );
     let many = join_all((0..6).map(|_| walk_in(&t, &junxi))).await;
     let mut all: Vec<_> = many.iter().map(|ticket| ticket["ticket"].as_str().expect("a ticket").to_owned()).collect();
     all.sort();
