@@ -11,7 +11,6 @@ use crate::{
 
 /// The evening before, when everybody books.
 pub const BEFORE: &str = "2026-11-22T20:00:00+08:00";
-pub const NINE: &str = "2026-11-23T09:00:00+08:00";
 
 /// A time of the day.
 pub fn at(time: &str) -> String {
