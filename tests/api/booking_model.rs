@@ -106,16 +106,28 @@ impl Model {
         }
     }
 
-    /// The worker: offers that ran out go, and what is free goes to the first who wait for it.
+    /// The worker: offers that ran out go, and what is free goes to the first who wait for it. Whoever has booked meanwhile waits no
+    /// longer, and whoever holds a place of their own is passed over.
     fn tick(&mut self, now: DateTime<Utc>) {
         self.has.retain(|_, has| has.live(now));
+        let mut in_vain = Vec::new();
         let mut line = std::mem::take(&mut self.line);
         line.retain(|(who, slot)| {
-            let offered = self.taken(*slot, RESIDENTS, now) < PLACES && !self.has.contains_key(who);
-            if offered {
-                self.has.insert(*who, Has::Held { slot: *slot, until: now + TimeDelta::minutes(30), offer: true });
+            if in_vain.contains(slot) {
+                return true;
             }
-            !offered
+            match self.has.get(who) {
+                Some(Has::Booked { .. }) => false,
+                Some(Has::Held { .. }) => true,
+                None if self.taken(*slot, RESIDENTS, now) < PLACES => {
+                    self.has.insert(*who, Has::Held { slot: *slot, until: now + TimeDelta::minutes(30), offer: true });
+                    false
+                }
+                None => {
+                    in_vain.push(*slot);
+                    true
+                }
+            }
         });
         self.line = line;
     }
