@@ -40,7 +40,13 @@ pub fn post(conn: &mut PgConnection, new: NewMessage, now: DateTime<Utc>) -> Res
             (messages::kind.eq(new.kind), messages::about_id.eq(new.about), messages::params.eq(&new.params)),
             (messages::created_at.eq(now), messages::words.eq(own.map(|words| json!(words)))),
         ))
-        .on_conflict((messages::county_id, messages::kind, messages::about_id, messages::resident_id))
+        .on_conflict((
+            messages::county_id,
+            messages::kind,
+            messages::about_id,
+            messages::resident_id,
+            messages::occasion,
+        ))
         .do_nothing()
         .execute(conn)?;
     if posted == 1 {
