@@ -86,6 +86,9 @@ codes! {
     IdempotencyInProgress 409 "idempotency_in_progress" "同一请求正在处理，请稍后用同一个键重试" "The same request is still running; repeat it with the same key";
     SlotFull 409 "slot_full" "该时段已约满" "The slot is full";
     AlreadyBooked 409 "already_booked" "该事项当天已有预约" "There is already a booking of this matter on that day";
+    PlaceFree 409 "place_free" "该时段尚有名额，请直接预约" "There is a free place: book it";
+    AlreadyWaiting 409 "already_waiting" "该事项当天已在候补" "There is already an entry on the waiting list for this matter and day";
+    NotWaiting 409 "not_waiting" "该候补已结束" "The entry of the waiting list has ended";
     AlreadyCancelled 409 "already_cancelled" "预约已取消" "The appointment is already cancelled";
     CancelTooLate 409 "cancel_too_late" "距离开始时间太近，不能在线取消" "It is too late to cancel online";
     ResidentExists 409 "resident_exists" "该居民已登记" "This resident is already registered";
@@ -159,6 +162,7 @@ impl Code {
 /// Database constraints that stand for an error of their own.
 const CONSTRAINTS: &[(&str, Code)] = &[
     ("appointments_one_a_day", Code::AlreadyBooked),
+    ("waiting_entries_once", Code::AlreadyWaiting),
     ("residents_id_number", Code::ResidentExists),
     ("proxies_once", Code::ProxyExists),
     ("matters_name", Code::NameTaken),
