@@ -130,12 +130,8 @@ fn is_news(news: News, version: i64, row: &Facts, now: DateTime<Utc>) -> bool {
         News::Booked | News::Changed => {
             row.state == AppointmentState::Booked && row.starts_at > now && !row.moved_since
         }
-        News::Cancelled => {
-            row.state == AppointmentState::Cancelled && local_date(row.starts_at) >= local_date(now)
-        }
-        News::Offered => {
-            row.state == AppointmentState::Held && row.held_until.is_some_and(|until| until > now)
-        }
+        News::Cancelled => row.state == AppointmentState::Cancelled && local_date(row.starts_at) >= local_date(now),
+        News::Offered => row.state == AppointmentState::Held && row.held_until.is_some_and(|until| until > now),
         News::Called => row.state == AppointmentState::Called && row.version == version,
     }
 }

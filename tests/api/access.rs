@@ -107,6 +107,21 @@ const ROWS: &[Row] = &[
     ("get_appointment", "GET", "/v1/appointments/{a}", ""),
     ("cancel_appointment", "POST", "/v1/appointments/{a}/cancel", "{}"),
     (
+        "hold_appointment",
+        "POST",
+        "/v1/holds",
+        r#"{"unit_id": "{u}", "matter_id": "{t}", "starts_at": "2026-11-24T09:00:00+08:00"}"#,
+    ),
+    ("book_held_appointment", "POST", "/v1/appointments/{a}/book", "{}"),
+    (
+        "reschedule_appointment",
+        "POST",
+        "/v1/appointments/{a}/reschedule",
+        r#"{"starts_at": "2026-11-25T09:00:00+08:00"}"#,
+    ),
+    ("get_appointment_history", "GET", "/v1/appointments/{a}/history", ""),
+    ("reveal_appointment", "POST", "/v1/appointments/{a}/reveal", r#"{"reason": "上门前确认"}"#),
+    (
         "join_waiting",
         "POST",
         "/v1/waiting",
@@ -255,8 +270,8 @@ async fn things(t: &TestApp) -> (Things, Session) {
     );
     let waiting = uuid::Uuid::now_v7();
     t.database.run(&format!(
-        "INSERT INTO waiting_entries (county_id, id, unit_id, matter_id, resident_id, channel, place, on_date, earliest, latest, state, created_at, updated_at) \
-         SELECT county_id, '{waiting}', unit_id, matter_id, resident_id, channel, place, '2026-11-27', '2026-11-27T09:00:00+08:00', '2026-11-27T09:00:00+08:00', \
+        "INSERT INTO waiting_entries (county_id, id, unit_id, matter_id, resident_id, channel, place, on_date, earliest, latest, until, state, created_at, updated_at) \
+         SELECT county_id, '{waiting}', unit_id, matter_id, resident_id, channel, place, '2026-11-27', '2026-11-27T09:00:00+08:00', '2026-11-27T09:00:00+08:00', '2026-11-27T09:30:00+08:00', \
            'waiting', created_at, created_at FROM appointments WHERE id = '{}'",
         booked["id"].as_str().expect("an id")
     ));

@@ -15,7 +15,12 @@ const TEN: &str = "2026-11-25T10:00:00+08:00";
 
 async fn kinds(t: &TestApp, of: &Session) -> Vec<String> {
     let page = t.get("/v1/messages?limit=50").by(of).send().await.ok();
-    page["items"].as_array().expect("items").iter().map(|item| item["kind"].as_str().expect("a kind").to_owned()).collect()
+    page["items"]
+        .as_array()
+        .expect("items")
+        .iter()
+        .map(|item| item["kind"].as_str().expect("a kind").to_owned())
+        .collect()
 }
 
 async fn booked(t: &TestApp, by: &Session) -> String {
@@ -95,7 +100,8 @@ async fn what_has_not_gone_out_is_withdrawn_and_nobody_calls_about_it() {
     let zhang = with_wechat(&t, "zhang", None).await;
     let appointment = booked(&t, &zhang).await;
     t.run_jobs().await;
-    let slips = |t: &TestApp| t.database.count("SELECT count(*) AS n FROM todos WHERE about = 'message' AND state = 'open'");
+    let slips =
+        |t: &TestApp| t.database.count("SELECT count(*) AS n FROM todos WHERE about = 'message' AND state = 'open'");
     assert_eq!(slips(&t), 1);
     reschedule(&t, &zhang, &appointment, TEN).await;
     t.run_jobs().await;
@@ -127,7 +133,10 @@ async fn the_relative_who_booked_is_told_as_long_as_they_may_act() {
     t.post(&format!("/v1/proxies/{proxy}/end")).by(&father).send().await.ok();
     cancel(&t, &father, &appointment).await;
     t.run_jobs().await;
-    assert_eq!(kinds(&t, &father).await[before..], ["appointment_booked", "appointment_changed", "appointment_cancelled"]);
+    assert_eq!(
+        kinds(&t, &father).await[before..],
+        ["appointment_booked", "appointment_changed", "appointment_cancelled"]
+    );
     assert_eq!(kinds(&t, &daughter).await.len(), 2, "it is none of her business any more");
     let everything = t.database.everything();
     assert!(!everything.contains("13800138001"), "no personal data in plain");

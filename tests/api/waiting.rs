@@ -235,7 +235,11 @@ async fn two_workers_at_once_offer_one_place_once() {
     }
     let app = || t.app.clone().into_inner();
     let work = |number: usize| async move {
-        if number % 2 == 0 { lianxin::jobs::tick(&app()).await.map(|()| 0) } else { lianxin::jobs::run_due(&app()).await }
+        if number % 2 == 0 {
+            lianxin::jobs::tick(&app()).await.map(|()| 0)
+        } else {
+            lianxin::jobs::run_due(&app()).await
+        }
     };
     for done in join_all((0..6).map(work)).await {
         done.expect("PostgreSQL and Redis are there");
@@ -243,7 +247,10 @@ async fn two_workers_at_once_offer_one_place_once() {
     t.run_jobs().await;
     let all = states(&t, people.iter().zip(&entries)).await;
     assert_eq!(all, ["offered", "offered", "waiting", "waiting", "waiting"]);
-    assert_eq!((live(&t, NINE), t.database.count("SELECT count(*) AS n FROM appointments WHERE state = 'held'")), (2, 2));
+    assert_eq!(
+        (live(&t, NINE), t.database.count("SELECT count(*) AS n FROM appointments WHERE state = 'held'")),
+        (2, 2)
+    );
 }
 
 #[actix_web::test]
@@ -274,7 +281,11 @@ async fn cancelling_leaving_taking_and_offering_at_once_lose_and_double_nothing(
         // Exactly one of leaving and taking the same offer succeeds.
         if leaving == 0 {
             assert_eq!(u8::from(left.status == 200) + u8::from(taken.status == 200), 1, "{left:?} {taken:?}");
-            let served = if left.status == 200 { ["left", "offered", "offered", "waiting"] } else { ["booked", "offered", "waiting", "waiting"] };
+            let served = if left.status == 200 {
+                ["left", "offered", "offered", "waiting"]
+            } else {
+                ["booked", "offered", "waiting", "waiting"]
+            };
             assert_eq!(all, served);
         } else {
             assert_eq!((taken.status, left.status), (200, 200));

@@ -89,8 +89,7 @@ impl WaitingView {
         let sealed = (row.resident_name.as_deref(), row.resident_phone.as_deref());
         let (name, phone) = people::name_and_phone(app, (county, row.resident_id), sealed, !own)?;
         let address = row.address.as_deref().filter(|_| own);
-        let address =
-            address.map(|sealed| app.keys.open_text(county, &address_place(row.id), sealed)).transpose()?;
+        let address = address.map(|sealed| app.keys.open_text(county, &address_place(row.id), sealed)).transpose()?;
         let local = |at: DateTime<Utc>| at.with_timezone(&CST);
         let ahead = (row.state == WaitingState::Waiting).then_some(row.ahead);
         Ok(Self {
@@ -159,6 +158,7 @@ fn range(command: &JoinWaiting) -> Result<(DateTime<Utc>, DateTime<Utc>)> {
 }
 
 /// What joining is decided with, besides the database.
+#[derive(Clone)]
 struct Joining {
     id: Uuid,
     caller: Caller,
@@ -177,8 +177,7 @@ impl Joining {
         let Rules { settings, calendar, now } = &self.rules;
         let ((earliest, latest), wish) =
             (self.range, Wish::new(self.channel, place, facts.slots, facts.travel_minutes));
-        let mut offered =
-            placing::offered(&facts.openings, calendar, settings, &wish, local_date(earliest), *now);
+        let mut offered = placing::offered(&facts.openings, calendar, settings, &wish, local_date(earliest), *now);
         offered.retain(|offered| (earliest..=latest).contains(&offered.placed.starts_at));
         offered
     }
@@ -221,6 +220,7 @@ impl Joining {
             on: local_date(self.range.0),
             earliest: starts().min().unwrap_or(self.range.0),
             latest: starts().max().unwrap_or(self.range.1),
+            until: offered.iter().map(|offered| offered.placed.ends_at).max().unwrap_or(self.range.1),
             now,
         };
         if join.execute(conn)? == 0 {

@@ -133,12 +133,7 @@ fn binds(scope: Scope) -> (Option<Uuid>, Option<Uuid>) {
 }
 
 /// The entry with an id, if `me` may see it.
-pub fn find(
-    conn: &mut PgConnection,
-    scope: Scope,
-    (me, today): (Uuid, NaiveDate),
-    id: Uuid,
-) -> Result<Option<Entry>> {
+pub fn find(conn: &mut PgConnection, scope: Scope, (me, today): (Uuid, NaiveDate), id: Uuid) -> Result<Option<Entry>> {
     let (own, within) = binds(scope);
     found(Find { county: scope.county, id, own, within, me, today }.get_result(conn))
 }
@@ -186,12 +181,12 @@ statement! {
         county: i32 as Integer, id: Uuid as SqlUuid, unit: Uuid as SqlUuid, matter: Uuid as SqlUuid, resident: Uuid as SqlUuid,
         channel: Channel as Text, place: Place as Text, address: Option<Vec<u8>> as Nullable<Binary>, booked_by: Option<Uuid> as Nullable<SqlUuid>,
         booked_by_resident: Option<Uuid> as Nullable<SqlUuid>, on: NaiveDate as Date, earliest: DateTime<Utc> as Timestamptz,
-        latest: DateTime<Utc> as Timestamptz, now: DateTime<Utc> as Timestamptz,
+        latest: DateTime<Utc> as Timestamptz, until: DateTime<Utc> as Timestamptz, now: DateTime<Utc> as Timestamptz,
     }
     "INSERT INTO waiting_entries (county_id, id, unit_id, matter_id, resident_id, channel, place, address, booked_by, booked_by_resident, \
-       on_date, earliest, latest, state, created_at, updated_at) \
+       on_date, earliest, latest, until, state, created_at, updated_at) \
      SELECT {county}, {id}, {unit}, {matter}, p.id, {channel}, {place}, {address}, {booked_by}, {booked_by_resident}, \
-       {on}, {earliest}, {latest}, 'waiting', {now}, {now} \
+       {on}, {earliest}, {latest}, {until}, 'waiting', {now}, {now} \
      FROM residents p WHERE p.county_id = {county} AND p.id = {resident} AND p.merged_into IS NULL AND p.closed_at IS NULL FOR KEY SHARE"
 }
 
