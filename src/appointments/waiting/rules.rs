@@ -81,10 +81,11 @@ pub fn join(
     now: DateTime<Utc>,
 ) -> Result<i16, WaitingError> {
     limits::within_days(settings, channel, latest, now)?;
-    let nth = limits::next(settings, channel, standing, latest, now)?;
+    // What is not offered is nobody's; otherwise a limit of one's own says more than what is free.
     if offered.is_empty() {
         return Err(AppointmentError::NotOffered.into());
     }
+    let nth = limits::next(settings, channel, standing, latest, now)?;
     let free = offered.iter().find(|offered| offered.free > 0 && !offered.waited_for);
     if let Some(free) = free {
         return Err(WaitingError::PlaceFree { starts_at: free.placed.starts_at });
