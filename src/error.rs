@@ -92,6 +92,9 @@ codes! {
     HoldExpired 409 "hold_expired" "保留的名额已过期，请重新选择" "The place was held no longer; choose again";
     NotBooked 409 "not_booked" "该预约的状态不允许此操作" "The appointment is not in a state for this";
     NoSpecialist 409 "no_specialist" "该事项由住村特派员办理，但该居民所在村暂无特派员窗口" "Only the resident's own specialist does this, and there is none for where they live";
+    PlaceFree 409 "place_free" "该时段尚有名额，请直接预约" "There is a free place: book it";
+    AlreadyWaiting 409 "already_waiting" "该事项当天已在候补" "There is already an entry on the waiting list for this matter and day";
+    NotWaiting 409 "not_waiting" "该候补已结束" "The entry of the waiting list has ended";
     AlreadyCancelled 409 "already_cancelled" "预约已取消" "The appointment is already cancelled";
     CancelTooLate 409 "cancel_too_late" "距离开始时间太近，不能在线取消" "It is too late to cancel online";
     ResidentExists 409 "resident_exists" "该居民已登记" "This resident is already registered";
@@ -183,6 +186,7 @@ const CONSTRAINTS: &[(&str, Code)] = &[
     ("appointments_one_at_desk", Code::WindowBusy),
     ("appointments_never_overbooked", Code::SlotFull),
     ("appointments_waited_for", Code::SlotWaitedFor),
+    ("waiting_entries_once", Code::AlreadyWaiting),
     ("residents_id_number", Code::ResidentExists),
     ("proxies_once", Code::ProxyExists),
     ("matters_name", Code::NameTaken),

@@ -24,7 +24,7 @@ const STAFF: &[(&str, &str)] = &[
 
 /// Operation, method, path, body. `{r}` is a resident of 红星村, `{a}` their appointment in 均溪镇, `{m}` their message,
 /// `{w}` a window there, `{t}` a matter, `{u}` 均溪镇, `{v}` 红星村, `{j}` a job, `{y}` who may act for `{r}`, `{o}` a todo of 红星村,
-/// `{k}` the ID number of a child, `{d}` a data request of `{r}`.
+/// `{k}` the ID number of a child, `{d}` a data request of `{r}`, `{e}` their entry of the waiting list.
 type Row = (&'static str, &'static str, &'static str, &'static str);
 
 const ROWS: &[Row] = &[
@@ -121,6 +121,15 @@ const ROWS: &[Row] = &[
     ),
     ("get_appointment_history", "GET", "/v1/appointments/{a}/history", ""),
     ("reveal_appointment", "POST", "/v1/appointments/{a}/reveal", r#"{"reason": "上门前确认"}"#),
+    (
+        "join_waiting",
+        "POST",
+        "/v1/waiting",
+        r#"{"unit_id": "{u}", "matter_id": "{t}", "earliest": "2026-11-29T09:00:00+08:00", "latest": "2026-11-29T09:00:00+08:00", "resident_id": "{r}"}"#,
+    ),
+    ("list_waiting", "GET", "/v1/waiting", ""),
+    ("get_waiting", "GET", "/v1/waiting/{e}", ""),
+    ("leave_waiting", "POST", "/v1/waiting/{e}/leave", "{}"),
     ("list_messages", "GET", "/v1/messages", ""),
     ("read_message", "POST", "/v1/messages/{m}/read", "{}"),
     ("list_message_grants", "GET", "/v1/messages/grants", ""),
@@ -285,6 +294,13 @@ async fn things(t: &TestApp) -> (Things, Session) {
     t.database.run(
         "INSERT INTO outbox (county_id, kind, payload, run_at, dead_at) VALUES (1, 'none', '{}', now() - interval '1 year', now())",
     );
+    let waiting = uuid::Uuid::now_v7();
+    t.database.run(&format!(
+        "INSERT INTO waiting_entries (county_id, id, unit_id, matter_id, resident_id, channel, place, on_date, earliest, latest, until, state, created_at, updated_at) \
+         SELECT county_id, '{waiting}', unit_id, matter_id, resident_id, channel, place, '2026-11-27', '2026-11-27T09:00:00+08:00', '2026-11-27T09:00:00+08:00', '2026-11-27T09:30:00+08:00', \
+           'waiting', created_at, created_at FROM appointments WHERE id = '{}'",
+        booked["id"].as_str().expect("an id")
+    ));
     let ask = json!({"kind": "correct", "words": "姓名有误"});
     let asked =
         t.post(&format!("/v1/residents/{}/data_requests", owner.subject)).by(&owner).json(ask).send().await.is(202);
@@ -311,6 +327,7 @@ async fn things(t: &TestApp) -> (Things, Session) {
         ("{s}", id(&member["id"])),
         ("{p}", id(&member["posts"][0]["id"])),
         ("{b}", id(&absence["id"])),
+        ("{e}", waiting.to_string()),
         ("{y}", id(&proxy["id"])),
         ("{o}", id(&todo["id"])),
         ("{k}", crate::harness::id_number("2020-06-01", 1)),
