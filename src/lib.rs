@@ -13,6 +13,7 @@
 //! | [`matters`], [`windows`] | the catalogue; windows, opening rules, free slots |
 //! | [`opening`] | changing what is open: rules, dated exceptions, absences; and what becomes of those who have booked |
 //! | [`appointments`] | booking, looking, cancelling |
+//! | [`queue`] | the hall: arriving, tickets, calling, screens, the end of the day |
 //! | [`messages`] | the inbox; WeChat, SMS or a person who brings it; templates and grants |
 //! | [`todos`], [`desk`] | what waits for a human; one's day, and everything open for the person at the counter |
 //!
@@ -73,6 +74,7 @@ pub mod messages;
 pub mod opening;
 pub mod people;
 pub mod proxies;
+pub mod queue;
 pub mod redis;
 pub mod rooms;
 pub mod rotation;

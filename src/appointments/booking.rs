@@ -15,7 +15,8 @@ use super::{
     limits,
     model::{Appointment, AppointmentState, address_place},
     placing::{self, Placed, Wish},
-    rules, store,
+    rules::{self, AppointmentError},
+    store,
     views::AppointmentView,
     writing::{self, New},
 };
@@ -174,13 +175,17 @@ impl Rules {
         rules::identity(facts.level, facts.level_needed, channel)?;
         let place = rules::place(place, &facts.places)?;
         limits::within_days(&self.settings, channel, starts_at, self.now)?;
-        let nth = limits::next(&self.settings, channel, &facts.standing, starts_at, self.now)?;
         if facts.own_specialist && facts.openings.is_empty() {
             return Err(Code::NoSpecialist.into());
         }
         let wish = Wish::new(channel, place, facts.slots, facts.travel_minutes);
-        let placed = placing::choose(&facts.openings, &self.calendar, &self.settings, &wish, starts_at, self.now)?;
-        Ok((placed, nth))
+        let placed = placing::choose(&facts.openings, &self.calendar, &self.settings, &wish, starts_at, self.now);
+        // What is not offered is nobody's; otherwise a limit of one's own says more than that others were faster.
+        if placed == Err(AppointmentError::NotOffered) {
+            return Err(AppointmentError::NotOffered.into());
+        }
+        let nth = limits::next(&self.settings, channel, &facts.standing, starts_at, self.now)?;
+        Ok((placed?, nth))
     }
 }
 

@@ -99,19 +99,27 @@ async fn one_booking_per_matter_and_day_within_seven_days_at_offered_times() {
 async fn a_full_slot_says_so_and_the_system_spreads_over_windows() {
     let t = TestApp::new().await;
     let mut windows = Vec::new();
+    // A day and more before: the places of agents and of the desk are theirs.
+    let at = "2026-11-25T09:00:00+08:00";
     for number in 0..6 {
         let resident = t.resident(&format!("r{number}")).await;
-        let body = t.booking(NINE).await;
+        let body = t.booking(at).await;
         let booked = t.post("/v1/appointments").by(&resident).json(body).send().await.created();
         windows.push(booked["window"]["name"].as_str().expect("a name").to_owned());
     }
     let many = windows.iter().filter(|name| *name == "民生事务窗口").count();
     assert_eq!((many, windows.len()), (4, 6), "four places here, two there");
     let late = t.resident("late").await;
-    let body = t.booking(NINE).await;
+    let body = t.booking(at).await;
     let reply = t.post("/v1/appointments").by(&late).json(body).send().await.problem(409, "slot_full");
-    assert_eq!(reply["detail"], "2026-11-23 09:00 的名额已被约完");
-    assert_eq!(free(&t, NINE).await, 0);
+    assert_eq!(reply["detail"], "2026-11-25 09:00 的名额已被约完");
+    assert_eq!(free(&t, at).await, 0);
+    // From a day before on the four that agents and desk did not take are everybody's.
+    t.set_time("2026-11-24T09:00:00+08:00");
+    assert_eq!(free(&t, at).await, 4);
+    let (late, body) = (t.resident("late").await, t.booking(at).await);
+    t.post("/v1/appointments").by(&late).json(body).send().await.created();
+    assert_eq!(free(&t, at).await, 3);
     t.run_jobs().await;
 }
 
@@ -120,8 +128,9 @@ async fn an_agent_books_for_a_resident_through_a_channel_of_its_own() {
     let t = TestApp::new().await;
     let cadre = t.staff("cadre").await;
     let granny = registered(&t, &cadre).await;
-    let before = free(&t, NINE).await;
-    let mut body = t.booking(NINE).await;
+    let later = "2026-11-25T09:00:00+08:00";
+    let before = free(&t, later).await;
+    let mut body = t.booking(later).await;
     let reply = t.post("/v1/appointments").by(&cadre).json(body.clone()).send().await.problem(422, "invalid");
     assert_eq!(reply.faults(), ["/resident_id:required"]);
     body["resident_id"] = granny["id"].clone();
@@ -132,7 +141,7 @@ async fn an_agent_books_for_a_resident_through_a_channel_of_its_own() {
     let booked = t.post("/v1/appointments").by(&cadre).json(body.clone()).send().await.created();
     assert_eq!((&booked["channel"], &booked["booked_by"]), (&json!("proxy"), &json!(cadre.subject)));
     assert_eq!(booked["resident"], json!({"id": granny["id"], "name": "陈*婆", "phone": "139****0001"}));
-    assert_eq!(free(&t, NINE).await, before, "the public places are untouched");
+    assert_eq!(free(&t, later).await, before, "the public places are untouched");
     // The centre is another unit's, but the booking is the agent's own.
     let path = format!("/v1/appointments/{}", booked["id"].as_str().expect("an id"));
     t.get(&path).by(&cadre).send().await.ok();

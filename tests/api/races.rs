@@ -15,7 +15,7 @@ async fn residents(t: &TestApp, count: usize) -> Vec<Session> {
 /// The sample's windows with this many public places in one of them and none in the other.
 fn places(t: &TestApp, places: i64) {
     t.database.run(&format!(
-        "UPDATE opening_rules SET capacity_public = 0; \
+        "UPDATE opening_rules SET capacity_public = 0, capacity_proxy = 0, capacity_desk = 0; \
          UPDATE opening_rules SET capacity_public = {places} WHERE window_id = (SELECT id FROM windows WHERE name = '民生事务窗口')"
     ));
 }

@@ -14,7 +14,7 @@ async fn a_township_opens_a_window_and_slots_follow_at_once() {
     let t = TestApp::new().await;
     let junxi = t.staff("junxi").await;
     let (unit, matter) = (t.unit("红星村委会").await, t.matter().await);
-    let slots = format!("/v1/slots?county=350425&unit_id={unit}&matter_id={matter}&date=2026-11-23");
+    let slots = format!("/v1/slots?county=350425&unit_id={unit}&matter_id={matter}&date=2026-11-25");
     assert_eq!(t.get(&slots).send().await.ok()["items"], json!([]));
     let body = json!({"unit_id": unit, "name": "村级窗口", "matter_ids": [matter]});
     let window = t.post("/v1/windows").by(&junxi).json(body.clone()).send().await.created();
@@ -27,7 +27,7 @@ async fn a_township_opens_a_window_and_slots_follow_at_once() {
     assert_eq!(items.len(), 4);
     assert_eq!(
         items[0],
-        json!({"starts_at": "2026-11-23T09:00:00+08:00", "ends_at": "2026-11-23T09:30:00+08:00", "free": 1})
+        json!({"starts_at": "2026-11-25T09:00:00+08:00", "ends_at": "2026-11-25T09:30:00+08:00", "free": 1, "waited_for": false})
     );
     assert_eq!(t.get(&format!("{slots}&channel=proxy")).send().await.ok()["items"][0]["free"], 2);
     assert_eq!(t.get(&format!("{slots}&channel=desk")).send().await.ok()["items"], json!([]));
