@@ -36,6 +36,7 @@ pub mod waiting;
 pub mod writing;
 
 pub use model::{Appointment, AppointmentState};
+pub use notices::withdraw;
 pub use placing::{Offered, Placed, Wish, offered};
 pub use store::several;
 pub use views::Named;

@@ -137,7 +137,7 @@ impl Centre {
     }
 
     /// What a booking took is free.
-    pub fn give_back(&mut self, booking: &Booking) {
+    fn give_back(&mut self, booking: &Booking) {
         if let Some(desk) = self.desk(booking.window) {
             desk.give_back(booking);
         }

@@ -163,7 +163,6 @@ impl Frame {
         let county = self.caller.county;
         let (held, bookings): (Vec<_>, Vec<_>) =
             all.into_iter().partition(|booking| booking.state == AppointmentState::Held);
-        held.iter().for_each(|booking| centre.give_back(booking));
         let taken = store::taken(conn, county, &bookings, local_date(self.now))?;
         let places = affected::places(&mut centre, &bookings, taken, &self.way());
         let ids = bookings.iter().map(|booking| booking.id).collect();
@@ -213,7 +212,6 @@ impl Plan {
     /// Does with everybody what was decided, once the change is made. One by one in the order of the plan, so that no move finds
     /// its place taken.
     pub fn carry_out(&self, conn: &mut PgConnection, frame: &Frame, order: &Order) -> Result<()> {
-        store::let_go(conn, frame.caller.county, self.held.clone(), frame.now)?;
         for one in &self.affected {
             match (order.decision, &one.place) {
                 (None | Some(Decision::Keep), _) => {}
@@ -225,7 +223,8 @@ impl Plan {
                 (Some(Decision::Cancel), _) => cancel(conn, frame, one, order)?,
             }
         }
-        Ok(())
+        // Last: whoever stands in the line again would be in the way of those who move.
+        store::let_go(conn, frame.caller.county, self.held.clone(), frame.now)
     }
 
     fn move_to(
@@ -246,6 +245,7 @@ impl Plan {
             now: frame.now,
         };
         appointments::reschedule(conn, &one.row, moved)?;
+        appointments::withdraw(conn, frame.caller.county, one.row.id, frame.now)?;
         let entry = frame.moved.of(one.row.id).because(Some(reason(order)));
         Ok(audit::record(conn, &frame.caller, frame.now, &entry)?)
     }
@@ -284,6 +284,7 @@ fn cancel(conn: &mut PgConnection, frame: &Frame, one: &Affected, order: &Order)
     let (key, by, reason) = ((frame.caller.county, one.row.id), Some(frame.caller.subject), reason(order));
     // The resident may have been faster; the place is free either way.
     if appointments::cancel(conn, key, Some(&reason), by, frame.now)? {
+        appointments::withdraw(conn, frame.caller.county, one.row.id, frame.now)?;
         audit::record(conn, &frame.caller, frame.now, &frame.cancelled.of(one.row.id).because(Some(reason)))?;
     }
     Ok(())

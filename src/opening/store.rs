@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::affected::{Booking, Centre, Desk, Needs, Taken};
 use crate::{
-    appointments::AppointmentState,
+    appointments::{self, AppointmentState},
     clock::local_date,
     db::schema::{matters, windows},
     error::{Code, Error, Result, Retry},
@@ -127,7 +127,7 @@ struct SpecialistRow {
 
 statement! {
     struct Line { county: i32 as Integer, unit: Uuid as SqlUuid, today: NaiveDate as Date }
-    "SELECT matter_id, earliest, latest, place, channel FROM waiting_entries \
+    "SELECT matter_id, earliest, until, place, channel FROM waiting_entries \
       WHERE county_id = {county} AND unit_id = {unit} AND on_date >= {today} AND state = 'waiting'"
 }
 
@@ -138,7 +138,7 @@ struct LineRow {
     #[diesel(sql_type = Timestamptz)]
     earliest: DateTime<Utc>,
     #[diesel(sql_type = Timestamptz)]
-    latest: DateTime<Utc>,
+    until: DateTime<Utc>,
     #[diesel(sql_type = Text)]
     place: Place,
     #[diesel(sql_type = Text)]
@@ -201,8 +201,8 @@ pub fn centre(conn: &mut PgConnection, county: i32, unit: Uuid, ahead: i64, now:
     }
     let line: Vec<LineRow> = Line { county, unit, today }.load(conn)?;
     let waits = |row: LineRow| {
-        let LineRow { matter_id, earliest, latest, place, channel } = row;
-        (matter_id, Waiting { earliest, latest, place, channel })
+        let LineRow { matter_id, earliest, until, place, channel } = row;
+        (matter_id, Waiting { earliest, until, place, channel })
     };
     centre.waiting = line.into_iter().map(waits).collect();
     centre.line_up();
@@ -248,7 +248,7 @@ statement! {
      back AS ( \
        UPDATE waiting_entries e SET state = 'waiting', offered_until = NULL, appointment_id = NULL, version = e.version + 1, updated_at = {now} \
          FROM gone WHERE e.county_id = {county} AND e.id = gone.waiting_id AND e.state = 'offered' AND e.appointment_id = gone.id) \
-     SELECT id FROM gone"
+     SELECT id, waiting_id IS NOT NULL AS offered FROM gone"
 }
 
 /// Lets held places go that are offered no more. A hold that is being booked at this moment is looked at again.
@@ -257,15 +257,19 @@ pub fn let_go(conn: &mut PgConnection, county: i32, ids: Vec<Uuid>, now: DateTim
         return Ok(());
     }
     let count = ids.len();
-    let gone: Vec<IdRow> = LetGo { county, ids, now }.load(conn)?;
-    if gone.len() == count { Ok(()) } else { Err(Error { retry: Retry::Again, ..Code::VersionStale.into() }) }
+    let gone: Vec<GoneRow> = LetGo { county, ids, now }.load(conn)?;
+    if gone.len() < count {
+        return Err(Error { retry: Retry::Again, ..Code::VersionStale.into() });
+    }
+    gone.iter().filter(|row| row.offered).try_for_each(|row| appointments::withdraw(conn, county, row.id, now))
 }
 
 #[derive(QueryableByName)]
-struct IdRow {
+struct GoneRow {
     #[diesel(sql_type = SqlUuid)]
-    #[expect(dead_code, reason = "they are only counted")]
     id: Uuid,
+    #[diesel(sql_type = Bool)]
+    offered: bool,
 }
 
 statement! {

@@ -139,6 +139,13 @@ async fn moved_to_the_nearest_places_without_overbooking_each_other() {
     let written = "SELECT count(*) AS n FROM audit_log WHERE entity = 'appointment' AND action IN ('reschedule', 'cancel') AND reason = '停电检修'";
     assert_eq!(t.database.count(written), 3);
     t.run_jobs().await;
+    // Each with a notice.
+    let mut told = Vec::new();
+    for (who, _) in &booked {
+        let inbox = t.get("/v1/messages?limit=50").by(who).send().await.ok();
+        told.push(inbox["items"][1]["kind"].clone());
+    }
+    assert_eq!(json!(told), json!(["appointment_changed", "appointment_changed", "appointment_cancelled"]));
 }
 
 #[actix_web::test]
