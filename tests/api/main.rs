@@ -6,6 +6,7 @@ mod absences;
 mod access;
 mod appointments;
 mod audit;
+mod booking_model;
 mod calendar;
 mod calling;
 mod changes;
