@@ -11,6 +11,7 @@
 //! | [`audit`] | who looked at what and who changed what, sealed in batches |
 //! | [`staff`], [`sessions`] | who works here, their posts, deputies and absences; logging in, tokens, devices, logging out |
 //! | [`matters`], [`windows`] | the catalogue; windows, opening rules, free slots |
+//! | [`opening`] | changing what is open: rules, dated exceptions, absences; and what becomes of those who have booked |
 //! | [`appointments`] | booking, looking, cancelling |
 //! | [`matters`], [`windows`] | the catalogue; windows, and the free slots that follow from rules, exceptions, calendar and bookings |
 //! | [`opening`] | changing what is open: rules, dated exceptions, absences; and what becomes of those who have booked |
@@ -78,6 +79,7 @@ pub mod jobs;
 pub mod launcher;
 pub mod matters;
 pub mod messages;
+pub mod opening;
 pub mod people;
 pub mod proxies;
 pub mod queue;
