@@ -26,7 +26,7 @@
 //! | [`app`] | all of it together, built once |
 //! | [`rotation`] | sealing everything again under a new master key |
 //! | [`wechat`] | WeChat's server API, and a fake one, with an SMS gateway, for development and tests |
-//! | [`launcher`], [`sample`], [`import`] | development: private databases, the sample county; CSV imports |
+//! | [`launcher`], [`sample`], [`generator`], [`import`] | development: private databases, the sample county, a full one; CSV imports |
 //!
 //! # The way of one request
 //! 1. `http::way` gives it an id; the list in [`http::routes`] finds the handler, say `appointments::routes::book_appointment`.
@@ -63,6 +63,7 @@ pub mod crypto;
 pub mod data_requests;
 pub mod desk;
 pub mod error;
+pub mod generator;
 pub mod http;
 pub mod import;
 pub mod jobs;

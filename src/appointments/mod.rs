@@ -6,6 +6,7 @@
 //! A slot is never overbooked: the count of a slot is raised by one guarded statement in the transaction that books, and a
 //! CHECK stands behind it. The window is chosen by the system: the one with most places left.
 
+pub mod day;
 pub mod jobs;
 pub mod model;
 pub mod routes;

@@ -78,6 +78,7 @@ pub fn routes(list: &mut ServiceConfig) {
         .service(windows::routes::update_window)
         .service(windows::routes::create_opening_rule)
         .service(windows::slots::list_slots)
+        .service(appointments::day::get_centre_day)
         .service(appointments::routes::list_appointments)
         .service(appointments::routes::book_appointment)
         .service(appointments::routes::get_appointment)

@@ -97,6 +97,7 @@ const ROWS: &[Row] = &[
         r#"{"weekdays": [6], "opens_at": "09:00:00", "closes_at": "10:00:00", "slot_minutes": 30, "capacity_public": 1, "capacity_proxy": 1, "capacity_desk": 1, "valid_from": "2026-01-01"}"#,
     ),
     ("list_slots", "GET", "/v1/slots?county=350425&unit_id={u}&matter_id={t}&date=2026-11-24", ""),
+    ("get_centre_day", "GET", "/v1/units/{u}/day?date=2026-11-23", ""),
     ("list_appointments", "GET", "/v1/appointments", ""),
     (
         "book_appointment",

@@ -11,6 +11,7 @@ mod changes;
 mod consents;
 mod counties;
 mod data_requests;
+mod generator;
 mod harness;
 mod jobs;
 mod keys;
