@@ -9,6 +9,7 @@ use actix_web::{
         header::{self, HeaderName, HeaderValue},
     },
 };
+use chrono::{DateTime, FixedOffset, Utc};
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -85,7 +86,12 @@ codes! {
     MethodNotAllowed 405 "method_not_allowed" "该接口不支持此请求方法" "The endpoint does not take this method";
     IdempotencyInProgress 409 "idempotency_in_progress" "同一请求正在处理，请稍后用同一个键重试" "The same request is still running; repeat it with the same key";
     SlotFull 409 "slot_full" "该时段已约满" "The slot is full";
+    SlotWaitedFor 409 "slot_waited_for" "该时段有人候补，空出的名额先给候补的人" "Others wait for this slot; what becomes free is theirs first";
     AlreadyBooked 409 "already_booked" "该事项当天已有预约" "There is already a booking of this matter on that day";
+    BookingPaused 409 "booking_paused" "爽约次数过多，在线预约已暂停" "Online booking is paused after too many no-shows";
+    HoldExpired 409 "hold_expired" "保留的名额已过期，请重新选择" "The place was held no longer; choose again";
+    NotBooked 409 "not_booked" "该预约的状态不允许此操作" "The appointment is not in a state for this";
+    NoSpecialist 409 "no_specialist" "该事项由住村特派员办理，但该居民所在村暂无特派员窗口" "Only the resident's own specialist does this, and there is none for where they live";
     AlreadyCancelled 409 "already_cancelled" "预约已取消" "The appointment is already cancelled";
     CancelTooLate 409 "cancel_too_late" "距离开始时间太近，不能在线取消" "It is too late to cancel online";
     ResidentExists 409 "resident_exists" "该居民已登记" "This resident is already registered";
@@ -159,6 +165,8 @@ impl Code {
 /// Database constraints that stand for an error of their own.
 const CONSTRAINTS: &[(&str, Code)] = &[
     ("appointments_one_a_day", Code::AlreadyBooked),
+    ("appointments_never_overbooked", Code::SlotFull),
+    ("appointments_waited_for", Code::SlotWaitedFor),
     ("residents_id_number", Code::ResidentExists),
     ("proxies_once", Code::ProxyExists),
     ("matters_name", Code::NameTaken),
@@ -218,6 +226,8 @@ impl FieldError {
 pub struct Error {
     pub code: Code,
     pub detail: Option<Text>,
+    /// When the same will be possible, where that is known.
+    pub possible_at: Option<DateTime<Utc>>,
     pub errors: Vec<FieldError>,
     pub headers: Vec<(HeaderName, HeaderValue)>,
     pub retry: Retry,
@@ -228,8 +238,8 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
     pub fn new(code: Code) -> Self {
-        let (detail, cause, retry) = (None, None, Retry::No);
-        let error = Self { code, detail, errors: Vec::new(), headers: Vec::new(), retry, cause };
+        let (detail, possible_at, cause, retry) = (None, None, None, Retry::No);
+        let error = Self { code, detail, possible_at, errors: Vec::new(), headers: Vec::new(), retry, cause };
         // RFC 9110 §15.5.2: a 401 names the scheme.
         if code.status() == StatusCode::UNAUTHORIZED { error.header(header::WWW_AUTHENTICATE, "Bearer") } else { error }
     }
@@ -237,6 +247,11 @@ impl Error {
     pub fn detail(mut self, zh: impl Into<Cow<'static, str>>, en: impl Into<Cow<'static, str>>) -> Self {
         self.detail = Some(Text::new(zh, en));
         self
+    }
+
+    /// Says from when on the same is possible.
+    pub fn possible_at(self, at: DateTime<Utc>) -> Self {
+        Self { possible_at: Some(at), ..self }
     }
 
     pub fn cause(mut self, cause: impl std::fmt::Display) -> Self {
@@ -361,6 +376,9 @@ pub struct Problem {
     /// What happened in this case.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
+    /// When the same will be possible, where that is known: for limits of booking.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub possible_at: Option<DateTime<FixedOffset>>,
     /// The path of the request.
     pub instance: String,
     /// The same as the `X-Request-Id` header; give it to whoever runs the service.
@@ -401,6 +419,7 @@ impl Error {
             title: self.code.title().get(lang).to_owned(),
             status: self.code.status().as_u16(),
             detail: self.detail.as_ref().map(|text| text.get(lang).to_owned()),
+            possible_at: self.possible_at.map(|at| at.with_timezone(&crate::clock::CST)),
             instance: instance.to_owned(),
             request_id: request_id.to_owned(),
             errors: self.errors.iter().map(field).collect(),

@@ -130,5 +130,7 @@ fn rule(window_id: Uuid, opens: (u32, u32), closes: (u32, u32), places: i16) -> 
         capacity_desk: 1,
         valid_from: NaiveDate::from_ymd_opt(2026, 1, 1).unwrap_or_default(),
         valid_until: None,
+        place: windows::Place::Centre,
+        every_weeks: 1,
     }
 }

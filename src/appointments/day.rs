@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use super::{model::AppointmentState, routes::Named};
+use super::{model::AppointmentState, views::Named};
 use crate::{
     app::App,
     clock::{CST, local_date, local_midnight},
@@ -21,7 +21,7 @@ use crate::{
         valid::{Id, Query},
     },
     people, statement,
-    windows::{Channel, model::WindowState},
+    windows::{Channel, Place, model::WindowState},
 };
 
 #[derive(Clone, Deserialize, IntoParams)]
@@ -77,8 +77,7 @@ pub struct DayAppointmentView {
     /// The state in the language of the request.
     pub state_name: String,
     pub channel: Channel,
-    /// `centre`, `home`, `phone` or `video`.
-    pub place: String,
+    pub place: Place,
     /// The window that was booked.
     pub window_id: Uuid,
     /// The window that calls or serves.
@@ -147,7 +146,7 @@ struct Line {
     #[diesel(sql_type = Nullable<Text>)]
     channel: Option<Channel>,
     #[diesel(sql_type = Nullable<Text>)]
-    place: Option<String>,
+    place: Option<Place>,
     #[diesel(sql_type = Nullable<SqlUuid>)]
     window_id: Option<Uuid>,
     #[diesel(sql_type = Nullable<SqlUuid>)]

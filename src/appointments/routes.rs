@@ -1,326 +1,32 @@
-//! Booking, looking and cancelling over HTTP.
+//! Looking at appointments over HTTP.
 
 use actix_web::{HttpResponse, get, http::header, post, web::Data};
 use chrono::{DateTime, Days, FixedOffset, NaiveDate, NaiveTime, Utc};
-use diesel::PgConnection;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 use validator::Validate;
 
 use super::{
-    model::{Appointment, AppointmentState},
-    rules::{self, AppointmentError},
-    store::{self, Facts, FactsOf, Filter, Of},
+    model::{self, Appointment, AppointmentState},
+    store::{self, Event, Filter, Of},
+    views::AppointmentView,
 };
 use crate::{
     app::App,
     audit::{self, Audit},
-    calendar::{self, Calendar},
     clock::{CST, local_date},
-    error::{Code, Error, FieldError, Lang, Result, Retry, Text},
+    error::{Code, Lang, Result},
     http::{
-        caller::{Caller, Can, Reach, Scope},
-        document::IdempotencyHeader,
+        caller::{Caller, Can},
         etag::etag,
-        idempotency::{Answer, IdempotencyKey, Once},
+        limits,
         page::{self, After, Page},
-        permissions::{BookAppointments, CancelAppointments, ReadAppointments},
+        permissions::{ReadAppointments, RevealResidents},
         valid::{Id, Query, Valid},
     },
-    messages, people,
-    proxies::{self, May},
-    settings::Settings,
-    units,
-    windows::{Channel, Slot},
+    people,
 };
-use diesel::RunQueryDsl;
-
-/// An id and its name.
-#[derive(Serialize, ToSchema)]
-#[schema(example = json!({"id": "0199a0c0-0000-7000-8000-000000000001", "name": "均溪镇"}))]
-pub struct Named {
-    pub id: Uuid,
-    pub name: String,
-}
-
-/// The resident whom an appointment is for; masked for everybody else.
-#[derive(Serialize, ToSchema)]
-#[schema(example = json!({"id": "0199a0c0-0000-7000-8000-00000000000a", "name": "张*明", "phone": "138****8000"}))]
-pub struct BookedResident {
-    pub id: Uuid,
-    pub name: Option<String>,
-    pub phone: Option<String>,
-}
-
-/// An appointment (预约).
-#[derive(Serialize, ToSchema)]
-#[schema(example = json!({"id": "0199a0c0-0000-7000-8000-0000000000e1", "state": "booked", "state_name": "已预约", "channel": "public",
-    "matter": {"id": "0199a0c0-0000-7000-8000-0000000000b1", "name": "城乡居民医保参保登记"}, "unit": {"id": "0199a0c0-0000-7000-8000-000000000001", "name": "均溪镇"},
-    "window": {"id": "0199a0c0-0000-7000-8000-0000000000c1", "name": "民生事务窗口"}, "starts_at": "2026-11-23T09:00:00+08:00", "ends_at": "2026-11-23T09:30:00+08:00",
-    "resident": {"id": "0199a0c0-0000-7000-8000-00000000000a", "name": "张小明", "phone": "13800138000"}, "booked_by": null, "booked_by_resident": null,
-    "cancelled_at": null, "cancel_reason": null, "version": 1, "created_at": "2026-11-21T20:15:00+08:00", "updated_at": "2026-11-21T20:15:00+08:00"}))]
-pub struct AppointmentView {
-    pub id: Uuid,
-    pub state: AppointmentState,
-    /// The state in the language of the request.
-    pub state_name: String,
-    pub channel: Channel,
-    pub matter: Named,
-    pub unit: Named,
-    /// Chosen by the system.
-    pub window: Named,
-    pub starts_at: DateTime<FixedOffset>,
-    pub ends_at: DateTime<FixedOffset>,
-    pub resident: BookedResident,
-    /// The member of staff who booked for the resident (代约人).
-    pub booked_by: Option<Uuid>,
-    /// The relative or carer who booked for the resident (代约人).
-    pub booked_by_resident: Option<Uuid>,
-    pub cancelled_at: Option<DateTime<FixedOffset>>,
-    pub cancel_reason: Option<String>,
-    pub version: i64,
-    pub created_at: DateTime<FixedOffset>,
-    pub updated_at: DateTime<FixedOffset>,
-}
-
-impl AppointmentView {
-    fn new(app: &App, caller: &Caller, lang: Lang, row: Appointment) -> Result<Self> {
-        let masked = caller.subject != row.resident_id;
-        let (name, phone) = people::name_and_phone(
-            app,
-            (row.county_id, row.resident_id),
-            (row.resident_name.as_deref(), row.resident_phone.as_deref()),
-            masked,
-        )?;
-        let local = |at: DateTime<Utc>| at.with_timezone(&CST);
-        Ok(Self {
-            id: row.id,
-            state: row.state,
-            state_name: row.state.words().get(lang).to_owned(),
-            channel: row.channel,
-            matter: Named { id: row.matter_id, name: row.matter_name },
-            unit: Named { id: row.unit_id, name: row.unit_name },
-            window: Named { id: row.window_id, name: row.window_name },
-            starts_at: local(row.starts_at),
-            ends_at: local(row.ends_at),
-            resident: BookedResident { id: row.resident_id, name, phone },
-            booked_by: row.booked_by,
-            booked_by_resident: row.booked_by_resident,
-            cancelled_at: row.cancelled_at.map(local),
-            cancel_reason: row.cancel_reason,
-            version: row.version,
-            created_at: local(row.created_at),
-            updated_at: local(row.updated_at),
-        })
-    }
-}
-
-/// Which slot, for whom.
-#[derive(Clone, Debug, Deserialize, Validate, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(example = json!({"unit_id": "0199a0c0-0000-7000-8000-000000000001", "matter_id": "0199a0c0-0000-7000-8000-0000000000b1", "starts_at": "2026-11-23T09:00:00+08:00"}))]
-pub struct BookAppointment {
-    /// Whose centre.
-    unit_id: Uuid,
-    /// For what.
-    matter_id: Uuid,
-    /// The start of a slot of `GET /v1/slots`.
-    starts_at: DateTime<FixedOffset>,
-    /// For whom; required of staff. Residents book for themselves by default, or for somebody who lets them (`/proxies`).
-    resident_id: Option<Uuid>,
-    /// `proxy` (default) or `desk`, for staff; residents book through `public`.
-    #[schema(inline)]
-    channel: Option<Channel>,
-}
-
-/// For whom and through which channel, or every reason why not.
-fn whom(caller: &Caller, command: &BookAppointment) -> Result<(Uuid, Channel)> {
-    let mut wrong = Vec::new();
-    let mut say =
-        |pointer: &str, code: &'static str, zh, en| wrong.push(FieldError::body(pointer, code, Text::fixed(zh, en)));
-    let resident = match (caller.is_resident(), command.resident_id) {
-        (true, id) => Some(id.unwrap_or(caller.subject)),
-        (false, id) => {
-            if id.is_none() {
-                say("/resident_id", "required", "代约须写明为谁预约", "say for whom");
-            }
-            id
-        }
-    };
-    let channel = match (caller.is_resident(), command.channel) {
-        (true, None | Some(Channel::Public)) => Channel::Public,
-        (false, None) => Channel::Proxy,
-        (false, Some(channel @ (Channel::Proxy | Channel::Desk))) => channel,
-        (_, Some(channel)) => {
-            say(
-                "/channel",
-                "channel",
-                "居民用 public，工作人员用 proxy 或 desk",
-                "public for residents, proxy or desk for staff",
-            );
-            channel
-        }
-    };
-    match (resident, wrong.is_empty()) {
-        (Some(resident), true) => Ok((resident, channel)),
-        _ => Err(Error::invalid(wrong)),
-    }
-}
-
-/// What a booking is decided with, besides the database.
-#[derive(Clone)]
-struct Booking {
-    id: Uuid,
-    caller: Caller,
-    scope: Scope,
-    command: BookAppointment,
-    resident: Uuid,
-    channel: Channel,
-    settings: Settings,
-    calendar: std::sync::Arc<Calendar>,
-    now: DateTime<Utc>,
-}
-
-impl Booking {
-    /// Decides and books: one statement of facts, the rules, one statement that books.
-    fn run(&self, conn: &mut PgConnection) -> Result<Appointment> {
-        let (county, starts_at) = (self.scope.county, self.command.starts_at.to_utc());
-        let resident = self.resident(conn)?;
-        let (unit, matter) = (self.command.unit_id, self.command.matter_id);
-        if self.channel == Channel::Desk && !units::exists_in(conn, self.scope, unit)? {
-            return Err(Error::field(
-                "/channel",
-                "not_your_desk",
-                "desk 仅限本中心的柜台",
-                "desk is for the counter of one's own centre",
-            ));
-        }
-        let facts = FactsOf { county, unit, matter, resident, channel: self.channel, starts_at };
-        let facts: Vec<Facts> = facts.load(conn)?;
-        let Some(first) = facts.first() else {
-            let county = Scope { reach: Reach::County, ..self.scope };
-            return Err(match units::exists_in(conn, county, unit)? {
-                true => Error::field(
-                    "/matter_id",
-                    "unknown_matter",
-                    "没有这个可预约的事项",
-                    "there is no such matter that can be booked",
-                ),
-                false => Error::field("/unit_id", "unknown_unit", "没有这个中心", "there is no such centre"),
-            });
-        };
-        first.resident_id.ok_or_else(resident_unknown)?;
-        rules::identity(first.level, first.level_needed, self.channel)?;
-        let opening: Vec<_> = facts.iter().filter_map(Facts::rule).collect();
-        let slots = rules::book(&opening, &self.calendar, &self.settings, self.channel, starts_at, self.now)?;
-        let fact = |slot: &Slot| facts.iter().find(|fact| fact.window_id == Some(slot.window));
-        let taken = |slot: &Slot| fact(slot).map_or(0, |fact| fact.taken);
-        let free =
-            slots.iter().filter(|slot| taken(slot) < slot.capacity).min_by_key(|slot| taken(slot) - slot.capacity);
-        let slot = free.ok_or(AppointmentError::Full { starts_at })?;
-        let row = self.row(first, fact(slot).and_then(|fact| fact.window_name.clone()).unwrap_or_default(), slot);
-        if store::book(conn, &row, slot)? {
-            return Ok(row);
-        }
-        // Somebody was faster. Again with fresh facts, and without the lock on the full slot: holding it while waiting for
-        // another window's would be a deadlock in the making.
-        Err(Error { retry: Retry::Again, ..AppointmentError::Full { starts_at }.into() })
-    }
-
-    /// For whom: oneself, somebody who lets one, or for staff somebody within reach.
-    fn resident(&self, conn: &mut PgConnection) -> Result<Uuid> {
-        let (county, me) = (self.scope.county, self.caller.subject);
-        if !self.caller.is_resident() {
-            return people::find(conn, self.scope, self.resident)?.map(|row| row.id).ok_or_else(resident_unknown);
-        }
-        if self.resident == me || proxies::acts_for(conn, county, (self.resident, me), May::Book, local_date(self.now))?
-        {
-            return Ok(self.resident);
-        }
-        let (zh, en) = ("没有这位居民，或未授权您代约", "There is nobody of this id who lets you book for them");
-        Err(Error::field("/resident_id", "may_not_act_for", zh, en))
-    }
-
-    fn row(&self, facts: &Facts, window_name: String, slot: &Slot) -> Appointment {
-        let resident_id = facts.resident_id.unwrap_or(self.resident);
-        let booked_by_resident =
-            (self.caller.is_resident() && resident_id != self.caller.subject).then_some(self.caller.subject);
-        Appointment {
-            county_id: self.scope.county,
-            id: self.id,
-            state: AppointmentState::Booked,
-            channel: self.channel,
-            unit_id: self.command.unit_id,
-            unit_name: facts.unit_name.clone(),
-            window_id: slot.window,
-            window_name,
-            matter_id: self.command.matter_id,
-            matter_name: facts.matter_name.clone(),
-            resident_id,
-            resident_name: facts.resident_name.clone(),
-            resident_phone: facts.resident_phone.clone(),
-            booked_by: self.caller.staff(),
-            booked_by_resident,
-            starts_at: slot.starts_at,
-            ends_at: slot.ends_at,
-            cancelled_at: None,
-            cancel_reason: None,
-            version: 1,
-            created_at: self.now,
-            updated_at: self.now,
-        }
-    }
-}
-
-fn resident_unknown() -> Error {
-    Error::field(
-        "/resident_id",
-        "unknown_resident",
-        "没有这位居民，或不在您的管辖范围",
-        "There is no such resident within your reach",
-    )
-}
-
-/// Book an appointment
-///
-/// Takes one place of a slot; the system chooses the window. A resident books up to 7 days ahead (configurable) and has one
-/// booking per matter and day; some matters want to be sure who it is for (`identity_needed`). `slot_full` leaves no trace: try another slot, also with the same key. The resident is told by
-/// WeChat and in the inbox.
-#[utoipa::path(tag = "appointments", security(("token" = ["appointments:book"])), params(IdempotencyHeader), request_body = BookAppointment,
-    responses((status = 201, description = "Booked", body = AppointmentView)),
-    extensions(("x-errors" = json!(["identity_needed", "slot_full", "already_booked", "slot_not_offered", "booking_window"]))))]
-#[post("/v1/appointments")]
-pub async fn book_appointment(
-    caller: Can<BookAppointments>,
-    key: IdempotencyKey,
-    lang: Lang,
-    app: Data<App>,
-    body: Valid<BookAppointment>,
-) -> Result<Answer> {
-    let once = Once::new(&caller, "book_appointment", key, body.digest);
-    let (resident, channel) = whom(&caller, &body.value)?;
-    let county = app.counties.public(&app, &caller.county_key).await?;
-    let booking = Booking {
-        id: Uuid::now_v7(),
-        caller: Caller::clone(&caller),
-        scope: caller.scope,
-        command: body.value,
-        resident,
-        channel,
-        settings: county.settings.clone(),
-        calendar: calendar::current(&app).await?,
-        now: app.clock.now(),
-    };
-    let inner = app.clone();
-    app.once(once, move |conn| {
-        let row = booking.run(conn)?;
-        let (id, version) = (row.id, row.version);
-        let view = AppointmentView::new(&inner, &booking.caller, lang, row)?;
-        Answer::created(format!("/v1/appointments/{id}"), version, &view)
-    })
-    .await
-}
 
 /// One appointment
 ///
@@ -411,52 +117,118 @@ pub async fn list_appointments(
     Ok(HttpResponse::Ok().json(Page { total, ..page }))
 }
 
-/// Why.
-#[derive(Clone, Deserialize, Validate, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(example = json!({"reason": "临时有事"}))]
-pub struct CancelAppointment {
-    /// Up to 200 characters.
-    #[validate(length(max = 200))]
-    #[schema(max_length = 200)]
-    reason: Option<String>,
+/// A move in the history of an appointment.
+#[derive(Serialize, ToSchema)]
+#[schema(example = json!({"version": 2, "at": "2026-11-22T10:00:00+08:00", "actor_id": "0199a0c0-0000-7000-8000-00000000000a", "from_state": "booked", "to_state": "booked",
+    "from_starts_at": "2026-11-23T09:00:00+08:00", "to_starts_at": "2026-11-24T09:00:00+08:00",
+    "from_window_id": "0199a0c0-0000-7000-8000-0000000000c1", "to_window_id": "0199a0c0-0000-7000-8000-0000000000c1", "desk_id": null}))]
+pub struct EventView {
+    /// The version of the appointment after the move; the first is what was made.
+    pub version: i64,
+    pub at: DateTime<FixedOffset>,
+    /// The resident, relative or member of staff who moved it; none: the system.
+    pub actor_id: Option<Uuid>,
+    pub from_state: AppointmentState,
+    pub to_state: AppointmentState,
+    pub from_starts_at: DateTime<FixedOffset>,
+    pub to_starts_at: DateTime<FixedOffset>,
+    pub from_window_id: Uuid,
+    pub to_window_id: Uuid,
+    /// The window that called or served.
+    pub desk_id: Option<Uuid>,
 }
 
-/// Cancel an appointment
+impl From<Event> for EventView {
+    fn from(event: Event) -> Self {
+        let local = |at: DateTime<Utc>| at.with_timezone(&CST);
+        Self {
+            version: event.version,
+            at: local(event.at),
+            actor_id: event.actor_id,
+            from_state: event.from_state,
+            to_state: event.to_state,
+            from_starts_at: local(event.from_starts_at),
+            to_starts_at: local(event.to_starts_at),
+            from_window_id: event.from_window_id,
+            to_window_id: event.to_window_id,
+            desk_id: event.desk_id,
+        }
+    }
+}
+
+/// What happened to an appointment.
+#[derive(Serialize, ToSchema)]
+#[schema(example = json!({"items": []}))]
+pub struct HistoryView {
+    /// Oldest first; empty while nothing happened since it was made.
+    pub items: Vec<EventView>,
+}
+
+/// The history of an appointment
 ///
-/// Gives the place back at once. Residents may until 2 hours before the start (configurable), staff until it begins.
-#[utoipa::path(tag = "appointments", security(("token" = ["appointments:cancel"])), params(("id" = Uuid, Path, description = "The appointment"), IdempotencyHeader),
-    request_body = CancelAppointment, responses((status = 200, description = "Cancelled", body = AppointmentView)),
-    extensions(("x-errors" = json!(["already_cancelled", "cancel_too_late"]))))]
-#[post("/v1/appointments/{id}/cancel")]
-pub async fn cancel_appointment(
-    caller: Can<CancelAppointments>,
+/// Every move since it was made: state, time, window, and who did it. Nothing in it can be changed.
+#[utoipa::path(tag = "appointments", security(("token" = ["appointments:read"])), params(("id" = Uuid, Path, description = "The appointment")),
+    responses((status = 200, description = "The moves", body = HistoryView)))]
+#[get("/v1/appointments/{id}/history")]
+pub async fn get_appointment_history(caller: Can<ReadAppointments>, id: Id, app: Data<App>) -> Result<HttpResponse> {
+    let (scope, me) = (caller.scope, (caller.subject, local_date(app.clock.now())));
+    let read = app.db.read("get_appointment_history", move |conn| {
+        store::find(conn, scope, me, id.0)?.ok_or(Code::NotFound)?;
+        Ok(store::history(conn, scope.county, id.0)?)
+    });
+    let items = read.await?.into_iter().map(EventView::from).collect();
+    Ok(HttpResponse::Ok().json(HistoryView { items }))
+}
+
+/// Why the plain values are needed.
+#[derive(Clone, Deserialize, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"reason": "上门前电话确认"}))]
+pub struct RevealAppointment {
+    /// 2 to 200 characters; kept in the audit log.
+    #[validate(length(min = 2, max = 200))]
+    #[schema(min_length = 2, max_length = 200)]
+    reason: String,
+}
+
+/// What is needed to go there, or to call.
+#[derive(Serialize, ToSchema)]
+#[schema(example = json!({"name": "陈阿婆", "phone": "13950900001", "address": "均溪镇红星村12号"}))]
+pub struct RevealedAppointmentView {
+    pub name: Option<String>,
+    pub phone: Option<String>,
+    /// For `home`.
+    pub address: Option<String>,
+}
+
+/// See name, phone and address
+///
+/// For whoever goes there or calls. Writes who looked and why to the audit log before it answers. At most 30 a minute; never replayed.
+#[utoipa::path(tag = "appointments", security(("token" = ["residents:reveal"])), params(("id" = Uuid, Path, description = "The appointment")),
+    request_body = RevealAppointment, responses((status = 200, description = "The values", body = RevealedAppointmentView)),
+    extensions(("x-errors" = json!(["too_many_requests"]))))]
+#[post("/v1/appointments/{id}/reveal")]
+pub async fn reveal_appointment(
+    caller: Can<RevealResidents>,
     id: Id,
-    key: IdempotencyKey,
-    lang: Lang,
     app: Data<App>,
-    body: Valid<CancelAppointment>,
-) -> Result<Answer> {
-    let once = Once::new(&caller, "cancel_appointment", key, body.digest);
-    let settings = app.counties.public(&app, &caller.county_key).await?.settings.clone();
-    let (who, scope, now, reason, inner) =
-        (Caller::clone(&caller), caller.scope, app.clock.now(), body.value.reason, app.clone());
-    let entry = Audit::new("cancel", "appointment", id.0).because(reason.clone());
-    app.once(once, move |conn| {
-        let mut row = store::find(conn, scope, (who.subject, local_date(now)), id.0)?.ok_or(Code::NotFound)?;
-        rules::cancel(&row, &settings, who.is_resident(), now)?;
-        // Who cancels for somebody else is on record.
-        if who.subject != row.resident_id {
-            audit::record(conn, &who, now, &entry)?;
-        }
-        if !store::cancel(conn, scope.county, row.id, reason.clone(), now)? {
-            return Err(AppointmentError::AlreadyCancelled.into());
-        }
-        messages::withdraw(conn, scope.county, store::BOOKED, row.id, now)?;
-        row.state = AppointmentState::Cancelled;
-        (row.cancelled_at, row.cancel_reason, row.updated_at) = (Some(now), reason.clone(), now);
-        row.version += 1;
-        Answer::ok(row.version, &AppointmentView::new(&inner, &who, lang, row)?)
-    })
-    .await
+    body: Valid<RevealAppointment>,
+) -> Result<HttpResponse> {
+    limits::take(&app, "reveals", &format!("{}:{}", caller.county, caller.subject), 30).await?;
+    let entry = Audit::new("reveal", "appointment", id.0).fields(vec!["name", "phone", "address"]);
+    let entry = entry.because(Some(body.value.reason));
+    let (who, scope, now) = (Caller::clone(&caller), caller.scope, app.clock.now());
+    let write = app.db.write("reveal_appointment", move |conn| {
+        let row = store::find(conn, scope, (who.subject, local_date(now)), id.0)?.ok_or(Code::NotFound)?;
+        audit::record(conn, &who, now, &entry)?;
+        Ok(row)
+    });
+    let row = write.await?;
+    let sealed = (row.resident_name.as_deref(), row.resident_phone.as_deref());
+    let who = row.resident_id.map(|id| people::name_and_phone(&app, (row.county_id, id), sealed, false)).transpose()?;
+    let (name, phone) = who.unwrap_or_default();
+    let place = model::address_place(row.id);
+    let address = row.address.as_deref().map(|sealed| app.keys.open_text(row.county_id, &place, sealed)).transpose()?;
+    let view = RevealedAppointmentView { name, phone, address };
+    Ok(HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(view))
 }

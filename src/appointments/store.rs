@@ -1,200 +1,28 @@
 //! Appointments in the database.
 
-use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use diesel::{
     prelude::*,
-    sql_types::{BigInt, Binary, Bool, Date, Integer, Nullable, SmallInt, Text, Time, Timestamptz, Uuid as SqlUuid},
+    sql_types::{BigInt, Date, Integer, Nullable, Text, Timestamptz, Uuid as SqlUuid},
 };
 use uuid::Uuid;
 
 use super::model::{Appointment, AppointmentState};
 use crate::{
-    clock::local_date,
-    db::{found, schema::appointments},
+    clock::{local_date, local_midnight},
+    db::{
+        found,
+        schema::{appointment_events, appointments},
+    },
     error::Result,
     http::{
         caller::{Reach, Scope},
         page::After,
     },
     messages,
-    people::IdentityLevel,
     rooms::{Day, Entry, Merge, Person},
     statement,
-    windows::{Channel, Rule, Slot},
 };
-
-statement! {
-    /// Everything that a booking is decided and answered by, in one round trip: a row per rule of a window that serves the
-    /// matter, or one row without a rule; none if unit or matter do not exist. Taken places are those of the start asked for.
-    pub struct FactsOf {
-        county: i32 as Integer, unit: Uuid as SqlUuid, matter: Uuid as SqlUuid, resident: Uuid as SqlUuid,
-        channel: Channel as Text, starts_at: DateTime<Utc> as Timestamptz,
-    }
-    "SELECT u.name AS unit_name, m.name AS matter_name, m.identity_level AS level_needed, coalesce(p.identity_level, 'none') AS level, p.name AS resident_name, p.phone AS resident_phone, p.id AS resident_id, \
-            w.name AS window_name, coalesce(s.taken, 0::smallint) AS taken, r.id AS rule_id, r.window_id, r.weekdays, r.opens_at, r.closes_at, \
-            r.slot_minutes, r.capacity_public, r.capacity_proxy, r.capacity_desk, r.valid_from, r.valid_until \
-     FROM units u JOIN matters m ON m.county_id = u.county_id AND m.id = {matter} AND m.state = 'active' \
-     LEFT JOIN residents p ON p.county_id = u.county_id AND p.id = {resident} AND p.merged_into IS NULL AND p.closed_at IS NULL \
-     LEFT JOIN (window_matters wm \
-       JOIN windows w ON w.county_id = wm.county_id AND w.id = wm.window_id AND w.state = 'open' \
-       JOIN opening_rules r ON r.county_id = w.county_id AND r.window_id = w.id \
-       LEFT JOIN slot_usage s ON s.county_id = w.county_id AND s.window_id = w.id AND s.starts_at = {starts_at} AND s.channel = {channel}) \
-       ON wm.county_id = u.county_id AND wm.matter_id = m.id AND w.unit_id = u.id \
-     WHERE u.county_id = {county} AND u.id = {unit}"
-}
-
-/// A row of [`FactsOf`].
-#[derive(Clone, Debug, QueryableByName)]
-pub struct Facts {
-    #[diesel(sql_type = Text)]
-    pub unit_name: String,
-    #[diesel(sql_type = Text)]
-    pub matter_name: String,
-    /// How sure the matter wants us to be who the resident is, and how sure we are.
-    #[diesel(sql_type = Text)]
-    pub level_needed: IdentityLevel,
-    #[diesel(sql_type = Text)]
-    pub level: IdentityLevel,
-    #[diesel(sql_type = Nullable<SqlUuid>)]
-    pub resident_id: Option<Uuid>,
-    #[diesel(sql_type = Nullable<Binary>)]
-    pub resident_name: Option<Vec<u8>>,
-    #[diesel(sql_type = Nullable<Binary>)]
-    pub resident_phone: Option<Vec<u8>>,
-    #[diesel(sql_type = Nullable<Text>)]
-    pub window_name: Option<String>,
-    #[diesel(sql_type = SmallInt)]
-    pub taken: i16,
-    #[diesel(sql_type = Nullable<SqlUuid>)]
-    rule_id: Option<Uuid>,
-    #[diesel(sql_type = Nullable<SqlUuid>)]
-    pub window_id: Option<Uuid>,
-    #[diesel(sql_type = Nullable<SmallInt>)]
-    weekdays: Option<i16>,
-    #[diesel(sql_type = Nullable<Time>)]
-    opens_at: Option<NaiveTime>,
-    #[diesel(sql_type = Nullable<Time>)]
-    closes_at: Option<NaiveTime>,
-    #[diesel(sql_type = Nullable<SmallInt>)]
-    slot_minutes: Option<i16>,
-    #[diesel(sql_type = Nullable<SmallInt>)]
-    capacity_public: Option<i16>,
-    #[diesel(sql_type = Nullable<SmallInt>)]
-    capacity_proxy: Option<i16>,
-    #[diesel(sql_type = Nullable<SmallInt>)]
-    capacity_desk: Option<i16>,
-    #[diesel(sql_type = Nullable<Date>)]
-    valid_from: Option<NaiveDate>,
-    #[diesel(sql_type = Nullable<Date>)]
-    valid_until: Option<NaiveDate>,
-}
-
-impl Facts {
-    /// The opening rule of the row.
-    pub fn rule(&self) -> Option<Rule> {
-        Some(Rule {
-            id: self.rule_id?,
-            window_id: self.window_id?,
-            weekdays: self.weekdays?,
-            opens_at: self.opens_at?,
-            closes_at: self.closes_at?,
-            slot_minutes: self.slot_minutes?,
-            capacity_public: self.capacity_public?,
-            capacity_proxy: self.capacity_proxy?,
-            capacity_desk: self.capacity_desk?,
-            valid_from: self.valid_from?,
-            valid_until: self.valid_until,
-        })
-    }
-}
-
-statement! {
-    /// Takes a place if one is left, and with it writes the appointment, its change and its message job: one round trip. The
-    /// resident's row is locked as the foreign key would: a merge at the same moment is seen, and nothing is left behind.
-    pub struct Book {
-        county: i32 as Integer, id: Uuid as SqlUuid, unit: Uuid as SqlUuid, window: Uuid as SqlUuid, matter: Uuid as SqlUuid,
-        resident: Uuid as SqlUuid, booked_by: Option<Uuid> as Nullable<SqlUuid>, booked_by_resident: Option<Uuid> as Nullable<SqlUuid>,
-        channel: Channel as Text, on_date: NaiveDate as Date,
-        starts_at: DateTime<Utc> as Timestamptz, ends_at: DateTime<Utc> as Timestamptz, capacity: i16 as SmallInt, now: DateTime<Utc> as Timestamptz,
-    }
-    "WITH place AS ( \
-       INSERT INTO slot_usage AS u (county_id, window_id, starts_at, channel, taken, capacity) \
-       VALUES ({county}, {window}, {starts_at}, {channel}, 1, {capacity}) \
-       ON CONFLICT (county_id, window_id, starts_at, channel) \
-       DO UPDATE SET taken = u.taken + 1, capacity = EXCLUDED.capacity WHERE u.taken < EXCLUDED.capacity \
-       RETURNING window_id), \
-     booked AS ( \
-       INSERT INTO appointments (county_id, id, unit_id, window_id, matter_id, resident_id, booked_by, booked_by_resident, channel, on_date, starts_at, ends_at, state, created_at, updated_at) \
-       SELECT {county}, {id}, {unit}, window_id, {matter}, p.id, {booked_by}, {booked_by_resident}, {channel}, {on_date}, {starts_at}, {ends_at}, 'booked', {now}, {now} \
-       FROM place, (SELECT id FROM residents WHERE county_id = {county} AND id = {resident} AND merged_into IS NULL AND closed_at IS NULL FOR KEY SHARE) p \
-       RETURNING id), \
-     changed AS ( \
-       INSERT INTO changes (county_id, entity, entity_id, unit_id, resident_id, staff_id, at) \
-       SELECT {county}, 'appointment', id, {unit}, {resident}, {booked_by}, {now} FROM booked), \
-     job AS ( \
-       INSERT INTO outbox (county_id, kind, payload, run_at) \
-       SELECT {county}, 'notify_booked', jsonb_build_object('appointment', id), {now} FROM booked) \
-     SELECT EXISTS (SELECT FROM booked) AS done"
-}
-
-statement! {
-    /// Cancels and gives the place back. The slot is locked before the appointment, in the order of booking.
-    pub struct Cancel {
-        county: i32 as Integer, id: Uuid as SqlUuid, reason: Option<String> as Nullable<Text>, now: DateTime<Utc> as Timestamptz,
-    }
-    "WITH place AS ( \
-       SELECT s.county_id, s.window_id, s.starts_at, s.channel FROM appointments a \
-       JOIN slot_usage s USING (county_id, window_id, starts_at, channel) \
-       WHERE a.county_id = {county} AND a.id = {id} AND a.state = 'booked' FOR UPDATE OF s), \
-     cancelled AS ( \
-       UPDATE appointments a SET state = 'cancelled', cancelled_at = {now}, cancel_reason = {reason}, version = a.version + 1, updated_at = {now} \
-       FROM place WHERE a.county_id = {county} AND a.id = {id} AND a.state = 'booked' RETURNING a.id, a.unit_id, a.resident_id, a.booked_by), \
-     freed AS ( \
-       UPDATE slot_usage s SET taken = s.taken - 1 FROM place, cancelled \
-       WHERE (s.county_id, s.window_id, s.starts_at, s.channel) = (place.county_id, place.window_id, place.starts_at, place.channel)), \
-     changed AS ( \
-       INSERT INTO changes (county_id, entity, entity_id, unit_id, resident_id, staff_id, at) \
-       SELECT {county}, 'appointment', id, unit_id, resident_id, booked_by, {now} FROM cancelled) \
-     SELECT EXISTS (SELECT FROM cancelled) AS done"
-}
-
-#[derive(QueryableByName)]
-struct Done {
-    #[diesel(sql_type = Bool)]
-    done: bool,
-}
-
-/// Runs [`Book`] for one window; false when it is full.
-pub fn book(conn: &mut PgConnection, new: &Appointment, slot: &Slot) -> QueryResult<bool> {
-    let book = Book {
-        county: new.county_id,
-        id: new.id,
-        unit: new.unit_id,
-        window: slot.window,
-        matter: new.matter_id,
-        resident: new.resident_id,
-        booked_by: new.booked_by,
-        booked_by_resident: new.booked_by_resident,
-        channel: new.channel,
-        on_date: local_date(new.starts_at),
-        starts_at: new.starts_at,
-        ends_at: slot.ends_at,
-        capacity: slot.capacity,
-        now: new.created_at,
-    };
-    book.get_result::<Done>(conn).map(|row| row.done)
-}
-
-/// Runs [`Cancel`]; false when somebody else was first.
-pub fn cancel(
-    conn: &mut PgConnection,
-    county: i32,
-    id: Uuid,
-    reason: Option<String>,
-    now: DateTime<Utc>,
-) -> QueryResult<bool> {
-    Cancel { county, id, reason, now }.get_result::<Done>(conn).map(|row| row.done)
-}
 
 /// Kinds of messages that say that something is booked.
 pub const BOOKED: &[messages::Kind] = &[messages::Kind::AppointmentBooked, messages::Kind::ProxyBooked];
@@ -207,9 +35,10 @@ macro_rules! appointments {
                 a.unit_id, (SELECT name FROM units u WHERE u.county_id = a.county_id AND u.id = a.unit_id) AS unit_name, \
                 a.window_id, (SELECT name FROM windows w WHERE w.county_id = a.county_id AND w.id = a.window_id) AS window_name, \
                 a.matter_id, (SELECT name FROM matters m WHERE m.county_id = a.county_id AND m.id = a.matter_id) AS matter_name, \
-                a.resident_id, p.name AS resident_name, p.phone AS resident_phone, \
+                a.resident_id, p.name AS resident_name, p.phone AS resident_phone, a.place, a.address, a.slots, a.held_until, a.waiting_id, \
+                a.ticket, a.arrived_at, a.on_time, a.desk_id, a.calls, \
                 a.booked_by, a.booked_by_resident, a.starts_at, a.ends_at, a.cancelled_at, a.cancel_reason, a.version, a.created_at, a.updated_at \
-         FROM appointments a JOIN residents p ON p.county_id = a.county_id AND p.id = a.resident_id "
+         FROM appointments a LEFT JOIN residents p ON p.county_id = a.county_id AND p.id = a.resident_id "
     };
 }
 
@@ -370,7 +199,7 @@ fn entry(row: Appointment) -> Entry {
         until: Some(row.ends_at),
         state: row.state.as_str().to_owned(),
         title,
-        resident_id: Some(row.resident_id),
+        resident_id: row.resident_id,
         holder_id: None,
     }
 }
@@ -378,27 +207,32 @@ fn entry(row: Appointment) -> Entry {
 /// More than a centre has in a day.
 const WHOLE_DAY: i64 = 1_000;
 
-/// What is booked at the centre of one's post that day.
+/// Those that are still to be kept.
+fn live(rows: Vec<Appointment>) -> Vec<Entry> {
+    rows.into_iter().filter(|row| AppointmentState::LIVE.contains(&row.state)).map(entry).collect()
+}
+
+/// What is booked at the centre of one's post that day, and who is in the hall.
 pub fn day(conn: &mut PgConnection, day: &Day) -> Result<Vec<Entry>> {
     let Some(unit) = day.unit else { return Ok(Vec::new()) };
     let scope = Scope { county: day.county, reach: Reach::County };
-    let filter = Filter { of: Of::Unit(unit), state: Some(AppointmentState::Booked), from: day.from, to: day.to };
-    let rows = list(conn, scope, (Uuid::nil(), local_date(day.now)), filter, After::START, WHOLE_DAY)?;
-    Ok(rows.into_iter().map(entry).collect())
+    let filter = Filter { of: Of::Unit(unit), state: None, from: day.from, to: day.to };
+    Ok(live(list(conn, scope, (Uuid::nil(), local_date(day.now)), filter, After::START, WHOLE_DAY)?))
 }
 
-/// What a resident has booked and has not begun.
+/// What a resident has booked and has not got done.
 pub fn open_for(conn: &mut PgConnection, person: Person) -> Result<Vec<Entry>> {
     let scope = Scope { county: person.county, reach: Reach::County };
-    let to = DateTime::UNIX_EPOCH + chrono::TimeDelta::days(365 * 200);
-    let of = Of::Resident(person.id, None);
-    let filter = Filter { of, state: Some(AppointmentState::Booked), from: person.now, to };
-    let rows = list(conn, scope, (Uuid::nil(), local_date(person.now)), filter, After::START, 200)?;
-    Ok(rows.into_iter().map(entry).collect())
+    let today = local_date(person.now);
+    let to = DateTime::UNIX_EPOCH + TimeDelta::days(365 * 200);
+    let filter = Filter { of: Of::Resident(person.id, None), state: None, from: local_midnight(today), to };
+    Ok(live(list(conn, scope, (Uuid::nil(), today), filter, After::START, 200)?))
 }
 
 /// A duplicate's appointments go over. Both having booked the same matter on the same day is for a person to solve first.
 pub fn merge(conn: &mut PgConnection, merge: &Merge) -> Result<usize> {
+    // Somebody who is two people may hold two places; a hold is quickly made again.
+    super::writing::lapse(conn, (merge.county, merge.from), None, merge.now)?;
     let here = || appointments::table.filter(appointments::county_id.eq(merge.county));
     let moved = diesel::update(here().filter(appointments::resident_id.eq(merge.from)))
         .set((appointments::resident_id.eq(merge.into), appointments::version.eq(appointments::version + 1)))
@@ -407,4 +241,27 @@ pub fn merge(conn: &mut PgConnection, merge: &Merge) -> Result<usize> {
         .set(appointments::booked_by_resident.eq(merge.into))
         .execute(conn)?;
     Ok(moved)
+}
+
+/// A move in the history of an appointment.
+#[derive(Clone, Debug, Queryable, Selectable)]
+#[diesel(table_name = appointment_events, check_for_backend(diesel::pg::Pg))]
+pub struct Event {
+    pub version: i64,
+    pub at: DateTime<Utc>,
+    pub actor_id: Option<Uuid>,
+    pub from_state: AppointmentState,
+    pub to_state: AppointmentState,
+    pub from_starts_at: DateTime<Utc>,
+    pub to_starts_at: DateTime<Utc>,
+    pub from_window_id: Uuid,
+    pub to_window_id: Uuid,
+    pub desk_id: Option<Uuid>,
+}
+
+/// Every move of an appointment since it was made, oldest first.
+pub fn history(conn: &mut PgConnection, county: i32, id: Uuid) -> QueryResult<Vec<Event>> {
+    let of = appointment_events::table.filter(appointment_events::county_id.eq(county));
+    let of = of.filter(appointment_events::appointment_id.eq(id)).order(appointment_events::version);
+    of.select(Event::as_select()).load(conn)
 }

@@ -5,12 +5,13 @@ use diesel::prelude::*;
 use serde_json::{Value, json};
 
 use super::{
-    model::AppointmentState,
+    model::{self, Appointment, AppointmentState},
     store::{self, Filter, Of},
+    writing,
 };
 use crate::{
     app::App,
-    clock::{CST, local_date},
+    clock::{CST, local_date, local_midnight},
     db::schema::appointments,
     error::Result,
     http::{
@@ -32,30 +33,36 @@ fn all(person: Person, state: Option<AppointmentState>, from: DateTime<Utc>) -> 
 }
 
 /// Every appointment, with the names of what it was about.
-pub fn export(conn: &mut PgConnection, _: &App, person: Person) -> Result<Value> {
+pub fn export(conn: &mut PgConnection, app: &App, person: Person) -> Result<Value> {
     let (scope, filter) = all(person, None, DateTime::UNIX_EPOCH);
     let rows = store::list(conn, scope, (person.id, local_date(person.now)), filter, After::START, ALL)?;
     let local = |at: DateTime<Utc>| at.with_timezone(&CST);
-    let view = |row: super::model::Appointment| {
-        json!({
+    let view = |row: Appointment| {
+        let place = model::address_place(row.id);
+        let address = row.address.as_deref().map(|sealed| app.keys.open_text(row.county_id, &place, sealed));
+        Ok(json!({
             "id": row.id, "state": row.state, "channel": row.channel, "matter": row.matter_name, "unit": row.unit_name,
-            "window": row.window_name, "starts_at": local(row.starts_at), "ends_at": local(row.ends_at),
+            "window": row.window_name, "place": row.place, "address": address.transpose()?, "starts_at": local(row.starts_at),
+            "ends_at": local(row.ends_at), "ticket": row.ticket, "arrived_at": row.arrived_at.map(local),
             "booked_by_staff": row.booked_by.is_some(), "cancelled_at": row.cancelled_at.map(local),
             "cancel_reason": row.cancel_reason, "created_at": local(row.created_at),
-        })
+        }))
     };
-    Ok(json!({"appointments": rows.into_iter().map(view).collect::<Vec<_>>()}))
+    Ok(json!({"appointments": rows.into_iter().map(view).collect::<Result<Vec<_>>>()?}))
 }
 
-/// Future bookings are cancelled, so that their places come back; of past ones stays that they were, not why they were cancelled.
+/// What is still to come is cancelled, so that places come back; of what was stays that it was, not where to and not why it was
+/// cancelled.
 pub fn erase(conn: &mut PgConnection, _: &App, person: Person) -> Result<usize> {
-    let (scope, filter) = all(person, Some(AppointmentState::Booked), person.now);
+    let (scope, filter) = all(person, None, local_midnight(local_date(person.now)));
     let mut count = 0;
     for row in store::list(conn, scope, (person.id, local_date(person.now)), filter, After::START, ALL)? {
-        count += usize::from(store::cancel(conn, person.county, row.id, None, person.now)?);
+        count += usize::from(writing::cancel(conn, (person.county, row.id), None, None, person.now)?);
     }
+    let told = appointments::cancel_reason.is_not_null().or(appointments::address.is_not_null());
     let of = appointments::table.filter(appointments::county_id.eq(person.county));
-    let told = of.filter(appointments::resident_id.eq(person.id)).filter(appointments::cancel_reason.is_not_null());
-    count += diesel::update(told).set(appointments::cancel_reason.eq(None::<String>)).execute(conn)?;
+    let of = of.filter(appointments::resident_id.eq(person.id)).filter(told);
+    let nothing = (appointments::cancel_reason.eq(None::<String>), appointments::address.eq(None::<Vec<u8>>));
+    count += diesel::update(of).set(nothing).execute(conn)?;
     Ok(count)
 }

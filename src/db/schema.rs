@@ -7,13 +7,40 @@ pub mod sql_types {
 }
 
 diesel::table! {
+    appointment_events (county_id, appointment_id, version) {
+        county_id -> Int4,
+        appointment_id -> Uuid,
+        version -> Int8,
+        at -> Timestamptz,
+        actor_id -> Nullable<Uuid>,
+        from_state -> Text,
+        to_state -> Text,
+        from_starts_at -> Timestamptz,
+        to_starts_at -> Timestamptz,
+        from_window_id -> Uuid,
+        to_window_id -> Uuid,
+        desk_id -> Nullable<Uuid>,
+    }
+}
+
+diesel::table! {
+    appointment_handles (county_id, id) {
+        county_id -> Int4,
+        id -> Uuid,
+        handle -> Bytea,
+        handle_index -> Bytea,
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
     appointments (county_id, id) {
         county_id -> Int4,
         id -> Uuid,
         unit_id -> Uuid,
         window_id -> Uuid,
         matter_id -> Uuid,
-        resident_id -> Uuid,
+        resident_id -> Nullable<Uuid>,
         booked_by -> Nullable<Uuid>,
         channel -> Text,
         on_date -> Date,
@@ -26,6 +53,28 @@ diesel::table! {
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
         booked_by_resident -> Nullable<Uuid>,
+        place -> Text,
+        address -> Nullable<Bytea>,
+        slots -> Int2,
+        busy_from -> Timestamptz,
+        busy_until -> Timestamptz,
+        capacity -> Int2,
+        capacity_total -> Int2,
+        nth -> Int2,
+        held_until -> Nullable<Timestamptz>,
+        waiting_id -> Nullable<Uuid>,
+        reminded -> Int2,
+        moved_at -> Nullable<Timestamptz>,
+        ticket -> Nullable<Text>,
+        arrived_at -> Nullable<Timestamptz>,
+        on_time -> Nullable<Bool>,
+        queue_at -> Nullable<Timestamptz>,
+        desk_id -> Nullable<Uuid>,
+        called_at -> Nullable<Timestamptz>,
+        calls -> Int2,
+        served_at -> Nullable<Timestamptz>,
+        finished_at -> Nullable<Timestamptz>,
+        updated_by -> Nullable<Uuid>,
     }
 }
 
@@ -160,6 +209,19 @@ diesel::table! {
 }
 
 diesel::table! {
+    hall_screens (county_id, id) {
+        county_id -> Int4,
+        id -> Uuid,
+        unit_id -> Uuid,
+        name -> Text,
+        handle_hash -> Bytea,
+        created_by -> Nullable<Uuid>,
+        created_at -> Timestamptz,
+        ended_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
     idempotency_keys (county_id, caller_id, operation, key) {
         county_id -> Int4,
         caller_id -> Uuid,
@@ -185,6 +247,10 @@ diesel::table! {
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
         identity_level -> Text,
+        slots -> Int2,
+        places -> Array<Nullable<Text>>,
+        travel_minutes -> Int2,
+        own_specialist -> Bool,
     }
 }
 
@@ -249,6 +315,7 @@ diesel::table! {
         created_at -> Timestamptz,
         read_at -> Nullable<Timestamptz>,
         words -> Nullable<Jsonb>,
+        occasion -> Int8,
     }
 }
 
@@ -259,6 +326,29 @@ diesel::table! {
         subject_id -> Uuid,
         index -> Bytea,
         expires_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    opening_exceptions (county_id, id) {
+        county_id -> Int4,
+        id -> Uuid,
+        unit_id -> Uuid,
+        window_id -> Nullable<Uuid>,
+        on_date -> Date,
+        kind -> Text,
+        opens_at -> Nullable<Time>,
+        closes_at -> Nullable<Time>,
+        like_weekday -> Nullable<Int2>,
+        slot_minutes -> Nullable<Int2>,
+        place -> Nullable<Text>,
+        capacity_public -> Nullable<Int2>,
+        capacity_proxy -> Nullable<Int2>,
+        capacity_desk -> Nullable<Int2>,
+        reason -> Text,
+        created_by -> Nullable<Uuid>,
+        version -> Int8,
+        created_at -> Timestamptz,
     }
 }
 
@@ -276,6 +366,8 @@ diesel::table! {
         capacity_desk -> Int2,
         valid_from -> Date,
         valid_until -> Nullable<Date>,
+        place -> Text,
+        every_weeks -> Int2,
     }
 }
 
@@ -312,6 +404,16 @@ diesel::table! {
         version -> Int8,
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    queue_days (county_id, unit_id, on_date) {
+        county_id -> Int4,
+        unit_id -> Uuid,
+        on_date -> Date,
+        booked -> Int4,
+        walk_ins -> Int4,
     }
 }
 
@@ -397,17 +499,6 @@ diesel::table! {
         created_at -> Timestamptz,
         signs_from -> Timestamptz,
         retired_at -> Nullable<Timestamptz>,
-    }
-}
-
-diesel::table! {
-    slot_usage (county_id, window_id, starts_at, channel) {
-        county_id -> Int4,
-        window_id -> Uuid,
-        starts_at -> Timestamptz,
-        channel -> Text,
-        taken -> Int2,
-        capacity -> Int2,
     }
 }
 
@@ -502,6 +593,30 @@ diesel::table! {
 }
 
 diesel::table! {
+    waiting_entries (county_id, id) {
+        county_id -> Int4,
+        id -> Uuid,
+        unit_id -> Uuid,
+        matter_id -> Uuid,
+        resident_id -> Uuid,
+        channel -> Text,
+        place -> Text,
+        address -> Nullable<Bytea>,
+        booked_by -> Nullable<Uuid>,
+        booked_by_resident -> Nullable<Uuid>,
+        on_date -> Date,
+        earliest -> Timestamptz,
+        latest -> Timestamptz,
+        state -> Text,
+        offered_until -> Nullable<Timestamptz>,
+        appointment_id -> Nullable<Uuid>,
+        version -> Int8,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
     window_matters (county_id, window_id, matter_id) {
         county_id -> Int4,
         window_id -> Uuid,
@@ -519,12 +634,15 @@ diesel::table! {
         version -> Int8,
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
+        officer_id -> Nullable<Uuid>,
+        paused_at -> Nullable<Timestamptz>,
     }
 }
 
 diesel::joinable!(audit_batches -> counties (county_id));
 diesel::joinable!(audit_log -> counties (county_id));
 diesel::joinable!(consent_texts -> counties (county_id));
+diesel::joinable!(hall_screens -> counties (county_id));
 diesel::joinable!(matters -> counties (county_id));
 diesel::joinable!(message_templates -> counties (county_id));
 diesel::joinable!(messages -> counties (county_id));
@@ -533,8 +651,11 @@ diesel::joinable!(sessions -> counties (county_id));
 diesel::joinable!(settings -> counties (county_id));
 diesel::joinable!(staff -> counties (county_id));
 diesel::joinable!(units -> counties (county_id));
+diesel::joinable!(waiting_entries -> counties (county_id));
 
 diesel::allow_tables_to_appear_in_same_query!(
+    appointment_events,
+    appointment_handles,
     appointments,
     audit_batches,
     audit_log,
@@ -544,6 +665,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     consents,
     counties,
     data_requests,
+    hall_screens,
     idempotency_keys,
     matters,
     message_deliveries,
@@ -552,20 +674,22 @@ diesel::allow_tables_to_appear_in_same_query!(
     message_templates,
     messages,
     one_time_codes,
+    opening_exceptions,
     opening_rules,
     outbox,
     proxies,
+    queue_days,
     resident_merges,
     residents,
     sessions,
     settings,
     signing_keys,
-    slot_usage,
     staff,
     staff_absences,
     staff_posts,
     todos,
     units,
+    waiting_entries,
     window_matters,
     windows,
 );

@@ -116,6 +116,7 @@ fn of(error: &actix_web::Error) -> Error {
         return Error {
             code: own.code,
             detail: own.detail.clone(),
+            possible_at: own.possible_at,
             errors: own.errors.clone(),
             headers: own.headers.clone(),
             retry: own.retry,

@@ -99,7 +99,7 @@ macro_rules! jobs {
 
 // Every job of every room.
 jobs! {
-    appointments::jobs::NotifyBooked,
+    appointments::jobs::Notify,
     messages::jobs::DeliverMessage,
     data_requests::jobs::MakeExport,
     data_requests::jobs::CloseRecord,

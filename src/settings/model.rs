@@ -94,6 +94,20 @@ settings! {
         "居民可预约今天之后多少天内的时段", "Days after today that residents can book";
     booking_cancel_minutes_before: i64 = number(120, 0, 10_080, "minutes"), "booking.cancel_minutes_before",
         "居民最迟可在开始前多少分钟在线取消", "Minutes before the start until which residents can cancel online";
+    booking_per_matter_and_day: i64 = number(1, 1, 10, "appointments"), "booking.per_matter_and_day",
+        "同一居民同一事项同一天最多几个有效预约", "Active appointments that a resident can have for one matter and day";
+    booking_hold_minutes: i64 = number(5, 1, 30, "minutes"), "booking.hold_minutes",
+        "填写表单时名额保留多少分钟", "Minutes for which a place is held while the form is filled in";
+    booking_release_minutes_before: i64 = number(1440, 0, 10_080, "minutes"), "booking.release_minutes_before",
+        "开始前多少分钟起，代约和柜台未用的名额向所有人开放", "Minutes before a slot from which the unused places of agents and of the desk are everybody's";
+    booking_offer_minutes: i64 = number(30, 5, 240, "minutes"), "booking.offer_minutes",
+        "候补到的名额保留多少分钟，只计 8 点至 20 点", "Minutes for which a place is offered to the first of the waiting list, counted from 08:00 to 20:00 only";
+    queue_grace_minutes: i64 = number(15, 0, 120, "minutes"), "queue.grace_minutes",
+        "预约者晚到多少分钟内仍优先于现场取号者", "Minutes after the start of the slot within which somebody with an appointment still goes before walk-ins";
+    queue_calls: i64 = number(3, 1, 10, "calls"), "queue.calls",
+        "叫号几次未到算过号", "Calls in vain after which a ticket is missed";
+    queue_service_minutes: i64 = number(10, 1, 240, "minutes"), "queue.service_minutes",
+        "当天办结不足五件时，估算等候时间所用的每件分钟数", "Minutes that serving somebody is taken to last while fewer than five have been served today";
     booking_no_shows: i64 = number(3, 1, 20, "no-shows"), "booking.no_shows",
         "多少次爽约后暂停在线预约", "No-shows after which online booking pauses; counted within booking.no_show_days";
     booking_no_show_days: i64 = number(90, 1, 365, "days"), "booking.no_show_days",

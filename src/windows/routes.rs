@@ -11,7 +11,7 @@ use uuid::Uuid;
 use validator::{Validate, ValidationError};
 
 use super::{
-    model::{Rule, Window, WindowState},
+    model::{Place, Rule, Window, WindowState},
     store,
 };
 use crate::{
@@ -405,6 +405,8 @@ pub async fn create_opening_rule(
         capacity_desk: command.capacity_desk,
         valid_from: command.valid_from,
         valid_until: command.valid_until,
+        place: Place::Centre,
+        every_weeks: 1,
     };
     let (who, entry) = (Caller::clone(&caller), Audit::new("create", "opening_rule", rule.id));
     let answer = app

@@ -1,14 +1,14 @@
-//! Windows, opening rules and taken places in the database.
+//! Windows and opening rules in the database.
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use uuid::Uuid;
 
-use super::model::{Channel, Rule, Window, WindowState};
+use super::model::{Rule, Window, WindowState};
 use crate::{
     db::{
         found,
-        schema::{matters, opening_rules, slot_usage, window_matters, windows},
+        schema::{matters, opening_rules, window_matters, windows},
     },
     error::Result,
     http::page::After,
@@ -130,60 +130,9 @@ pub fn insert_rule(conn: &mut PgConnection, county: i32, rule: &Rule) -> QueryRe
                 opening_rules::capacity_public.eq(rule.capacity_public),
                 opening_rules::capacity_proxy.eq(rule.capacity_proxy),
             ),
-            opening_rules::capacity_desk.eq(rule.capacity_desk),
+            (opening_rules::capacity_desk.eq(rule.capacity_desk), opening_rules::place.eq(rule.place)),
+            opening_rules::every_weeks.eq(rule.every_weeks),
             (opening_rules::valid_from.eq(rule.valid_from), opening_rules::valid_until.eq(rule.valid_until)),
         ))
         .execute(conn)
-}
-
-/// The rules of a unit's open windows that serve a matter, if the matter is active, and valid on a day.
-pub fn rules_for(
-    conn: &mut PgConnection,
-    county: i32,
-    unit: Uuid,
-    matter: Uuid,
-    date: NaiveDate,
-) -> QueryResult<Vec<Rule>> {
-    let served = window_matters::table
-        .inner_join(
-            matters::table
-                .on(matters::county_id.eq(window_matters::county_id).and(matters::id.eq(window_matters::matter_id))),
-        )
-        .filter(
-            window_matters::county_id
-                .eq(county)
-                .and(window_matters::matter_id.eq(matter))
-                .and(matters::state.eq("active")),
-        )
-        .select(window_matters::window_id);
-    let open = windows::table
-        .filter(windows::county_id.eq(county).and(windows::unit_id.eq(unit)).and(windows::state.eq(WindowState::Open)))
-        .filter(windows::id.eq_any(served))
-        .select(windows::id);
-    opening_rules::table
-        .filter(opening_rules::county_id.eq(county).and(opening_rules::window_id.eq_any(open)))
-        .filter(opening_rules::valid_from.le(date))
-        .filter(opening_rules::valid_until.is_null().or(opening_rules::valid_until.ge(date)))
-        .select(Rule::as_select())
-        .load(conn)
-}
-
-/// Taken places of some windows between two times.
-pub fn taken(
-    conn: &mut PgConnection,
-    county: i32,
-    ids: &[Uuid],
-    channel: Channel,
-    (from, to): (DateTime<Utc>, DateTime<Utc>),
-) -> QueryResult<Vec<(Uuid, DateTime<Utc>, i16)>> {
-    slot_usage::table
-        .filter(
-            slot_usage::county_id
-                .eq(county)
-                .and(slot_usage::window_id.eq_any(ids))
-                .and(slot_usage::channel.eq(channel)),
-        )
-        .filter(slot_usage::starts_at.ge(from).and(slot_usage::starts_at.lt(to)))
-        .select((slot_usage::window_id, slot_usage::starts_at, slot_usage::taken))
-        .load(conn)
 }
