@@ -31,9 +31,13 @@ impl County {
         let database = Database::create()?;
         process::generate(&database, past)?;
         database.open_up()?;
-        let server = Server::start("serve", &database)?;
+        // With the fake WeChat, for logging in.
+        let server = Server::start("run", &database)?;
         server.ready()?;
         let story = Story::play(&server, &database)?;
+        drop(server);
+        let server = Server::start("serve", &database)?;
+        server.ready()?;
         let day = story.last_day().context("no days")?.to_owned();
         fill(&database, &story.unit, &day)?;
         database.settle()?;
