@@ -48,6 +48,7 @@ impl Database {
         Ok(())
     }
 
+    /// A new one.
     pub fn create() -> Result<Self> {
         let mut conn = admin()?;
         let name = format!("bench_{}", SystemTime::UNIX_EPOCH.elapsed()?.as_millis());
