@@ -18,7 +18,7 @@ ALTER TABLE messages DROP CONSTRAINT messages_once, DROP COLUMN occasion,
 DROP TABLE hall_screens, queue_days, waiting_entries, appointment_handles, appointment_events;
 
 -- The states of old: who came was booked, who never did or never booked is as good as cancelled.
-DELETE FROM appointments WHERE channel = 'walk_in' OR state IN ('held', 'lapsed');
+DELETE FROM appointments WHERE resident_id IS NULL OR channel = 'walk_in' OR (state IN ('held', 'lapsed') AND held_until IS NOT NULL);
 DROP INDEX appointments_one_a_day, appointments_one_hold, appointments_live, appointments_ahead, appointments_holds, appointments_no_shows,
   appointments_queue, appointments_tickets, appointments_one_at_desk;
 ALTER TABLE appointments DROP CONSTRAINT appointments_state, DROP CONSTRAINT appointments_channel, DROP CONSTRAINT appointments_cancelled,

@@ -288,6 +288,7 @@ BEGIN
        GROUP BY a.busy_from, a.busy_until, a.channel) b),
     (SELECT jsonb_agg(jsonb_build_array(e.earliest, e.until, e.place, e.channel)) FROM waiting_entries e
        JOIN window_matters o ON o.county_id = e.county_id AND o.matter_id = e.matter_id AND o.window_id = w.id
+       JOIN matters active ON active.county_id = e.county_id AND active.id = e.matter_id AND active.state = 'active'
       WHERE e.county_id = county AND e.unit_id = unit AND e.on_date BETWEEN from_day AND to_day AND e.state = 'waiting')
   FROM window_matters wm
   JOIN windows w ON w.county_id = wm.county_id AND w.id = wm.window_id AND w.unit_id = unit AND w.state = 'open'
@@ -306,8 +307,10 @@ DECLARE
 BEGIN
   -- One at a time per window and day. Appointments of one window never overlap across days, so this orders all that could collide.
   PERFORM pg_advisory_xact_lock(hashtextextended(NEW.window_id::text || NEW.on_date::text, NEW.county_id));
-  IF NEW.waiting_id IS NULL AND EXISTS (
+  -- Nobody stands before one's own hold, and nobody can be offered what begins in minutes.
+  IF NEW.waiting_id IS NULL AND (TG_OP = 'INSERT' OR OLD.state <> 'held') AND NEW.starts_at - interval '10 minutes' >= NEW.updated_at AND EXISTS (
     SELECT FROM waiting_entries e JOIN window_matters wm ON wm.county_id = e.county_id AND wm.matter_id = e.matter_id AND wm.window_id = NEW.window_id
+      JOIN matters m ON m.county_id = e.county_id AND m.id = e.matter_id AND m.state = 'active'
      WHERE e.county_id = NEW.county_id AND e.unit_id = NEW.unit_id AND e.on_date = NEW.on_date AND e.state = 'waiting'
        AND e.place = NEW.place AND e.earliest < NEW.ends_at AND e.until > NEW.starts_at
        AND (e.channel = NEW.channel OR NEW.capacity = NEW.capacity_total)) THEN
@@ -333,9 +336,10 @@ CREATE TRIGGER appointments_take_place BEFORE INSERT ON appointments FOR EACH RO
   EXECUTE FUNCTION appointments_take_place();
 CREATE TRIGGER appointments_take_other_place BEFORE UPDATE ON appointments FOR EACH ROW
   WHEN (NEW.state IN ('held', 'booked', 'arrived', 'called', 'serving') AND NEW.channel <> 'walk_in'
-    AND ((OLD.window_id, OLD.busy_from, OLD.busy_until) IS DISTINCT FROM (NEW.window_id, NEW.busy_from, NEW.busy_until)
-      OR OLD.state NOT IN ('held', 'booked', 'arrived', 'called', 'serving', 'missed')
-      OR (OLD.state = 'held' AND OLD.held_until <= NEW.updated_at)))
+    AND ((OLD.window_id, OLD.busy_from, OLD.busy_until, OLD.channel) IS DISTINCT FROM (NEW.window_id, NEW.busy_from, NEW.busy_until, NEW.channel)
+      OR OLD.state NOT IN ('held', 'booked', 'arrived', 'called', 'serving')
+      -- Of two clocks one may think that the hold has run out, and have given its place away.
+      OR (OLD.state = 'held' AND NEW.state = 'booked')))
   EXECUTE FUNCTION appointments_take_place();
 
 CREATE FUNCTION appointments_follow() RETURNS trigger LANGUAGE plpgsql AS $$

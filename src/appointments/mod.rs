@@ -41,7 +41,7 @@ pub use notices::withdraw;
 pub use placing::{Offered, Placed, Wish, offered};
 pub use store::several;
 pub use views::Named;
-pub use writing::{Moved, cancel, reschedule};
+pub use writing::{Moved, cancel_as_read, reschedule};
 
 use diesel::PgConnection;
 use serde_json::Value;

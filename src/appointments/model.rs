@@ -30,7 +30,7 @@ text_enum! {
         NoShow = "no_show",
         /// 过号: was called and did not come to the window.
         Missed = "missed",
-        /// A held place that was not booked in time.
+        /// A held place that was not booked in time; or booked, and on the day the centre noted nobody's coming.
         Lapsed = "lapsed",
     }
 }
@@ -102,7 +102,7 @@ impl Move {
         use AppointmentState::{Arrived, Booked, Called, Cancelled, Done, Held, Lapsed, Missed, NoShow, Serving};
         match self {
             Self::Book => (&[Held], Booked),
-            Self::Lapse => (&[Held], Lapsed),
+            Self::Lapse => (&[Held, Booked], Lapsed),
             Self::Reschedule => (&[Booked], Booked),
             Self::Cancel => (&[Held, Booked, Arrived], Cancelled),
             Self::NoShow => (&[Booked], NoShow),

@@ -80,6 +80,10 @@ impl Rescheduling {
         let about = About { county, unit, matter, resident, starts_at, but: Some(row.id), now };
         let known = facts(conn, &self.rules.settings, about)?;
         let Some(known) = known else { return Err(booking::unknown(conn, county, unit)?) };
+        if known.holding {
+            // What has run out and was not tidied up yet is not in the way.
+            writing::lapse_expired(conn, (county, resident), now)?;
+        }
         let (placed, nth) = self.rules.place(&known, (channel, Some(command.place.unwrap_or(row.place))), starts_at)?;
         let address = match (&command.address, placed.place) {
             (None, Place::Home) if row.address.is_some() => row.address.clone(),

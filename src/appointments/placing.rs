@@ -88,7 +88,7 @@ pub fn offered(
                 capacity: left.capacity,
                 capacity_total: left.total,
             };
-            let waited_for = !wish.from_the_line && opening.waited_for(&run, wish.channel, released);
+            let waited_for = !wish.from_the_line && opening.waited_for(&run, wish.channel, left, now);
             found.push(Offered { placed, free: left.free, waited_for });
         }
     }

@@ -104,7 +104,7 @@ pub fn place(asked: Option<Place>, places: &[Place]) -> Result<Place, Error> {
 
 /// An address belongs to a visit at home, and to nothing else.
 pub fn address(place: Place, address: Option<&str>) -> Result<(), Error> {
-    match (place, address) {
+    match (place, address.filter(|words| !words.trim().is_empty())) {
         (Place::Home, None) => Err(Error::field("/address", "required", "上门须写明地址", "say where to come")),
         (Place::Home, Some(_)) | (_, None) => Ok(()),
         (_, Some(_)) => {

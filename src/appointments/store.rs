@@ -241,7 +241,11 @@ pub fn merge(conn: &mut PgConnection, merge: &Merge) -> Result<usize> {
     super::writing::lapse(conn, (merge.county, merge.from), None, merge.now)?;
     let here = || appointments::table.filter(appointments::county_id.eq(merge.county));
     let moved = diesel::update(here().filter(appointments::resident_id.eq(merge.from)))
-        .set((appointments::resident_id.eq(merge.into), appointments::version.eq(appointments::version + 1)))
+        .set((
+            appointments::resident_id.eq(merge.into),
+            appointments::version.eq(appointments::version + 1),
+            appointments::updated_at.eq(merge.now),
+        ))
         .execute(conn)?;
     diesel::update(here().filter(appointments::booked_by_resident.eq(merge.from)))
         .set(appointments::booked_by_resident.eq(merge.into))

@@ -225,6 +225,24 @@ pub fn cancel(
     diesel::update(row).set(set).execute(conn).map(|changed| changed == 1)
 }
 
+/// [`cancel`] for a booking that must be as it was read: otherwise it is worth another try.
+pub fn cancel_as_read(
+    conn: &mut PgConnection,
+    row: &Appointment,
+    reason: Option<&str>,
+    by: Option<Uuid>,
+    now: DateTime<Utc>,
+) -> Result<()> {
+    let same = appointments::table.find((row.county_id, row.id)).filter(appointments::version.eq(row.version));
+    let set = (
+        appointments::state.eq(AppointmentState::Cancelled),
+        (appointments::cancelled_at.eq(now), appointments::cancel_reason.eq(reason)),
+        appointments::version.eq(row.version + 1),
+        (appointments::updated_at.eq(now), appointments::updated_by.eq(by)),
+    );
+    one(diesel::update(same.filter(appointments::state.eq(row.state))).set(set).execute(conn))
+}
+
 statement! {
     struct Lapse {
         county: i32 as Integer, resident: Uuid as SqlUuid, matter: Option<Uuid> as Nullable<SqlUuid>, day: Option<NaiveDate> as Nullable<Date>,
@@ -245,4 +263,19 @@ pub fn lapse(
 ) -> QueryResult<usize> {
     let (matter, day) = of.unzip();
     Lapse { county, resident, matter, day, now }.execute(conn)
+}
+
+statement! {
+    struct LapseExpired { county: i32 as Integer, resident: Uuid as SqlUuid, now: DateTime<Utc> as Timestamptz }
+    "UPDATE appointments SET state = 'lapsed', version = version + 1, updated_at = {now}, updated_by = NULL \
+     WHERE county_id = {county} AND resident_id = {resident} AND state = 'held' AND held_until <= {now}"
+}
+
+/// Lets a resident's holds go that have run out, and no other.
+pub fn lapse_expired(
+    conn: &mut PgConnection,
+    (county, resident): (i32, Uuid),
+    now: DateTime<Utc>,
+) -> QueryResult<usize> {
+    LapseExpired { county, resident, now }.execute(conn)
 }

@@ -5,15 +5,15 @@ use std::{
     collections::{BTreeMap, HashMap},
 };
 
-use chrono::{DateTime, Days, NaiveDate, Utc};
+use chrono::{DateTime, Days, NaiveDate, NaiveTime, Utc};
 use uuid::Uuid;
 
 use crate::{
     appointments::{AppointmentState, Offered, Placed, Wish, offered},
     calendar::Calendar,
-    clock::local_date,
+    clock::{CST, local_date},
     settings::Settings,
-    windows::{Busy, Channel, Opening, Place, Run, Slot, Waiting, runs, slots_of_day},
+    windows::{Busy, Channel, Exception, ExceptionKind, Opening, Place, Run, Slot, Waiting, runs, slots_of_day},
 };
 
 /// Days after its own within which a booking finds another place, if the county lets people book fewer days ahead.
@@ -73,13 +73,15 @@ pub struct Centre {
     pub waiting: Vec<(Uuid, Waiting)>,
 }
 
-/// Why a booking does not fit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Why a booking does not fit, the worst last: who was told to come in spite of one fault must still be asked about a worse one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fault {
-    /// Nothing is offered at its time.
-    NoSlot,
     /// More are booked than there are places: those who booked last.
     NoPlace,
+    /// Nothing is offered at its time, though somebody may be there.
+    NoSlot,
+    /// Nobody is there for it: the window or the centre is closed, or the matter is done there no more.
+    Closed,
 }
 
 /// Begin and end of each slot, and all of one rule, over the time of a booking.
@@ -103,6 +105,20 @@ impl Desk {
             return Vec::new();
         }
         slots_of_day(opening.window, &opening.rules, &opening.exceptions, calendar, date)
+    }
+
+    /// Whether an exception closes the time of a booking.
+    fn shut(&self, booking: &Booking, date: NaiveDate) -> bool {
+        let at = |time: NaiveTime| (date.and_time(time) - CST).and_utc();
+        let here = |closed: &&Exception| {
+            closed.kind == ExceptionKind::Closed
+                && closed.on_date == date
+                && closed.window_id.is_none_or(|of| of == self.opening.window)
+        };
+        self.opening.exceptions.iter().filter(here).any(|closed| {
+            closed.opens_at.is_none_or(|from| at(from) < booking.ends_at)
+                && closed.closes_at.is_none_or(|until| at(until) > booking.starts_at)
+        })
     }
 
     /// Whether slots of a day and place overlap without being the same: two sources open the same hours.
@@ -158,7 +174,8 @@ impl Centre {
                 let slots = days.entry(date).or_insert_with(|| desk.slots(calendar, date));
                 let fits = desk.open && desk.serves.contains(&booking.matter);
                 let Some(run) = covering(slots, booking).filter(|_| fits) else {
-                    faults.insert(booking.id, Fault::NoSlot);
+                    let shut = !fits || desk.shut(booking, date);
+                    faults.insert(booking.id, if shut { Fault::Closed } else { Fault::NoSlot });
                     continue;
                 };
                 let travel = booking.starts_at - booking.busy_from;
@@ -251,13 +268,10 @@ impl Taken {
     }
 }
 
-/// Those who fitted before and do not afterwards, or who have no slot any more where they had only no place; by time.
+/// Those for whom it is worse afterwards than before; by time.
 pub fn affected(before: &Centre, after: &Centre, calendar: &Calendar) -> Vec<Booking> {
     let (was, is) = (before.unfit(calendar), after.unfit(calendar));
-    let worse = |booking: &&Booking| {
-        let pair = (was.get(&booking.id), is.get(&booking.id));
-        matches!(pair, (None, Some(_)) | (Some(Fault::NoPlace), Some(Fault::NoSlot)))
-    };
+    let worse = |booking: &&Booking| is.get(&booking.id) > was.get(&booking.id);
     by_time(after.bookings.iter().filter(worse).cloned().collect())
 }
 

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Days that one command may be about.
-const LONGEST: i64 = 62;
+const LONGEST: i64 = 31;
 
 /// What is different on one day (延时服务、周末无休、临时关闭).
 #[derive(Serialize, ToSchema)]
@@ -81,7 +81,7 @@ pub struct CreateOpeningExceptions {
     window_id: Option<Uuid>,
     /// The first day, today at the earliest.
     pub(super) from_date: NaiveDate,
-    /// The last day; at most 62 days in all.
+    /// The last day; at most 31 days in all.
     until_date: NaiveDate,
     /// `closed` wins over everything that opens.
     kind: ExceptionKind,
@@ -131,7 +131,7 @@ fn check_days(said: &CreateOpeningExceptions) -> Result<(), ValidationError> {
     if !(0..LONGEST).contains(&days) {
         return wrong(
             "days",
-            "until_date 不得早于 from_date，且至多 62 天|until_date must not be before from_date, and 62 days are the most",
+            "until_date 不得早于 from_date，且至多 31 天|until_date must not be before from_date, and 31 days are the most",
         );
     }
     let own = [said.slot_minutes, said.capacity_public, said.capacity_proxy, said.capacity_desk];

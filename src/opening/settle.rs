@@ -60,6 +60,9 @@ pub struct NewPlaceView {
     pub ends_at: DateTime<FixedOffset>,
 }
 
+/// Bytes of affected bookings in an answer that is stored: with a month of exceptions it stays within 64 KiB.
+const ROOM: usize = 24 * 1024;
+
 /// A booking that does not fit any more.
 #[derive(Serialize, ToSchema)]
 #[schema(example = json!({"id": "0199a0c0-0000-7000-8000-0000000000e1", "channel": "public", "place": "centre",
@@ -270,9 +273,19 @@ impl Plan {
         todos::open(conn, new, frame.now).map(drop)
     }
 
-    /// The first `most` of them as they are answered.
+    /// The first `most` of them as they are answered; of an answer that is stored no more than it has room for.
     pub fn views(&self, frame: &Frame, order: &Order, most: usize) -> Result<Vec<AffectedView>> {
-        self.affected.iter().take(most).map(|one| one.view(frame, order.decision)).collect()
+        let (mut views, mut room) = (Vec::new(), if order.dry_run { usize::MAX } else { ROOM });
+        for one in self.affected.iter().take(most) {
+            let view = one.view(frame, order.decision)?;
+            let length = serde_json::to_vec(&view).map_err(Error::internal)?.len();
+            if length > room {
+                break;
+            }
+            room -= length;
+            views.push(view);
+        }
+        Ok(views)
     }
 }
 
@@ -281,13 +294,11 @@ fn reason(order: &Order) -> String {
 }
 
 fn cancel(conn: &mut PgConnection, frame: &Frame, one: &Affected, order: &Order) -> Result<()> {
-    let (key, by, reason) = ((frame.caller.county, one.row.id), Some(frame.caller.subject), reason(order));
-    // The resident may have been faster; the place is free either way.
-    if appointments::cancel(conn, key, Some(&reason), by, frame.now)? {
-        appointments::withdraw(conn, frame.caller.county, one.row.id, frame.now)?;
-        audit::record(conn, &frame.caller, frame.now, &frame.cancelled.of(one.row.id).because(Some(reason)))?;
-    }
-    Ok(())
+    let (by, reason) = (Some(frame.caller.subject), reason(order));
+    // Whoever has moved it or has arrived meanwhile is decided about again.
+    appointments::cancel_as_read(conn, &one.row, Some(&reason), by, frame.now)?;
+    appointments::withdraw(conn, frame.caller.county, one.row.id, frame.now)?;
+    Ok(audit::record(conn, &frame.caller, frame.now, &frame.cancelled.of(one.row.id).because(Some(reason)))?)
 }
 
 impl Affected {

@@ -247,7 +247,10 @@ statement! {
         WHERE county_id = {county} AND id = ANY ({ids}) AND state = 'held' RETURNING id, waiting_id), \
      back AS ( \
        UPDATE waiting_entries e SET state = 'waiting', offered_until = NULL, appointment_id = NULL, version = e.version + 1, updated_at = {now} \
-         FROM gone WHERE e.county_id = {county} AND e.id = gone.waiting_id AND e.state = 'offered' AND e.appointment_id = gone.id) \
+         FROM gone WHERE e.county_id = {county} AND e.id = gone.waiting_id AND e.state = 'offered' AND e.appointment_id = gone.id RETURNING e.*), \
+     told AS ( \
+       INSERT INTO changes (county_id, entity, entity_id, unit_id, resident_id, staff_id, at) \
+       SELECT county_id, 'waiting_entry', id, unit_id, resident_id, booked_by, {now} FROM back) \
      SELECT id, waiting_id IS NOT NULL AS offered FROM gone"
 }
 

@@ -125,7 +125,11 @@ pub async fn arrive_appointment(
 ) -> Result<Answer> {
     let once = Once::new(&caller, "arrive_appointment", key, body.digest);
     let rules = Rules::of(&app, &caller.county_key).await?;
-    let (who, hand, now) = (Caller::clone(&caller), Hand { scope: caller.scope, me: caller.subject }, app.clock.now());
+    let (who, hand, now) = (
+        Caller::clone(&caller),
+        Hand { scope: caller.scope, me: caller.subject, today: local_date(app.clock.now()) },
+        app.clock.now(),
+    );
     let (entry, code, inner) = (Audit::new("arrive", "appointment", id.0), body.value.code, app.clone());
     app.once(once, move |conn| {
         let row = store::lock(conn, hand, id.0)?;
@@ -225,7 +229,11 @@ pub async fn create_arrival(
     let once = Once::new(&caller, "create_arrival", key, body.digest);
     let (by, unit) = (body.value.by()?, body.value.unit_id);
     let rules = Rules::of(&app, &caller.county_key).await?;
-    let (who, hand, now) = (Caller::clone(&caller), Hand { scope: caller.scope, me: caller.subject }, app.clock.now());
+    let (who, hand, now) = (
+        Caller::clone(&caller),
+        Hand { scope: caller.scope, me: caller.subject, today: local_date(app.clock.now()) },
+        app.clock.now(),
+    );
     let (entry, inner) = (Audit::new("arrive", "appointment", Uuid::nil()), app.clone());
     app.once(once, move |conn| {
         store::reach(conn, hand, unit)?;
@@ -283,7 +291,11 @@ pub async fn create_walk_in(
     body: Valid<CreateWalkIn>,
 ) -> Result<Answer> {
     let once = Once::new(&caller, "create_walk_in", key, body.digest);
-    let (who, hand, now) = (Caller::clone(&caller), Hand { scope: caller.scope, me: caller.subject }, app.clock.now());
+    let (who, hand, now) = (
+        Caller::clone(&caller),
+        Hand { scope: caller.scope, me: caller.subject, today: local_date(app.clock.now()) },
+        app.clock.now(),
+    );
     let (id, command) = (Uuid::now_v7(), body.value);
     let (entry, inner) = (Audit::new("walk_in", "appointment", id), app.clone());
     app.once(once, move |conn| {

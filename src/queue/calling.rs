@@ -24,7 +24,8 @@ use crate::{
     error::{Code, Error, Lang, Result},
     http::{
         caller::{Caller, Can},
-        document::IdempotencyHeader,
+        document::{IdempotencyHeader, IfMatchHeader},
+        etag::IfMatch,
         idempotency::{Answer, IdempotencyKey, Once},
         permissions::ServeQueue,
         valid::{Id, Valid},
@@ -43,7 +44,10 @@ pub struct Button {
 
 impl Button {
     pub fn new(caller: &Can<ServeQueue>, app: &Data<App>, lang: Lang, action: &'static str, id: Uuid) -> Self {
-        let (who, hand) = (Caller::clone(caller), Hand { scope: caller.scope, me: caller.subject });
+        let (who, hand) = (
+            Caller::clone(caller),
+            Hand { scope: caller.scope, me: caller.subject, today: local_date(app.clock.now()) },
+        );
         let (now, entry) = (app.clock.now(), Audit::new(action, "appointment", id));
         Self { who, hand, now, entry, lang, app: app.clone().into_inner() }
     }
@@ -187,13 +191,15 @@ pub async fn recall_ticket(
 /// Skip a ticket
 ///
 /// Called and did not come: back into the line, behind those who wait now. After the third call in vain (`queue.calls`) it is
-/// missed (过号); whoever comes after all arrives again with the same ticket.
-#[utoipa::path(tag = "queue", security(("token" = ["queue:serve"])), params(("id" = Uuid, Path, description = "The appointment"), IdempotencyHeader),
+/// missed (过号); whoever comes after all arrives again with the same ticket, behind those who wait. `If-Match` names the call that is
+/// meant: another window may have called the ticket meanwhile.
+#[utoipa::path(tag = "queue", security(("token" = ["queue:serve"])), params(("id" = Uuid, Path, description = "The appointment"), IdempotencyHeader, IfMatchHeader),
     request_body = QueueCommand, responses((status = 200, description = "The ticket", body = TicketView)), extensions(("x-errors" = json!(["not_booked"]))))]
 #[post("/v1/appointments/{id}/skip")]
 pub async fn skip_ticket(
     caller: Can<ServeQueue>,
     id: Id,
+    seen: IfMatch,
     key: IdempotencyKey,
     lang: Lang,
     app: Data<App>,
@@ -202,7 +208,13 @@ pub async fn skip_ticket(
     let once = Once::new(&caller, "skip_ticket", key, body.digest);
     let rules = Rules::of(&app, &caller.county_key).await?;
     let button = Arc::new(Button::new(&caller, &app, lang, "skip", id.0));
-    app.once(once, move |conn| button.press(conn, id.0, |_, row| rules::skip(row, rules.calls, button.now))).await
+    app.once(once, move |conn| {
+        button.press(conn, id.0, |_, row| {
+            seen.check(row.version)?;
+            rules::skip(row, rules.calls, button.now)
+        })
+    })
+    .await
 }
 
 /// Serve a ticket
@@ -247,13 +259,14 @@ pub async fn finish_appointment(
 /// Transfer a ticket
 ///
 /// Somebody who is called or served waits at the front for another open window of the centre, which calls them next. While
-/// that window is paused or closed, any other that serves the matter may.
-#[utoipa::path(tag = "queue", security(("token" = ["queue:serve"])), params(("id" = Uuid, Path, description = "The appointment"), IdempotencyHeader),
+/// that window is paused or closed, any other that serves the matter may. `If-Match` names the call that is meant.
+#[utoipa::path(tag = "queue", security(("token" = ["queue:serve"])), params(("id" = Uuid, Path, description = "The appointment"), IdempotencyHeader, IfMatchHeader),
     request_body = ToWindow, responses((status = 200, description = "The ticket", body = TicketView)), extensions(("x-errors" = json!(["not_booked", "window_closed"]))))]
 #[post("/v1/appointments/{id}/transfer")]
 pub async fn transfer_ticket(
     caller: Can<ServeQueue>,
     id: Id,
+    seen: IfMatch,
     key: IdempotencyKey,
     lang: Lang,
     app: Data<App>,
@@ -263,6 +276,7 @@ pub async fn transfer_ticket(
     let (window, button) = (body.value.window_id, Arc::new(Button::new(&caller, &app, lang, "transfer", id.0)));
     app.once(once, move |conn| {
         button.press(conn, id.0, |conn, row| {
+            seen.check(row.version)?;
             let desk = store::desk(conn, button.who.county, window)?;
             let desk = desk.filter(|desk| desk.unit_id == row.unit_id).ok_or_else(unknown_window)?;
             rules::transfer(row, &desk)

@@ -96,12 +96,15 @@ const BATCH: i64 = 200;
 const NOT_REACHED: &str = "当日未能办理，系统已关闭，工作人员会与您联系";
 
 statement! {
-    /// Appointments of days before: at the centre nobody came. Whether somebody was visited or telephoned is not for a clock to say: a
-    /// person asks.
+    /// Appointments of days before: at a centre that noted who came, those not noted did not come. Where nobody noted anybody (the
+    /// system was away, or the hall is not run with it) nothing is held against anyone. Whether somebody was visited or telephoned
+    /// is not for a clock to say either: a person asks.
     struct CloseBooked { midnight: DateTime<Utc> as Timestamptz, now: DateTime<Utc> as Timestamptz, reason: &'static str as SqlText, batch: i64 as BigInt }
     "WITH old AS (SELECT county_id, id FROM appointments WHERE state = 'booked' AND starts_at < {midnight} \
        ORDER BY starts_at LIMIT {batch} FOR NO KEY UPDATE SKIP LOCKED) \
-     UPDATE appointments a SET state = CASE WHEN a.place = 'centre' THEN 'no_show' ELSE 'cancelled' END, \
+     UPDATE appointments a SET state = CASE WHEN a.place <> 'centre' THEN 'cancelled' \
+         WHEN EXISTS (SELECT FROM queue_days d WHERE d.county_id = a.county_id AND d.unit_id = a.unit_id AND d.on_date = a.on_date) THEN 'no_show' \
+         ELSE 'lapsed' END, \
        cancelled_at = CASE WHEN a.place <> 'centre' THEN {now} END, cancel_reason = CASE WHEN a.place <> 'centre' THEN {reason} END, \
        version = a.version + 1, updated_at = {now}, updated_by = NULL \
      FROM old WHERE a.county_id = old.county_id AND a.id = old.id RETURNING a.county_id, a.id, a.unit_id, a.resident_id, a.state"

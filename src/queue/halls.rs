@@ -82,6 +82,9 @@ pub async fn get_hall(secret: Secret, app: Data<App>, request: HttpRequest) -> R
     Ok(response.content_type("application/json").body(board.body.clone()))
 }
 
+/// A stream ends after this; browsers connect again by themselves.
+const LONGEST: Duration = Duration::from_secs(3600);
+
 /// A stream to one screen.
 struct Feed {
     app: Data<App>,
@@ -91,6 +94,8 @@ struct Feed {
     spoke: Instant,
     first: bool,
     closing: watch::Receiver<bool>,
+    /// When the browser is to connect again, so that none is forgotten.
+    ends: Instant,
 }
 
 impl Feed {
@@ -104,6 +109,7 @@ impl Feed {
             tokio::select! {
                 _ = tokio::time::sleep(LOOK) => {}
                 _ = self.closing.wait_for(|closing| *closing) => return None,
+                _ = tokio::time::sleep_until(self.ends.into()) => return None,
             }
             match self.event().await {
                 Ok(Some(event)) => return Some(self.say(event)),
@@ -139,8 +145,8 @@ impl Feed {
 /// What a hall shows, as a stream
 ///
 /// Server-Sent Events: an event `hall` with the same JSON at once and whenever it changes, its `id` for `Last-Event-ID` (who already
-/// has that gets the next change), a comment at least every 15 seconds. The stream ends when the screen is ended or the
-/// server stops; browsers connect again by themselves.
+/// has that gets the next change), a comment at least every 15 seconds. The stream ends when the screen is ended, when the
+/// server stops, and after an hour; browsers connect again by themselves.
 #[utoipa::path(tag = "queue", security(()), params(("secret" = String, Path, description = "The secret of the screen")),
     responses((status = 200, description = "The stream", body = HallView, content_type = "text/event-stream")), extensions(("x-errors" = json!(["too_many_requests"]))))]
 #[get("/v1/halls/{secret}/events")]
@@ -156,6 +162,7 @@ pub async fn stream_hall(secret: Secret, app: Data<App>, request: HttpRequest) -
         shown: seen.map(str::to_owned),
         spoke: Instant::now(),
         first: true,
+        ends: Instant::now() + LONGEST,
     };
     let events =
         stream::unfold(feed, |mut feed| async move { feed.next().await.map(|words| (Ok::<_, Error>(words), feed)) });

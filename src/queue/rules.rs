@@ -169,7 +169,9 @@ pub fn transfer(row: &Ticket, desk: &Desk) -> Result<Outcome> {
     if !desk.open {
         return Err(Code::WindowClosed.into());
     }
-    becomes(Ticket { desk_id: Some(desk.id), served_at: None, ..ticket })
+    // Whoever was being served had come: calls to the next window count anew.
+    let calls = if row.state == State::Serving { 0 } else { row.calls };
+    becomes(Ticket { desk_id: Some(desk.id), served_at: None, calls, ..ticket })
 }
 
 pub fn no_show(row: &Ticket, grace: TimeDelta, now: DateTime<Utc>) -> Result<Outcome> {

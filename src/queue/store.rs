@@ -33,7 +33,8 @@ macro_rules! tickets {
     };
 }
 
-/// Of the unit of one's post and the units below it, or of a centre where one sits at a window.
+/// Of the unit of one's post and the units below it, or of a centre where one sits at an open window, as its officer or as the deputy
+/// of an officer who is away (AB 岗).
 macro_rules! may {
     ($of:literal) => {
         concat!(
@@ -41,7 +42,8 @@ macro_rules! may {
             $of,
             ".unit_id, {within}) OR EXISTS (SELECT FROM windows o WHERE o.county_id = {county} AND o.unit_id = ",
             $of,
-            ".unit_id AND o.officer_id = {me}))"
+            ".unit_id AND o.state = 'open' AND (o.officer_id = {me} OR EXISTS (SELECT FROM staff_posts d WHERE d.county_id = {county} \
+               AND d.staff_id = o.officer_id AND d.deputy_id = {me} AND d.ended_at IS NULL AND NOT staff_present({county}, o.officer_id, {today})))))"
         )
     };
 }
@@ -58,6 +60,7 @@ macro_rules! order {
 pub struct Hand {
     pub scope: Scope,
     pub me: Uuid,
+    pub today: NaiveDate,
 }
 
 impl Hand {
@@ -72,7 +75,7 @@ impl Hand {
 }
 
 statement! {
-    struct Lock { county: i32 as Integer, id: Uuid as SqlUuid, within: Option<Uuid> as Nullable<SqlUuid>, me: Uuid as SqlUuid }
+    struct Lock { county: i32 as Integer, id: Uuid as SqlUuid, within: Option<Uuid> as Nullable<SqlUuid>, me: Uuid as SqlUuid, today: NaiveDate as Date }
     concat!(tickets!("appointments"), "WHERE a.county_id = {county} AND a.id = {id}", may!("a"), " FOR NO KEY UPDATE OF a")
 }
 
@@ -83,7 +86,7 @@ statement! {
 
 /// The ticket with an id, if it is within reach; nobody moves it before the transaction ends.
 pub fn lock(conn: &mut PgConnection, hand: Hand, id: Uuid) -> Result<Ticket> {
-    let lock = Lock { county: hand.scope.county, id, within: hand.within(), me: hand.me };
+    let lock = Lock { county: hand.scope.county, id, within: hand.within(), me: hand.me, today: hand.today };
     found(lock.get_result(conn))?.ok_or(Code::NotFound.into())
 }
 
@@ -103,7 +106,8 @@ pub fn ticket(conn: &mut PgConnection, county: i32, id: Uuid) -> Result<Ticket> 
 }
 
 statement! {
-    /// Writes what a rule made of a row that is locked.
+    /// Writes what a rule made of a row that is locked. Whoever comes back after missing the calls has lost the place in the slot, which
+    /// somebody else may have taken, and goes on like a walk-in.
     struct Apply {
         county: i32 as Integer, id: Uuid as SqlUuid, version: i64 as BigInt, state: AppointmentState as Text,
         ticket: Option<String> as Nullable<Text>, arrived_at: Option<DateTime<Utc>> as Nullable<Timestamptz>, on_time: Option<bool> as Nullable<Bool>,
@@ -112,7 +116,8 @@ statement! {
         finished_at: Option<DateTime<Utc>> as Nullable<Timestamptz>, cancelled_at: Option<DateTime<Utc>> as Nullable<Timestamptz>,
         cancel_reason: Option<String> as Nullable<Text>, by: Option<Uuid> as Nullable<SqlUuid>, now: DateTime<Utc> as Timestamptz,
     }
-    concat!("WITH moved AS (UPDATE appointments SET state = {state}, ticket = {ticket}, arrived_at = {arrived_at}, on_time = {on_time}, queue_at = {queue_at}, \
+    concat!("WITH moved AS (UPDATE appointments SET state = {state}, \
+         channel = CASE WHEN state = 'missed' AND {state} = 'arrived' THEN 'walk_in' ELSE channel END, ticket = {ticket}, arrived_at = {arrived_at}, on_time = {on_time}, queue_at = {queue_at}, \
          desk_id = {desk}, called_at = {called_at}, calls = {calls}, served_at = {served_at}, finished_at = {finished_at}, cancelled_at = {cancelled_at}, \
          cancel_reason = {cancel_reason}, version = version + 1, updated_at = {now}, updated_by = {by} \
        WHERE county_id = {county} AND id = {id} AND version = {version} RETURNING *) ", tickets!("moved"))
@@ -211,7 +216,7 @@ macro_rules! desks {
 }
 
 statement! {
-    struct LockWindow { county: i32 as Integer, id: Uuid as SqlUuid, within: Option<Uuid> as Nullable<SqlUuid>, me: Uuid as SqlUuid }
+    struct LockWindow { county: i32 as Integer, id: Uuid as SqlUuid, within: Option<Uuid> as Nullable<SqlUuid>, me: Uuid as SqlUuid, today: NaiveDate as Date }
     concat!("SELECT w.id FROM windows w WHERE w.county_id = {county} AND w.id = {id}", may!("w"), " FOR NO KEY UPDATE OF w")
 }
 
@@ -228,7 +233,7 @@ statement! {
 /// The window with an id, if it is within reach. It is locked before it is read: whoever waited for the lock then sees what the
 /// one before has called there.
 pub fn lock_desk(conn: &mut PgConnection, hand: Hand, id: Uuid) -> Result<Option<Desk>> {
-    let lock = LockWindow { county: hand.scope.county, id, within: hand.within(), me: hand.me };
+    let lock = LockWindow { county: hand.scope.county, id, within: hand.within(), me: hand.me, today: hand.today };
     if found(lock.get_result::<OnlyId>(conn))?.is_none() {
         return Ok(None);
     }
@@ -350,12 +355,12 @@ pub fn of_phone(
 }
 
 statement! {
-    struct UnitWithin { county: i32 as Integer, unit: Uuid as SqlUuid, within: Option<Uuid> as Nullable<SqlUuid>, me: Uuid as SqlUuid }
+    struct UnitWithin { county: i32 as Integer, unit: Uuid as SqlUuid, within: Option<Uuid> as Nullable<SqlUuid>, me: Uuid as SqlUuid, today: NaiveDate as Date }
     concat!("SELECT a.unit_id AS id FROM (SELECT id AS unit_id FROM units WHERE county_id = {county} AND id = {unit}) a WHERE true", may!("a"))
 }
 
 /// 404 unless a centre is within reach.
 pub fn reach(conn: &mut PgConnection, hand: Hand, unit: Uuid) -> Result<()> {
-    let within = UnitWithin { county: hand.scope.county, unit, within: hand.within(), me: hand.me };
+    let within = UnitWithin { county: hand.scope.county, unit, within: hand.within(), me: hand.me, today: hand.today };
     found(within.get_result::<OnlyId>(conn))?.map(drop).ok_or(Code::NotFound.into())
 }

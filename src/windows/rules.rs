@@ -10,6 +10,9 @@ use crate::{
     clock::CST,
 };
 
+/// How long before it begins a place can be offered to somebody who waits.
+const LAST_OFFER: TimeDelta = TimeDelta::minutes(10);
+
 /// A slot that a window offers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Slot {
@@ -229,15 +232,17 @@ impl Opening {
         Left { free: free.min().unwrap_or(0), capacity, total }
     }
 
-    /// Whether somebody in the waiting list comes before whoever asks now.
-    pub fn waited_for(&self, run: &Run, channel: Channel, released: bool) -> bool {
+    /// Whether somebody in the waiting list comes before whoever asks now. Minutes before it begins a place can be offered to nobody
+    /// any more. As the trigger on appointments has it.
+    pub fn waited_for(&self, run: &Run, channel: Channel, left: Left, now: DateTime<Utc>) -> bool {
+        let everybodys = left.capacity == left.total;
         let in_the_way = |waiting: &Waiting| {
             waiting.place == run.place
                 && waiting.earliest < run.ends_at()
                 && waiting.until > run.starts_at()
-                && (released || waiting.channel == channel)
+                && (everybodys || waiting.channel == channel)
         };
-        self.waiting.iter().any(in_the_way)
+        run.starts_at() - LAST_OFFER >= now && self.waiting.iter().any(in_the_way)
     }
 }
 

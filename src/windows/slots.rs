@@ -134,7 +134,7 @@ fn add(
             continue;
         }
         let sum = starts.entry((run.starts_at(), run.ends_at())).or_default();
-        if opening.waited_for(&run, wish.channel, released) {
+        if opening.waited_for(&run, wish.channel, left, now) {
             sum.waited_for = true;
         } else {
             sum.free += i64::from(left.free);

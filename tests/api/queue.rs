@@ -38,7 +38,7 @@ pub async fn desk(t: &TestApp, time: &str) -> Session {
 }
 
 pub async fn act(t: &TestApp, by: &Session, path: &str, body: Value) -> Reply {
-    t.post(path).by(by).json(body).send().await
+    t.post(path).by(by).header("if-match", "*").json(body).send().await
 }
 
 pub async fn arrive(t: &TestApp, by: &Session, appointment: &str) -> Value {

@@ -134,6 +134,10 @@ impl Offering {
             waiting: Some(entry.id),
             now,
         };
+        if facts.holding {
+            // What has run out and was not tidied up yet is not in the way.
+            writing::lapse_expired(conn, (county, entry.resident_id), now)?;
+        }
         writing::insert(conn, &new)?;
         store::offer(conn, entry, (id, until), now)?;
         Ok(Turn::Offered)

@@ -67,7 +67,8 @@ fn counted(now: DateTime<Utc>, minutes: i64, (from, until): (i64, i64)) -> DateT
 pub fn offer_until(settings: &Settings, starts_at: DateTime<Utc>, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
     let night = (settings.messages_quiet_from_hour, settings.messages_quiet_until_hour);
     let until = counted(now, settings.booking_offer_minutes, night).min(starts_at - LEAST);
-    (until >= now + LEAST).then_some(until)
+    // What passes at night is no time to decide in.
+    (until >= counted(now, LEAST.num_minutes(), night)).then_some(until)
 }
 
 /// Whether somebody may wait for a start within a range, given what is offered in it. Returns which of their appointments for the
@@ -117,6 +118,9 @@ mod tests {
             ("2026-11-24T03:00:00+08:00", "2026-11-24T15:00:00+08:00", Some("2026-11-24T08:30:00+08:00")),
             ("2026-11-24T08:00:00+08:00", "2026-11-24T15:00:00+08:00", Some("2026-11-24T08:30:00+08:00")),
             ("2026-11-24T03:00:00+08:00", "2026-11-24T08:30:00+08:00", Some("2026-11-24T08:25:00+08:00")),
+            ("2026-11-23T21:00:00+08:00", "2026-11-24T08:00:00+08:00", None),
+            ("2026-11-23T21:00:00+08:00", "2026-11-24T08:09:00+08:00", None),
+            ("2026-11-23T21:00:00+08:00", "2026-11-24T08:10:00+08:00", Some("2026-11-24T08:05:00+08:00")),
             ("2026-11-23T09:00:00+08:00", "2026-11-23T09:20:00+08:00", Some("2026-11-23T09:15:00+08:00")),
             ("2026-11-23T09:00:00+08:00", "2026-11-23T09:10:00+08:00", Some("2026-11-23T09:05:00+08:00")),
             ("2026-11-23T09:00:00+08:00", "2026-11-23T09:09:59+08:00", None),
@@ -151,8 +155,8 @@ mod tests {
             let now = at("2026-11-23T00:00:00+08:00") + TimeDelta::minutes(now);
             let starts_at = now + TimeDelta::minutes(ahead);
             match offer_until(&Settings::default(), starts_at, now) {
-                Some(until) => prop_assert!(until >= now + LEAST && until <= starts_at - LEAST),
-                None => prop_assert!(too_late(starts_at) < now),
+                Some(until) => prop_assert!(until >= counted(now, LEAST.num_minutes(), (20, 8)) && until <= starts_at - LEAST),
+                None => prop_assert!(starts_at - LEAST < counted(now, LEAST.num_minutes(), (20, 8))),
             }
         }
     }
