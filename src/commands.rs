@@ -172,6 +172,7 @@ async fn work(app: Data<App>, listener: Option<TcpListener>, worker: bool) -> Re
         _ = terminate.recv() => {}
     }
     tracing::info!("stopping: requests and jobs that have begun are finished");
+    app.boards.close();
     if let Some((handle, task)) = server {
         handle.stop(true).await;
         task.await??;

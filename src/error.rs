@@ -92,6 +92,9 @@ codes! {
     HoldExpired 409 "hold_expired" "保留的名额已过期，请重新选择" "The place was held no longer; choose again";
     NotBooked 409 "not_booked" "该预约的状态不允许此操作" "The appointment is not in a state for this";
     NoSpecialist 409 "no_specialist" "该事项由住村特派员办理，但该居民所在村暂无特派员窗口" "Only the resident's own specialist does this, and there is none for where they live";
+    PlaceFree 409 "place_free" "该时段尚有名额，请直接预约" "There is a free place: book it";
+    AlreadyWaiting 409 "already_waiting" "该事项当天已在候补" "There is already an entry on the waiting list for this matter and day";
+    NotWaiting 409 "not_waiting" "该候补已结束" "The entry of the waiting list has ended";
     AlreadyCancelled 409 "already_cancelled" "预约已取消" "The appointment is already cancelled";
     CancelTooLate 409 "cancel_too_late" "距离开始时间太近，不能在线取消" "It is too late to cancel online";
     ResidentExists 409 "resident_exists" "该居民已登记" "This resident is already registered";
@@ -132,6 +135,21 @@ codes! {
     CountySuspended 403 "county_suspended" "该县的服务已暂停" "The county's service is suspended";
     WechatAppidTaken 409 "wechat_appid_taken" "该小程序已属于其他县" "The mini-program belongs to another county";
     SettingsConflict 409 "settings_conflict" "与其他设置不能同时成立" "It cannot hold together with other settings";
+    NobodyArrives 404 "nobody_arrives" "今天在本中心没有对应的预约" "Nobody with this code or phone has an appointment here today";
+    ArrivalAmbiguous 409 "arrival_ambiguous" "今天有多个预约，请从列表中选择" "There are several appointments today; pick one from the list";
+    ArrivalElsewhere 409 "arrival_elsewhere" "该预约在其他中心" "The appointment is at another centre";
+    ArrivalTooEarly 409 "arrival_too_early" "还没到签到时间" "It is too early to arrive";
+    CannotArrive 409 "cannot_arrive" "该预约现在不能签到" "The appointment is not in a state to arrive for";
+    CodeOfAnother 409 "code_of_another" "取号码不属于该预约" "The code is that of another appointment, or of none";
+    NotAtCentre 409 "not_at_centre" "该预约不在中心办理，无需取号" "It does not take place at the centre; there is no line for it";
+    NotToday 409 "not_today" "该预约不是今天" "The appointment is not today";
+    NobodyWaits 409 "nobody_waits" "没有等候的人" "Nobody waits whom this window serves";
+    WindowPaused 409 "window_paused" "窗口已暂停办理" "The window is paused";
+    WindowClosed 409 "window_closed" "窗口已关闭" "The window is closed";
+    WindowBusy 409 "window_busy" "窗口正在叫号或办理" "The window has somebody called or being served";
+    AlreadyCalled 409 "already_called" "该号已被其他窗口叫到" "Another window has called this ticket";
+    NotBegun 409 "not_begun" "预约还没有开始" "The appointment has not begun";
+    NoShowTooEarly 409 "no_show_too_early" "还不能登记爽约" "It is too early to note a no-show";
     VersionStale 412 "version_stale" "数据已被他人修改，请重新读取" "Someone changed it meanwhile; read it again";
     BodyTooLarge 413 "body_too_large" "请求体过大" "The body is too large";
     UnsupportedMediaType 415 "unsupported_media_type" "请求体类型须为 application/json" "The body must be application/json";
@@ -165,8 +183,10 @@ impl Code {
 /// Database constraints that stand for an error of their own.
 const CONSTRAINTS: &[(&str, Code)] = &[
     ("appointments_one_a_day", Code::AlreadyBooked),
+    ("appointments_one_at_desk", Code::WindowBusy),
     ("appointments_never_overbooked", Code::SlotFull),
     ("appointments_waited_for", Code::SlotWaitedFor),
+    ("waiting_entries_once", Code::AlreadyWaiting),
     ("residents_id_number", Code::ResidentExists),
     ("proxies_once", Code::ProxyExists),
     ("matters_name", Code::NameTaken),

@@ -12,6 +12,7 @@
 //! | [`staff`], [`sessions`] | who works here, their posts, deputies and absences; logging in, tokens, devices, logging out |
 //! | [`matters`], [`windows`] | the catalogue; windows, opening rules, free slots |
 //! | [`appointments`] | booking, looking, cancelling |
+//! | [`queue`] | the hall: arriving, tickets, calling, screens, the end of the day |
 //! | [`messages`] | the inbox; WeChat, SMS or a person who brings it; templates and grants |
 //! | [`todos`], [`desk`] | what waits for a human; one's day, and everything open for the person at the counter |
 //!
@@ -71,6 +72,7 @@ pub mod matters;
 pub mod messages;
 pub mod people;
 pub mod proxies;
+pub mod queue;
 pub mod redis;
 pub mod rooms;
 pub mod rotation;

@@ -13,7 +13,7 @@ use crate::{
     app::App,
     appointments, consents, data_requests,
     error::{Result, Text},
-    messages, people, proxies, sessions, staff, todos,
+    messages, people, proxies, queue, sessions, staff, todos,
 };
 
 /// Every room that has something to say.
@@ -27,6 +27,7 @@ pub const ROOMS: &[Room] = &[
     consents::ROOM,
     data_requests::ROOM,
     staff::ROOM,
+    queue::ROOM,
 ];
 
 type OfDay = fn(&mut PgConnection, &Day) -> Result<Vec<Entry>>;

@@ -27,6 +27,18 @@ const CALENDAR: &[u8] = include_bytes!("../data/working-calendar.csv");
 const CONSENT_TEXTS: &[u8] = include_bytes!("../data/consent-texts.csv");
 const MATTERS: &str = include_str!("../data/sample-matters.csv");
 
+/// Subscription templates that the fake WeChat knows.
+const TEMPLATES: &[(messages::Kind, &str)] = &[
+    (messages::Kind::AppointmentBooked, "fake-template-booked"),
+    (messages::Kind::ProxyBooked, "fake-template-booked"),
+    (messages::Kind::AppointmentChanged, "fake-template-changed"),
+    (messages::Kind::AppointmentCancelled, "fake-template-changed"),
+    (messages::Kind::AppointmentTomorrow, "fake-template-reminder"),
+    (messages::Kind::AppointmentSoon, "fake-template-reminder"),
+    (messages::Kind::PlaceOffered, "fake-template-waiting"),
+    (messages::Kind::TicketCalled, "fake-template-called"),
+];
+
 /// User name, display name, role, unit.
 pub const ACCOUNTS: &[(&str, &str, Role, Option<&str>)] = &[
     ("admin", "县管理员", Role::CountyAdmin, None),
@@ -58,8 +70,8 @@ pub async fn load(app: &App) -> Result<()> {
     let now = app.clock.now();
     let filled = app.db.write("sample", move |conn| {
         units::store::set_wechat(conn, county, fake::APPID, &secret)?;
-        for kind in [messages::Kind::AppointmentBooked, messages::Kind::ProxyBooked] {
-            messages::set_template(conn, county, kind, "fake-template-booked", now)?;
+        for (kind, template) in TEMPLATES {
+            messages::set_template(conn, county, *kind, template, now)?;
         }
         let unit = |conn: &mut _, name: &str| {
             let levels = [units::Level::County, units::Level::Township, units::Level::Village];

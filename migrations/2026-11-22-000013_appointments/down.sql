@@ -1,8 +1,9 @@
+DROP TRIGGER waiting_follow ON appointments;
 DROP TRIGGER appointments_follow_update ON appointments;
 DROP TRIGGER appointments_follow_insert ON appointments;
 DROP TRIGGER appointments_take_other_place ON appointments;
 DROP TRIGGER appointments_take_place ON appointments;
-DROP FUNCTION appointments_follow, appointments_take_place, centre_openings, post_covered, centre_gate;
+DROP FUNCTION waiting_follow, appointments_follow, appointments_take_place, centre_openings, post_covered, centre_gate;
 
 UPDATE outbox SET kind = 'notify_booked', payload = jsonb_build_object('appointment', payload->'appointment')
   WHERE kind = 'notify_appointment' AND payload->>'news' = 'booked';

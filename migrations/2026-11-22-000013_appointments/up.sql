@@ -117,7 +117,7 @@ CREATE UNIQUE INDEX appointments_one_a_day ON appointments (county_id, resident_
 CREATE UNIQUE INDEX appointments_one_hold ON appointments (county_id, resident_id) WHERE state = 'held' AND waiting_id IS NULL;
 CREATE INDEX appointments_live ON appointments (county_id, window_id, busy_from) INCLUDE (busy_until, channel, state, held_until, id)
   WHERE state IN ('held', 'booked', 'arrived', 'called', 'serving') AND channel <> 'walk_in';
-CREATE INDEX appointments_ahead ON appointments (starts_at) WHERE state = 'booked';
+CREATE INDEX appointments_ahead ON appointments (reminded, starts_at) WHERE state = 'booked';
 CREATE INDEX appointments_holds ON appointments (held_until) WHERE state = 'held';
 CREATE INDEX appointments_no_shows ON appointments (county_id, resident_id, starts_at) WHERE state = 'no_show';
 CREATE INDEX appointments_queue ON appointments (county_id, unit_id, queue_at) WHERE state IN ('arrived', 'called', 'serving');
@@ -180,6 +180,7 @@ CREATE TABLE waiting_entries (
   on_date date NOT NULL,
   earliest timestamptz NOT NULL,
   latest timestamptz NOT NULL,
+  until timestamptz NOT NULL,
   state text NOT NULL CHECK (state IN ('waiting', 'offered', 'booked', 'left', 'lapsed')),
   offered_until timestamptz,
   appointment_id uuid,
@@ -191,15 +192,17 @@ CREATE TABLE waiting_entries (
   FOREIGN KEY (county_id, resident_id) REFERENCES residents,
   FOREIGN KEY (county_id, booked_by) REFERENCES staff,
   FOREIGN KEY (county_id, booked_by_resident) REFERENCES residents,
-  CONSTRAINT waiting_entries_times CHECK (earliest <= latest),
+  CONSTRAINT waiting_entries_times CHECK (earliest <= latest AND latest < until),
   CONSTRAINT waiting_entries_offer CHECK ((state = 'offered') <= (offered_until IS NOT NULL AND appointment_id IS NOT NULL))
 );
 CREATE INDEX waiting_entries_line ON waiting_entries (county_id, unit_id, on_date, created_at, id) WHERE state = 'waiting';
 CREATE INDEX waiting_entries_offers ON waiting_entries (offered_until) WHERE state = 'offered';
+CREATE INDEX waiting_entries_unit ON waiting_entries (county_id, unit_id, created_at, id);
 CREATE INDEX waiting_entries_resident ON waiting_entries (county_id, resident_id, created_at, id);
 CREATE INDEX waiting_entries_booked_by_resident ON waiting_entries (county_id, booked_by_resident) WHERE booked_by_resident IS NOT NULL;
 CREATE UNIQUE INDEX waiting_entries_once ON waiting_entries (county_id, resident_id, matter_id, on_date) WHERE state IN ('waiting', 'offered');
 COMMENT ON TABLE waiting_entries IS 'The waiting list (候补): who waits for a start between earliest and latest. First come, first offered; while somebody waits for a slot nobody else gets a place in it.';
+COMMENT ON COLUMN waiting_entries.until IS 'When an appointment that begins at latest ends: up to here they wait for every slot.';
 COMMENT ON COLUMN waiting_entries.address IS 'Sealed; where to come, for place home.';
 COMMENT ON COLUMN waiting_entries.appointment_id IS 'The held appointment that is the offer.';
 
@@ -283,7 +286,7 @@ BEGIN
          AND a.busy_until > busy_after AND a.state IN ('held', 'booked', 'arrived', 'called', 'serving') AND a.channel <> 'walk_in'
          AND (a.state <> 'held' OR a.held_until > moment) AND a.id IS DISTINCT FROM but
        GROUP BY a.busy_from, a.busy_until, a.channel) b),
-    (SELECT jsonb_agg(jsonb_build_array(e.earliest, e.latest, e.place, e.channel)) FROM waiting_entries e
+    (SELECT jsonb_agg(jsonb_build_array(e.earliest, e.until, e.place, e.channel)) FROM waiting_entries e
        JOIN window_matters o ON o.county_id = e.county_id AND o.matter_id = e.matter_id AND o.window_id = w.id
       WHERE e.county_id = county AND e.unit_id = unit AND e.on_date BETWEEN from_day AND to_day AND e.state = 'waiting')
   FROM window_matters wm
@@ -306,7 +309,7 @@ BEGIN
   IF NEW.waiting_id IS NULL AND EXISTS (
     SELECT FROM waiting_entries e JOIN window_matters wm ON wm.county_id = e.county_id AND wm.matter_id = e.matter_id AND wm.window_id = NEW.window_id
      WHERE e.county_id = NEW.county_id AND e.unit_id = NEW.unit_id AND e.on_date = NEW.on_date AND e.state = 'waiting'
-       AND e.place = NEW.place AND e.earliest < NEW.ends_at AND e.latest >= NEW.starts_at
+       AND e.place = NEW.place AND e.earliest < NEW.ends_at AND e.until > NEW.starts_at
        AND (e.channel = NEW.channel OR NEW.capacity = NEW.capacity_total)) THEN
     RAISE EXCEPTION 'others wait for this place' USING ERRCODE = 'check_violation', CONSTRAINT = 'appointments_waited_for', TABLE = 'appointments';
   END IF;
@@ -380,3 +383,18 @@ CREATE TRIGGER appointments_follow_insert AFTER INSERT ON appointments FOR EACH 
   WHEN (NEW.state IN ('held', 'booked', 'arrived')) EXECUTE FUNCTION appointments_follow();
 CREATE TRIGGER appointments_follow_update AFTER UPDATE ON appointments FOR EACH ROW
   WHEN (NEW.version > OLD.version) EXECUTE FUNCTION appointments_follow();
+
+CREATE FUNCTION waiting_follow() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  UPDATE waiting_entries SET state = CASE NEW.state WHEN 'booked' THEN 'booked' WHEN 'cancelled' THEN 'left' ELSE 'lapsed' END,
+      version = version + 1, updated_at = NEW.updated_at
+    WHERE county_id = NEW.county_id AND id = OLD.waiting_id AND state = 'offered' AND appointment_id = NEW.id;
+  IF FOUND THEN
+    INSERT INTO changes (county_id, entity, entity_id, unit_id, resident_id, staff_id, at)
+    VALUES (NEW.county_id, 'waiting_entry', OLD.waiting_id, NEW.unit_id, NEW.resident_id, NEW.booked_by, NEW.updated_at);
+  END IF;
+  RETURN NULL;
+END $$;
+COMMENT ON FUNCTION waiting_follow IS 'What becomes of the place that is offered becomes of the entry of the waiting list, whoever moves it.';
+CREATE TRIGGER waiting_follow AFTER UPDATE ON appointments FOR EACH ROW
+  WHEN (OLD.waiting_id IS NOT NULL AND OLD.state = 'held' AND NEW.state <> 'held') EXECUTE FUNCTION waiting_follow();

@@ -20,25 +20,58 @@
 pub mod booking;
 pub mod facts;
 pub mod jobs;
+pub mod lapsing;
 pub mod limits;
 pub mod model;
 pub mod moving;
+pub mod notices;
 pub mod placing;
+pub mod reminders;
 pub mod routes;
 pub mod rules;
 pub mod store;
 mod subject;
 pub mod views;
+pub mod waiting;
 pub mod writing;
 
-use crate::rooms::{Room, Sealed};
+use diesel::PgConnection;
+use serde_json::Value;
+
+use crate::{
+    app::App,
+    error::Result,
+    rooms::{Entry, Merge, Person, Room, Sealed},
+};
 
 pub const ROOM: Room = Room {
     day: Some(store::day),
-    open_for: Some(store::open_for),
-    merge: Some(store::merge),
-    export: Some(subject::export),
-    erase: Some(subject::erase),
-    sealed: &[Sealed { table: "appointments", column: "address", index: None }],
+    open_for: Some(open_for),
+    merge: Some(merge),
+    export: Some(export),
+    erase: Some(erase),
+    sealed: &[
+        Sealed { table: "appointments", column: "address", index: None },
+        Sealed { table: "waiting_entries", column: "address", index: None },
+    ],
     ..Room::new("appointments")
 };
+
+fn open_for(conn: &mut PgConnection, person: Person) -> Result<Vec<Entry>> {
+    Ok([store::open_for(conn, person)?, waiting::open_for(conn, person)?].concat())
+}
+
+fn merge(conn: &mut PgConnection, merge: &Merge) -> Result<usize> {
+    // The waiting list first: what one of two entries was offered is given back before the other's could be in its way.
+    Ok(waiting::merge(conn, merge)? + store::merge(conn, merge)?)
+}
+
+fn export(conn: &mut PgConnection, app: &App, person: Person) -> Result<Value> {
+    let mut all = subject::export(conn, app, person)?;
+    all["waiting"] = waiting::export(conn, app, person)?;
+    Ok(all)
+}
+
+fn erase(conn: &mut PgConnection, app: &App, person: Person) -> Result<usize> {
+    Ok(waiting::erase(conn, person)? + subject::erase(conn, app, person)?)
+}

@@ -12,6 +12,7 @@ use super::{
     booking::{self, Rules},
     facts::{About, facts},
     model::{Appointment, AppointmentState, Move},
+    notices,
     rules::{self, AppointmentError},
     store,
     views::AppointmentView,
@@ -89,6 +90,7 @@ impl Rescheduling {
         };
         let moved = Moved { unit, channel, placed, address, nth, by: Some(caller.subject), now };
         writing::reschedule(conn, &row, moved)?;
+        notices::withdraw(conn, county, row.id, now)?;
         if row.resident_id != Some(caller.subject) {
             audit::record(conn, caller, now, &self.audit)?;
         }
@@ -168,6 +170,7 @@ pub async fn cancel_appointment(
             // Decided again: it says what somebody else has just done.
             return Err(Error { retry: Retry::Again, ..AppointmentError::AlreadyCancelled.into() });
         }
+        notices::withdraw(conn, scope.county, row.id, now)?;
         row.state = AppointmentState::Cancelled;
         (row.cancelled_at, row.cancel_reason, row.updated_at) = (Some(now), reason.clone(), now);
         row.version += 1;

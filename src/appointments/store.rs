@@ -19,13 +19,9 @@ use crate::{
         caller::{Reach, Scope},
         page::After,
     },
-    messages,
     rooms::{Day, Entry, Merge, Person},
     statement,
 };
-
-/// Kinds of messages that say that something is booked.
-pub const BOOKED: &[messages::Kind] = &[messages::Kind::AppointmentBooked, messages::Kind::ProxyBooked];
 
 /// The columns of [`Appointment`] and where they come from. Names are looked up one by one: joined, PostgreSQL sorts and merges
 /// its small tables for every single row, which takes half as long again.

@@ -80,7 +80,11 @@ fn export(conn: &mut PgConnection, app: &App, request: &DataRequest, now: DateTi
         store::changed(conn, &row, now)?;
         let params = json!({"expires_at": until.with_timezone(&CST).to_rfc3339()});
         let kind = messages::Kind::ExportReady;
-        messages::post(conn, NewMessage { county, resident: request.resident_id, kind, about: id, params }, now)?;
+        messages::post(
+            conn,
+            NewMessage { county, resident: request.resident_id, kind, about: id, occasion: 0, params },
+            now,
+        )?;
     }
     Ok(())
 }

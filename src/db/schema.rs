@@ -607,6 +607,7 @@ diesel::table! {
         on_date -> Date,
         earliest -> Timestamptz,
         latest -> Timestamptz,
+        until -> Timestamptz,
         state -> Text,
         offered_until -> Nullable<Timestamptz>,
         appointment_id -> Nullable<Uuid>,

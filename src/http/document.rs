@@ -27,6 +27,8 @@ use crate::{
     components(schemas(Problem, ProblemField)),
     tags(
         (name = "appointments", description = "预约: free slots, booking, looking, cancelling"),
+        (name = "queue", description = "排队叫号: arriving, tickets, calling, the screen in the hall"),
+        (name = "waiting", description = "候补: the waiting list for slots that are full"),
         (name = "windows", description = "窗口: windows of a centre and their opening rules"),
         (name = "matters", description = "事项: the catalogue"),
         (name = "residents", description = "群众: residents and their data"),

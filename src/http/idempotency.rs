@@ -130,6 +130,11 @@ impl Once {
         Self { county: caller.county, caller: caller.subject, operation, key: key.0, digest }
     }
 
+    /// Of what has no session, such as a kiosk, by its id.
+    pub fn of(county: i32, caller: Uuid, operation: &'static str, key: IdempotencyKey, digest: [u8; 32]) -> Self {
+        Self { county, caller, operation, key: key.0, digest }
+    }
+
     /// Binds the stored answer to its row, so that it opens nowhere else.
     fn place(&self) -> String {
         format!("idempotency_keys.body/{}/{}/{}", self.caller, self.operation, self.key)

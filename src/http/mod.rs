@@ -20,7 +20,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
 use crate::{
     appointments, audit, calendar, consents, data_requests, desk,
     error::{Code, Error, Result},
-    jobs, matters, messages, people, proxies, sessions, settings, staff, telemetry, todos, units, windows,
+    jobs, matters, messages, people, proxies, queue, sessions, settings, staff, telemetry, todos, units, windows,
 };
 
 /// Every route of the API: mounted and documented from this one list.
@@ -82,11 +82,40 @@ pub fn routes(list: &mut ServiceConfig) {
         .service(appointments::booking::book_appointment)
         .service(appointments::booking::hold_appointment)
         .service(appointments::routes::get_appointment)
+        .service(queue::handles::get_appointment_code)
+        .service(queue::handles::get_appointment_wxacode)
+        .service(queue::line::get_appointment_queue)
+        .service(queue::line::get_unit_queue)
+        .service(queue::arriving::arrive_appointment)
+        .service(queue::arriving::create_arrival)
+        .service(queue::arriving::create_walk_in)
+        .service(queue::calling::call_next_ticket)
+        .service(queue::calling::call_ticket)
+        .service(queue::calling::recall_ticket)
+        .service(queue::calling::skip_ticket)
+        .service(queue::calling::serve_ticket)
+        .service(queue::calling::finish_appointment)
+        .service(queue::calling::transfer_ticket)
+        .service(queue::pausing::pause_window)
+        .service(queue::pausing::resume_window)
+        .service(queue::closing::note_no_show)
+        .service(queue::closing::excuse_appointment)
+        .service(queue::screens::create_screen)
+        .service(queue::screens::list_screens)
+        .service(queue::screens::end_screen)
+        .service(queue::halls::get_hall)
+        .service(queue::halls::stream_hall)
+        .service(queue::halls::arrive_at_kiosk)
+        .service(queue::halls::walk_in_at_kiosk)
         .service(appointments::booking::book_held_appointment)
         .service(appointments::moving::reschedule_appointment)
         .service(appointments::moving::cancel_appointment)
         .service(appointments::routes::get_appointment_history)
         .service(appointments::routes::reveal_appointment)
+        .service(appointments::waiting::routes::join_waiting)
+        .service(appointments::waiting::routes::list_waiting)
+        .service(appointments::waiting::routes::get_waiting)
+        .service(appointments::waiting::routes::leave_waiting)
         .service(messages::routes::list_messages)
         .service(messages::routes::read_message)
         .service(messages::routes::list_message_grants)

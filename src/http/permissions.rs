@@ -150,4 +150,10 @@ permissions! {
     ReadSettings "settings:read": Specialist County, VillageCadre County, TownshipStaff County, DepartmentStaff County, Supervisor County, CountyAdmin County;
     /// Change settings.
     WriteSettings "settings:write": CountyAdmin County;
+    /// Let people arrive, call them, serve them, pause a window; also at a centre where one sits at a window.
+    ServeQueue "queue:serve": Specialist Village, VillageCadre Village, TownshipStaff Township, CountyAdmin County;
+    /// See the line of a centre.
+    ReadQueue "queue:read": Specialist Village, VillageCadre Village, TownshipStaff Township, Supervisor Township, CountyAdmin County;
+    /// Set up and end the screens and kiosks of a hall.
+    WriteScreens "screens:write": VillageCadre Village, TownshipStaff Township, CountyAdmin County;
 }

@@ -100,6 +100,7 @@ macro_rules! jobs {
 // Every job of every room.
 jobs! {
     appointments::jobs::Notify,
+    appointments::waiting::jobs::OfferPlaces,
     messages::jobs::DeliverMessage,
     data_requests::jobs::MakeExport,
     data_requests::jobs::CloseRecord,
@@ -118,8 +119,28 @@ pub async fn sweep(app: &App) -> Result<()> {
         ("purge_codes", |conn, now| Ok(crate::codes::purge(conn, now)?)),
         ("expire_exports", |conn, now| Ok(data_requests::expire_exports(conn, now)?)),
         ("purge_consents", |conn, now| Ok(consents::purge(conn, now)?)),
+        ("close_days", crate::queue::close_days),
         ("disable_stale_staff", crate::staff::disable_stale),
     ];
+    passes_of(app, passes, now).await
+}
+
+/// Idempotent passes over what a minute matters for: what a person waits for. Like [`sweep`], and cheap when nothing is due: each
+/// reads an index of what is open.
+pub async fn tick(app: &Arc<App>) -> Result<()> {
+    let now = app.clock.now();
+    let passes: &[(&'static str, Pass)] = &[
+        ("lapse_holds", appointments::lapsing::holds),
+        ("lapse_waiting", |conn, now| Ok(appointments::waiting::lapse(conn, now)?)),
+        ("remind_an_hour_before", appointments::reminders::an_hour_before),
+        ("remind_a_day_before", appointments::reminders::a_day_before),
+    ];
+    let lapsed_and_reminded = passes_of(app, passes, now).await;
+    let offered = appointments::waiting::offer_everywhere(app).await;
+    lapsed_and_reminded.and(offered)
+}
+
+async fn passes_of(app: &App, passes: &[(&'static str, Pass)], now: DateTime<Utc>) -> Result<()> {
     let mut failed = Ok(());
     for &(name, pass) in passes {
         loop {

@@ -12,7 +12,7 @@ use redis::{
 use tokio::{sync::watch, task::JoinSet, time::timeout};
 use tracing::{Instrument, info_span};
 
-use super::{MAX_ATTEMPTS, backoff, dispatch, store, sweep};
+use super::{MAX_ATTEMPTS, backoff, dispatch, store, sweep, tick};
 use crate::{
     app::App,
     error::{Code, Error, Result, Text},
@@ -24,6 +24,8 @@ const GROUP: &str = "workers";
 /// How often the relay looks for what is due.
 const TICK: Duration = Duration::from_millis(200);
 const SWEEP: Duration = Duration::from_secs(600);
+/// How often to look for what a minute matters for.
+const PROMPT: Duration = Duration::from_secs(15);
 /// How often the audit log is sealed.
 const SEAL: Duration = Duration::from_secs(120);
 /// Jobs at once in one process.
@@ -214,6 +216,7 @@ pub async fn run(app: Arc<App>, stop: watch::Receiver<bool>) {
     let mut tasks = JoinSet::new();
     tasks.spawn_local(every(app.clone(), stop.clone(), TICK, "relay", async |app| relay(app).await.map(drop)));
     tasks.spawn_local(every(app.clone(), stop.clone(), SWEEP, "sweep", async |app| sweep(app).await));
+    tasks.spawn_local(every(app.clone(), stop.clone(), PROMPT, "tick", async |app| tick(app).await));
     tasks.spawn_local(every(app.clone(), stop.clone(), SEAL, "seal_audit", async |app| {
         crate::audit::seal::seal_all(app).await.map(drop)
     }));

@@ -198,8 +198,9 @@ impl Facts {
     fn ask_staff(&self, conn: &mut PgConnection, message: &Message, receiver: &Receiver) -> Result<()> {
         let of = (message.county_id, message.id);
         // Whoever has read it in the inbox need not be called.
-        let state = if message.read_at.is_some() { Delivery::Dropped } else { Delivery::Sent };
-        if delivery::settle(conn, of, Channel::Person, (state, None), self.now)? == 0 || state == Delivery::Dropped {
+        let pointless = message.read_at.is_some() || !message.kind.definition().by_person;
+        let state = if pointless { Delivery::Dropped } else { Delivery::Sent };
+        if delivery::settle(conn, of, Channel::Person, (state, None), self.now)? == 0 || pointless {
             return Ok(());
         }
         let what = &message.kind.definition().title;

@@ -21,6 +21,8 @@ text_enum! {
         Hold = "hold",
         /// Waits like `hold`, and is dropped once its time has passed.
         DropIfLate = "drop_if_late",
+        /// At any hour, and dropped once its time has passed.
+        NowOrNever = "now_or_never",
     }
 }
 
@@ -30,6 +32,8 @@ text_enum! {
         Text = "text",
         /// RFC 3339 in the parameters, `2026-11-23 09:00` in texts.
         Time = "time",
+        /// `centre`, `home`, `phone` or `video` in the parameters, words in texts.
+        Place = "place",
     }
 }
 
@@ -37,8 +41,11 @@ text_enum! {
 #[derive(Clone, Debug)]
 pub struct Definition {
     pub policy: Policy,
-    /// The parameter after whose time it is worth nothing: a `drop_if_late` is dropped then, and nobody is asked to call later.
+    /// The parameter after whose time it is worth nothing: a `drop_if_late` or `now_or_never` is dropped then, and nobody is
+    /// asked to call later.
     pub late: Option<&'static str>,
+    /// Whether a member of staff is asked to tell those whom nothing else reaches; pointless for what is over in minutes.
+    pub by_person: bool,
     /// The parameters of a message, as `{name}` in its words. None of them is personal: who reads a message knows whom it is to.
     pub placeholders: &'static [(&'static str, Form)],
     pub title: Text,
@@ -65,13 +72,26 @@ macro_rules! kinds {
     };
 }
 
+/// What is said of an appointment.
+const APPOINTMENT: &[(&str, Form)] = &[
+    ("matter", Form::Text),
+    ("unit", Form::Text),
+    ("window", Form::Text),
+    ("starts_at", Form::Time),
+    ("place", Form::Place),
+];
+
+/// The fields of WeChat for it.
+const APPOINTMENT_FIELDS: &[(&str, &str)] = &[("thing1", "matter"), ("thing2", "unit"), ("time3", "starts_at")];
+
 // A new kind is a new row: nothing else knows kinds by name.
 kinds! {
     /// 预约成功: the answer to what somebody has just done, so it goes at any hour.
     AppointmentBooked = "appointment_booked": Definition {
         policy: Policy::AtOnce,
         late: Some("starts_at"),
-        placeholders: &[("matter", Form::Text), ("unit", Form::Text), ("window", Form::Text), ("starts_at", Form::Time)],
+        by_person: true,
+        placeholders: APPOINTMENT,
         title: Text::fixed("预约成功", "Appointment booked"),
         text: Text::fixed(
             "您已预约 {starts_at} 在{unit}党群服务中心（{window}）办理“{matter}”。",
@@ -84,6 +104,7 @@ kinds! {
     ExportReady = "export_ready": Definition {
         policy: Policy::DropIfLate,
         late: Some("expires_at"),
+        by_person: true,
         placeholders: &[("expires_at", Form::Time)],
         title: Text::fixed("个人信息副本已备好", "The copy of your data is ready"),
         text: Text::fixed(
@@ -97,6 +118,7 @@ kinds! {
     ProxyAccepted = "proxy_accepted": Definition {
         policy: Policy::Hold,
         late: None,
+        by_person: true,
         placeholders: &[("valid_until", Form::Text)],
         title: Text::fixed("代办授权已生效", "Somebody may act for you"),
         text: Text::fixed(
@@ -110,13 +132,112 @@ kinds! {
     ProxyBooked = "proxy_booked": Definition {
         policy: Policy::AtOnce,
         late: Some("starts_at"),
-        placeholders: &[("matter", Form::Text), ("unit", Form::Text), ("window", Form::Text), ("starts_at", Form::Time)],
+        by_person: true,
+        placeholders: APPOINTMENT,
         title: Text::fixed("代约成功", "Booked for somebody else"),
         text: Text::fixed(
             "您已为授权您的居民预约 {starts_at} 在{unit}党群服务中心（{window}）办理“{matter}”。",
             "You have booked {matter} at the service centre of {unit} ({window}), {starts_at}, for the resident who lets you act.",
         ),
         wechat_fields: &[("thing1", "matter"), ("thing2", "unit"), ("time3", "starts_at")],
+        page: "pages/appointment",
+    };
+    /// 预约改期: told at any hour, or somebody finds a locked door. Like the following it also goes to the relative who booked, so
+    /// its words say neither who it is for nor who did it.
+    AppointmentChanged = "appointment_changed": Definition {
+        policy: Policy::AtOnce,
+        late: Some("starts_at"),
+        by_person: true,
+        placeholders: APPOINTMENT,
+        title: Text::fixed("预约已改期", "Appointment moved"),
+        text: Text::fixed(
+            "“{matter}”的预约已改为 {starts_at}，{unit}党群服务中心（{window}），方式：{place}。",
+            "The appointment for {matter} is now on {starts_at}, service centre of {unit} ({window}), {place}.",
+        ),
+        wechat_fields: APPOINTMENT_FIELDS,
+        page: "pages/appointment",
+    };
+    /// 预约取消
+    AppointmentCancelled = "appointment_cancelled": Definition {
+        policy: Policy::AtOnce,
+        late: Some("starts_at"),
+        by_person: true,
+        placeholders: APPOINTMENT,
+        title: Text::fixed("预约已取消", "Appointment cancelled"),
+        text: Text::fixed(
+            "{starts_at} 在{unit}党群服务中心（{window}）办理“{matter}”的预约已取消，请勿前往。",
+            "The appointment for {matter} at the service centre of {unit} ({window}), {starts_at}, is cancelled. Please do not come.",
+        ),
+        wechat_fields: APPOINTMENT_FIELDS,
+        page: "pages/appointment",
+    };
+    /// 提前一天提醒
+    AppointmentTomorrow = "appointment_tomorrow": Definition {
+        policy: Policy::DropIfLate,
+        late: Some("starts_at"),
+        by_person: true,
+        placeholders: APPOINTMENT,
+        title: Text::fixed("预约提醒", "Reminder of an appointment"),
+        text: Text::fixed(
+            "提醒：{starts_at} 在{unit}党群服务中心（{window}）办理“{matter}”，方式：{place}。如不能前往，请及时取消。",
+            "Reminder: {matter} at the service centre of {unit} ({window}), {starts_at}, {place}. Please cancel in time if it does not suit.",
+        ),
+        wechat_fields: APPOINTMENT_FIELDS,
+        page: "pages/appointment",
+    };
+    /// 提前一小时提醒: nobody can bring a slip in an hour.
+    AppointmentSoon = "appointment_soon": Definition {
+        policy: Policy::DropIfLate,
+        late: Some("starts_at"),
+        by_person: false,
+        placeholders: APPOINTMENT,
+        title: Text::fixed("预约即将开始", "Appointment within the hour"),
+        text: Text::fixed(
+            "提醒：“{matter}”的预约将于 {starts_at} 在{unit}党群服务中心（{window}）开始，方式：{place}。",
+            "Reminder: the appointment for {matter} begins at {starts_at}, service centre of {unit} ({window}), {place}.",
+        ),
+        wechat_fields: APPOINTMENT_FIELDS,
+        page: "pages/appointment",
+    };
+    /// 候补到号: a place is kept until the offer ends; its minutes count by day only.
+    PlaceOffered = "place_offered": Definition {
+        policy: Policy::DropIfLate,
+        late: Some("offered_until"),
+        by_person: true,
+        placeholders: &[
+            ("matter", Form::Text),
+            ("unit", Form::Text),
+            ("window", Form::Text),
+            ("starts_at", Form::Time),
+            ("place", Form::Place),
+            ("offered_until", Form::Time),
+        ],
+        title: Text::fixed("候补到号，请确认", "A place has become free"),
+        text: Text::fixed(
+            "候补的“{matter}”有空位：{starts_at}，{unit}党群服务中心（{window}），方式：{place}。请在 {offered_until} 前确认，逾期将让给下一位。",
+            "A place for {matter} has become free: {starts_at}, service centre of {unit} ({window}), {place}. Take it by {offered_until}; then it goes to the next in line.",
+        ),
+        wechat_fields: &[("thing1", "matter"), ("thing2", "unit"), ("time3", "starts_at"), ("time4", "offered_until")],
+        page: "pages/appointment",
+    };
+    /// 叫号: somebody stands in the hall, or should.
+    TicketCalled = "ticket_called": Definition {
+        policy: Policy::NowOrNever,
+        late: Some("called_until"),
+        by_person: false,
+        placeholders: &[
+            ("ticket", Form::Text),
+            ("window", Form::Text),
+            ("matter", Form::Text),
+            ("unit", Form::Text),
+            ("called_until", Form::Time),
+        ],
+        title: Text::fixed("请到窗口办理", "Please come to the window"),
+        text: Text::fixed(
+            "请 {ticket} 号到{unit}党群服务中心{window}办理“{matter}”。",
+            "Number {ticket}, please come to {window} at the service centre of {unit} for {matter}.",
+        ),
+        wechat_fields: &[("character_string1", "ticket"), ("thing2", "window"), ("thing3", "matter")],
         page: "pages/appointment",
     };
 }
@@ -166,8 +287,10 @@ pub struct NewMessage {
     pub county: i32,
     pub resident: Uuid,
     pub kind: Kind,
-    /// What it is about; one message per kind, thing and resident.
+    /// What it is about; one message per kind, thing, resident and occasion.
     pub about: Uuid,
+    /// Which time the same thing is told, for example the version that an appointment was moved to; 0 for what is told once.
+    pub occasion: i64,
     /// The kind's placeholders. No personal data: they are stored as they are.
     pub params: Value,
 }
@@ -218,7 +341,8 @@ mod tests {
             let row = kind.definition();
             let own = super::super::words::OwnTemplate::default();
             assert_eq!(super::super::words::faults(*kind, &own.with_defaults(*kind)), [], "{kind:?}");
-            assert!(row.policy != Policy::DropIfLate || row.late.is_some(), "{kind:?}");
+            let late = [Policy::DropIfLate, Policy::NowOrNever].contains(&row.policy);
+            assert!(!late || row.late.is_some(), "{kind:?}");
             let form = |name: &str| row.placeholders.iter().find(|(known, _)| *known == name).map(|(_, form)| *form);
             assert!(row.late.is_none_or(|late| form(late) == Some(Form::Time)), "{kind:?}");
         }

@@ -57,11 +57,12 @@ impl Message {
 /// Whether a message may go out now.
 pub fn when(message: &Message, settings: &Settings, now: DateTime<Utc>) -> When {
     let policy = message.kind.definition().policy;
-    if policy == Policy::DropIfLate && message.late_after().is_some_and(|late| late <= now) {
+    let drops = matches!(policy, Policy::DropIfLate | Policy::NowOrNever);
+    if drops && message.late_after().is_some_and(|late| late <= now) {
         return When::Late;
     }
     match quiet_until(settings, now) {
-        Some(end) if policy != Policy::AtOnce => When::Wait(end),
+        Some(end) if matches!(policy, Policy::Hold | Policy::DropIfLate) => When::Wait(end),
         _ => When::Now,
     }
 }
@@ -95,7 +96,7 @@ mod tests {
             resident_id: id,
             kind,
             about_id: id,
-            params: json!({"expires_at": "2026-11-24T12:00:00+08:00"}),
+            params: json!({"expires_at": "2026-11-24T12:00:00+08:00", "called_until": "2026-11-23T20:05:00+08:00"}),
             created_at: at("2026-11-23T08:00:00+08:00"),
             read_at: None,
             words: None,
@@ -119,6 +120,15 @@ mod tests {
             assert_eq!(when(&held, &settings, at(time)), expected, "{time}");
             assert_eq!(when(&now_or_never, &settings, at(time)), urgent, "{time}");
             assert_eq!(when(&at_once, &settings, at(time)), When::Now, "{time}");
+        }
+    }
+
+    #[test]
+    fn who_is_called_is_told_by_night_too_but_not_later() {
+        let called = message(Kind::TicketCalled);
+        for (time, expected) in [("20:00:00", When::Now), ("20:04:59", When::Now), ("20:05:00", When::Late)] {
+            let now = at(&format!("2026-11-23T{time}+08:00"));
+            assert_eq!(when(&called, &Settings::default(), now), expected, "{time}");
         }
     }
 

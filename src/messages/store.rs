@@ -39,6 +39,7 @@ pub fn post(conn: &mut PgConnection, new: NewMessage, now: DateTime<Utc>) -> Res
             (messages::county_id.eq(county), messages::id.eq(id), messages::resident_id.eq(new.resident)),
             (messages::kind.eq(new.kind), messages::about_id.eq(new.about), messages::params.eq(&new.params)),
             (messages::created_at.eq(now), messages::words.eq(own.map(|words| json!(words)))),
+            messages::occasion.eq(new.occasion),
         ))
         .on_conflict((
             messages::county_id,
@@ -58,11 +59,18 @@ pub fn post(conn: &mut PgConnection, new: NewMessage, now: DateTime<Utc>) -> Res
     Ok(())
 }
 
-/// What a thing's messages told is no longer so: what has not gone out does not, and nobody is asked to call about it. The inbox
-/// keeps them.
-pub fn withdraw(conn: &mut PgConnection, county: i32, kinds: &[Kind], about: Uuid, now: DateTime<Utc>) -> Result<()> {
+/// What a thing's messages of these kinds, posted for an occasion before this one, told is no longer so: what has not gone out
+/// does not, and nobody is asked to call about it. The inbox keeps them.
+pub fn withdraw(
+    conn: &mut PgConnection,
+    county: i32,
+    (kinds, before): (&[Kind], i64),
+    about: Uuid,
+    now: DateTime<Utc>,
+) -> Result<()> {
     let of = messages::table.filter(messages::county_id.eq(county)).filter(messages::about_id.eq(about));
-    let ids: Vec<Uuid> = of.filter(messages::kind.eq_any(kinds)).select(messages::id).load(conn)?;
+    let of = of.filter(messages::kind.eq_any(kinds)).filter(messages::occasion.lt(before));
+    let ids: Vec<Uuid> = of.select(messages::id).load(conn)?;
     for id in ids {
         delivery::drop_pending(conn, (county, id), now)?;
         for kind in [todos::Kind::Call, todos::Kind::Slip] {
@@ -144,6 +152,9 @@ pub fn deliveries(conn: &mut PgConnection, county: i32, ids: &[Uuid]) -> QueryRe
     Ok(rows)
 }
 
+/// What a message is known by, besides whom it is for.
+type About = (Kind, Uuid, i64);
+
 /// Messages and grants go to the record that stays; of two about the same thing the survivor's is kept. Grants belong to
 /// a WeChat account: those of the other account are found out by WeChat's first 43101.
 pub fn merge(conn: &mut PgConnection, merge: &Merge) -> Result<usize> {
@@ -151,13 +162,12 @@ pub fn merge(conn: &mut PgConnection, merge: &Merge) -> Result<usize> {
     let of = |resident: Uuid| {
         messages::table.filter(messages::county_id.eq(county)).filter(messages::resident_id.eq(resident))
     };
-    let about = (messages::id, messages::kind, messages::about_id);
+    let about = (messages::kind, messages::about_id, messages::occasion);
     // Locked, so that no delivery begins for one that is about to go.
-    let theirs: Vec<(Uuid, super::Kind, Uuid)> = of(merge.from).select(about).for_update().load(conn)?;
-    let kept: Vec<(super::Kind, Uuid)> = of(merge.into).select((messages::kind, messages::about_id)).load(conn)?;
-    let (twice, moved): (Vec<_>, Vec<_>) =
-        theirs.into_iter().partition(|(_, kind, about)| kept.contains(&(*kind, *about)));
-    let ids = |all: Vec<(Uuid, super::Kind, Uuid)>| all.into_iter().map(|(id, ..)| id).collect::<Vec<_>>();
+    let theirs: Vec<(Uuid, About)> = of(merge.from).select((messages::id, about)).for_update().load(conn)?;
+    let kept: Vec<About> = of(merge.into).select(about).load(conn)?;
+    let (twice, moved): (Vec<_>, Vec<_>) = theirs.into_iter().partition(|(_, about)| kept.contains(about));
+    let ids = |all: Vec<(Uuid, About)>| all.into_iter().map(|(id, _)| id).collect::<Vec<_>>();
     let (twice, moved) = (ids(twice), ids(moved));
     delivery::forget(conn, county, &twice, merge.now)?;
     let here = messages::table.filter(messages::county_id.eq(county));

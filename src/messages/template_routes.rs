@@ -36,7 +36,7 @@ pub struct PlaceholderView {
 /// A kind of message, and what is in effect for it in the county.
 #[derive(Serialize, ToSchema)]
 #[schema(example = json!({"kind": "appointment_booked", "policy": "at_once", "late_after": "starts_at",
-    "placeholders": [{"name": "matter", "form": "text"}, {"name": "unit", "form": "text"}, {"name": "window", "form": "text"}, {"name": "starts_at", "form": "time"}],
+    "placeholders": [{"name": "matter", "form": "text"}, {"name": "unit", "form": "text"}, {"name": "window", "form": "text"}, {"name": "starts_at", "form": "time"}, {"name": "place", "form": "place"}],
     "title_zh": "预约成功", "text_zh": "您已预约 {starts_at} 在{unit}党群服务中心（{window}）办理“{matter}”。",
     "title_en": "Appointment booked", "text_en": "You are booked for {matter} at the service centre of {unit} ({window}), {starts_at}.",
     "wechat_template_id": "fake-template-booked", "wechat_fields": {"thing1": "matter", "thing2": "unit", "time3": "starts_at"},
@@ -44,7 +44,7 @@ pub struct PlaceholderView {
 pub struct MessageTemplateView {
     pub kind: Kind,
     pub policy: Policy,
-    /// The placeholder after whose time it is worth nothing: a `drop_if_late` is dropped then, and nobody is asked to call later.
+    /// The placeholder after whose time it is worth nothing: a `drop_if_late` or `now_or_never` is dropped then, and nobody is asked to call later.
     pub late_after: Option<String>,
     /// What `{…}` in the texts, and the fields of WeChat, can be filled with.
     pub placeholders: Vec<PlaceholderView>,

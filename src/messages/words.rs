@@ -36,6 +36,16 @@ impl OwnTemplate {
     }
 }
 
+/// Where something is done, in words.
+fn place(place: &str) -> Text {
+    match place {
+        "home" => Text::fixed("上门", "at home"),
+        "phone" => Text::fixed("电话", "by phone"),
+        "video" => Text::fixed("视频", "by video"),
+        _ => Text::fixed("到中心", "at the centre"),
+    }
+}
+
 /// The text in pieces: outside of braces, and names within them.
 fn pieces(text: &str) -> Vec<(&str, Option<&str>)> {
     let (mut rest, mut found) = (text, Vec::new());
@@ -117,17 +127,18 @@ impl Message {
     }
 
     /// A parameter as texts show it.
-    fn shown(&self, name: &str) -> String {
+    fn shown(&self, name: &str, lang: Lang) -> String {
         let form = self.kind.definition().placeholders.iter().find(|(known, _)| *known == name);
         match form {
             Some((_, Form::Time)) => self.time(name, "%Y-%m-%d %H:%M"),
+            Some((_, Form::Place)) => place(self.param(name)).get(lang).to_owned(),
             _ => self.param(name).to_owned(),
         }
     }
 
-    fn fill(&self, text: &str) -> String {
+    fn fill(&self, text: &str, lang: Lang) -> String {
         let piece = |(before, name): (&str, Option<&str>)| match name {
-            Some(name) => format!("{before}{}", self.shown(name)),
+            Some(name) => format!("{before}{}", self.shown(name, lang)),
             None => before.to_owned(),
         };
         pieces(text).into_iter().map(piece).collect()
@@ -141,7 +152,7 @@ impl Message {
             Lang::Zh => (template.title_zh, template.text_zh),
             Lang::En => (template.title_en, template.text_en),
         };
-        (self.fill(&title.unwrap_or_default()), self.fill(&text.unwrap_or_default()))
+        (self.fill(&title.unwrap_or_default(), lang), self.fill(&text.unwrap_or_default(), lang))
     }
 
     /// The `data` of the subscription message: each field cut deliberately to what its kind holds, because WeChat refuses the
@@ -152,7 +163,7 @@ impl Message {
             let value = match field_kind(field) {
                 Some("time") => self.time(name, "%Y年%m月%d日 %H:%M"),
                 Some("date") => self.time(name, "%Y年%m月%d日"),
-                Some(kind) => fitted(kind, &self.shown(name)),
+                Some(kind) => fitted(kind, &self.shown(name, Lang::Zh)),
                 None => continue,
             };
             data.insert(field.clone(), json!({"value": value}));

@@ -116,7 +116,11 @@ pub async fn accept_proxy(
         let row = store::accept(conn, scope.county, id, me.id, now)?.ok_or(Code::ProxyNotInvited)?;
         let (resident, kind) = (row.resident_id, messages::Kind::ProxyAccepted);
         let params = json!({"valid_until": row.valid_until});
-        messages::post(conn, NewMessage { county: scope.county, resident, kind, about: row.id, params }, now)?;
+        messages::post(
+            conn,
+            NewMessage { county: scope.county, resident, kind, about: row.id, occasion: 0, params },
+            now,
+        )?;
         audit::record(conn, &who, now, &entry.of(row.resident_id))?;
         let view = ProxyView::one(conn, &inner, lang, row)?;
         Answer::ok(view.version, &view)

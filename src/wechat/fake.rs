@@ -40,6 +40,10 @@ pub struct Wechat {
     pub refuse: Mutex<VecDeque<i64>>,
     /// Logins and token requests, by path.
     pub calls: Mutex<HashMap<&'static str, u64>>,
+    /// Mini-program codes that were asked for, oldest first.
+    pub codes: Mutex<Vec<Value>>,
+    /// Errors for the next codes; they come with status 200 where an image would, as in real life.
+    pub refuse_codes: Mutex<VecDeque<i64>>,
     /// How long a message takes, in milliseconds.
     pub delay: AtomicU64,
     /// To whom something is being sent right now.
@@ -128,6 +132,30 @@ async fn phone_number(wechat: State, query: Params, body: Json<Value>) -> Json<V
             "watermark": {"timestamp": 0, "appid": APPID}}})),
         Err(refusal) => refusal,
     }
+}
+
+/// The first bytes of a JPEG, or of a PNG for a transparent one, and the scene: enough to see what would be drawn.
+async fn code_unlimited(wechat: State, query: Params, body: Json<Value>) -> HttpResponse {
+    let refuse = |code, words| HttpResponse::Ok().json(error(code, words).0);
+    if query.get("access_token") != Some(&wechat.token()) {
+        return refuse(40001, "invalid credential, access_token is invalid or not latest");
+    }
+    let scene = body["scene"].as_str().unwrap_or_default().to_owned();
+    if scene.is_empty() || scene.len() > 32 {
+        return refuse(40169, "invalid length for scene, or the data is not json string");
+    }
+    if body["page"].as_str().is_some_and(|page| page.starts_with('/')) {
+        return refuse(41030, "invalid page");
+    }
+    if let Some(code) = locked(&wechat.refuse_codes).pop_front() {
+        return refuse(code, "refused as told");
+    }
+    let (magic, media_type): (&[u8], _) = match body["is_hyaline"].as_bool() {
+        Some(true) => (b"\x89PNG\r\n\x1a\n", "image/png"),
+        _ => (b"\xff\xd8\xff\xe0", "image/jpeg"),
+    };
+    locked(&wechat.codes).push(body.0);
+    HttpResponse::Ok().content_type(media_type).body([magic, scene.as_bytes()].concat())
 }
 
 async fn subscribe_send(wechat: State, query: Params, body: Json<Value>) -> Json<Value> {
@@ -219,6 +247,7 @@ pub fn server(listener: TcpListener, wechat: Arc<Wechat>) -> std::io::Result<Ser
             .route("/cgi-bin/stable_token", post().to(stable_token))
             .route("/wxa/business/getuserphonenumber", post().to(phone_number))
             .route("/cgi-bin/message/subscribe/send", post().to(subscribe_send))
+            .route("/wxa/getwxacodeunlimit", post().to(code_unlimited))
             .route("/fake/sent", get().to(sent))
             .route("/fake/answer", post().to(answer))
             .route("/fake/delay", post().to(delay))

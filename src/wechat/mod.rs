@@ -1,10 +1,11 @@
-//! WeChat's server API: logging in, phone numbers, subscription messages. Development and tests talk to [`fake`] over HTTP
+//! WeChat's server API: logging in, phone numbers, subscription messages, mini-program codes. Development and tests talk to [`fake`] over HTTP
 //! with this same code.
 
 pub mod fake;
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use reqwest::{Method, Url};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -116,6 +117,21 @@ impl Client {
         Ok((appid, secret.map_err(|error| Refusal::Away(error.to_string()))?))
     }
 
+    async fn fetch(
+        &self,
+        method: Method,
+        path: &str,
+        query: &[(&str, &str)],
+        body: Option<Value>,
+    ) -> Result<Bytes, Refusal> {
+        let url = self.base.join(path).map_err(|error| Refusal::Away(error.to_string()))?;
+        let mut request = self.http.request(method, url).query(query);
+        if let Some(body) = body {
+            request = request.json(&body);
+        }
+        Ok(request.send().await?.error_for_status()?.bytes().await?)
+    }
+
     async fn call(
         &self,
         method: Method,
@@ -123,19 +139,7 @@ impl Client {
         query: &[(&str, &str)],
         body: Option<Value>,
     ) -> Result<Value, Refusal> {
-        let url = self.base.join(path).map_err(|error| Refusal::Away(error.to_string()))?;
-        let mut request = self.http.request(method, url).query(query);
-        if let Some(body) = body {
-            request = request.json(&body);
-        }
-        // WeChat answers JSON as text/plain.
-        let text = request.send().await?.error_for_status()?.text().await?;
-        let value: Value = serde_json::from_str(&text).map_err(|_| Refusal::Away("the answer is no JSON".into()))?;
-        match value["errcode"].as_i64() {
-            None | Some(0) => Ok(value),
-            Some(code) if code == BUSY => Err(Refusal::Away("busy".into())),
-            Some(code) => Err(Refusal::Refused(code, value["errmsg"].as_str().unwrap_or_default().to_owned())),
-        }
+        understood(&self.fetch(method, path, query, body).await?)
     }
 
     /// `jscode2session`: the person behind a login code.
@@ -160,13 +164,32 @@ impl Client {
         self.with_token(app, county, "/cgi-bin/message/subscribe/send", message).await.map(drop)
     }
 
+    /// `getUnlimitedQRCode`: the mini-program's round code with a scene of at most 32 characters, as an image.
+    pub async fn code(&self, app: &App, county: &County, scene: &str, page: &str) -> Result<Image, Refusal> {
+        // The page of a version that is not published yet is drawn too.
+        let body = json!({"scene": scene, "page": page, "check_path": false});
+        self.with_token_as(app, county, "/wxa/getwxacodeunlimit", body, image).await
+    }
+
     async fn with_token(&self, app: &App, county: &County, path: &str, body: Value) -> Result<Value, Refusal> {
+        self.with_token_as(app, county, path, body, |bytes| understood(&bytes)).await
+    }
+
+    async fn with_token_as<T>(
+        &self,
+        app: &App,
+        county: &County,
+        path: &str,
+        body: Value,
+        read: fn(Bytes) -> Result<T, Refusal>,
+    ) -> Result<T, Refusal> {
+        let post = async |token: &str| {
+            read(self.fetch(Method::POST, path, &[("access_token", token)], Some(body.clone())).await?)
+        };
         let token = self.token(app, county, None).await.map_err(Refusal::before)?;
-        let answer = self.call(Method::POST, path, &[("access_token", &token)], Some(body.clone())).await;
-        match answer {
+        match post(&token).await {
             Err(Refusal::Refused(code, _)) if BAD_TOKENS.contains(&code) => {
-                let token = self.token(app, county, Some(&token)).await.map_err(Refusal::before)?;
-                self.call(Method::POST, path, &[("access_token", &token)], Some(body)).await
+                post(&self.token(app, county, Some(&token)).await.map_err(Refusal::before)?).await
             }
             answer => answer,
         }
@@ -222,9 +245,53 @@ impl Client {
     }
 }
 
+/// A picture and what it is.
+#[derive(Debug)]
+pub struct Image {
+    pub bytes: Bytes,
+    pub media_type: &'static str,
+}
+
+/// The answer as JSON, which WeChat sends as `text/plain`, unless it is an error.
+fn understood(bytes: &[u8]) -> Result<Value, Refusal> {
+    let value: Value = serde_json::from_slice(bytes).map_err(|_| Refusal::Away("the answer is no JSON".into()))?;
+    match value["errcode"].as_i64() {
+        None | Some(0) => Ok(value),
+        Some(code) if code == BUSY => Err(Refusal::Away("busy".into())),
+        Some(code) => Err(Refusal::Refused(code, value["errmsg"].as_str().unwrap_or_default().to_owned())),
+    }
+}
+
+/// The answer as an image, known by its first bytes: errors come as JSON with status 200 and whatever content type.
+fn image(bytes: Bytes) -> Result<Image, Refusal> {
+    const MAGIC: &[(&[u8], &str)] = &[(b"\x89PNG\r\n\x1a\n", "image/png"), (b"\xff\xd8\xff", "image/jpeg")];
+    match MAGIC.iter().find(|(magic, _)| bytes.starts_with(magic)) {
+        Some((_, media_type)) => Ok(Image { bytes, media_type }),
+        None => Err(understood(&bytes).err().unwrap_or_else(|| Refusal::Away("neither an image nor an error".into()))),
+    }
+}
+
 /// What the sealed secret of a county is bound to.
 pub const SECRET_PLACE: &str = "counties.wechat_secret";
 
 fn read<T: serde::de::DeserializeOwned>(answer: Value) -> Result<T, Refusal> {
     serde_json::from_value(answer).map_err(|error| Refusal::Away(format!("an answer of another form: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_image_is_known_by_its_first_bytes_and_an_error_behind_200_is_an_error() {
+        for (bytes, media_type) in [(&b"\x89PNG\r\n\x1a\n..."[..], "image/png"), (b"\xff\xd8\xff\xe0..", "image/jpeg")]
+        {
+            assert_eq!(image(Bytes::from_static(bytes)).expect("an image").media_type, media_type);
+        }
+        let refused = image(Bytes::from_static(br#"{"errcode": 45009, "errmsg": "reach max api daily quota limit"}"#));
+        assert!(matches!(refused, Err(Refusal::Refused(45009, _))));
+        for other in [&b""[..], b"<html>", b"{}"] {
+            assert!(matches!(image(Bytes::from_static(other)), Err(Refusal::Away(_))), "{other:?}");
+        }
+    }
 }

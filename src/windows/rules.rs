@@ -165,11 +165,12 @@ pub struct Busy {
     pub count: i64,
 }
 
-/// Somebody waits for a start between `earliest` and `latest`.
+/// Somebody waits for slots between `earliest` and `until`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Waiting {
     pub earliest: DateTime<Utc>,
-    pub latest: DateTime<Utc>,
+    /// The end of the last one that would do.
+    pub until: DateTime<Utc>,
     pub place: Place,
     pub channel: Channel,
 }
@@ -233,7 +234,7 @@ impl Opening {
         let in_the_way = |waiting: &Waiting| {
             waiting.place == run.place
                 && waiting.earliest < run.ends_at()
-                && waiting.latest >= run.starts_at()
+                && waiting.until > run.starts_at()
                 && (released || waiting.channel == channel)
         };
         self.waiting.iter().any(in_the_way)

@@ -24,7 +24,7 @@ const STAFF: &[(&str, &str)] = &[
 
 /// Operation, method, path, body. `{r}` is a resident of 红星村, `{a}` their appointment in 均溪镇, `{m}` their message,
 /// `{w}` a window there, `{t}` a matter, `{u}` 均溪镇, `{v}` 红星村, `{j}` a job, `{y}` who may act for `{r}`, `{o}` a todo of 红星村,
-/// `{k}` the ID number of a child, `{d}` a data request of `{r}`.
+/// `{k}` the ID number of a child, `{d}` a data request of `{r}`, `{e}` their entry of the waiting list.
 type Row = (&'static str, &'static str, &'static str, &'static str);
 
 const ROWS: &[Row] = &[
@@ -121,6 +121,15 @@ const ROWS: &[Row] = &[
     ),
     ("get_appointment_history", "GET", "/v1/appointments/{a}/history", ""),
     ("reveal_appointment", "POST", "/v1/appointments/{a}/reveal", r#"{"reason": "上门前确认"}"#),
+    (
+        "join_waiting",
+        "POST",
+        "/v1/waiting",
+        r#"{"unit_id": "{u}", "matter_id": "{t}", "earliest": "2026-11-29T09:00:00+08:00", "latest": "2026-11-29T09:00:00+08:00", "resident_id": "{r}"}"#,
+    ),
+    ("list_waiting", "GET", "/v1/waiting", ""),
+    ("get_waiting", "GET", "/v1/waiting/{e}", ""),
+    ("leave_waiting", "POST", "/v1/waiting/{e}/leave", "{}"),
     ("list_messages", "GET", "/v1/messages", ""),
     ("read_message", "POST", "/v1/messages/{m}/read", "{}"),
     ("list_message_grants", "GET", "/v1/messages/grants", ""),
@@ -199,6 +208,32 @@ const ROWS: &[Row] = &[
     ("get_setting", "GET", "/v1/settings/booking.days_ahead", ""),
     ("list_setting_history", "GET", "/v1/settings/booking.days_ahead/history", ""),
     ("set_setting", "PUT", "/v1/settings/privacy.export_days", r#"{"value": 8, "reason": "测试"}"#),
+    ("get_appointment_code", "GET", "/v1/appointments/{a}/code", ""),
+    ("get_appointment_wxacode", "GET", "/v1/appointments/{a}/wxacode", ""),
+    ("get_appointment_queue", "GET", "/v1/appointments/{a}/queue", ""),
+    ("get_unit_queue", "GET", "/v1/units/{u}/queue", ""),
+    ("arrive_appointment", "POST", "/v1/appointments/{a}/arrive", "{}"),
+    ("create_arrival", "POST", "/v1/arrivals", r#"{"unit_id": "{u}", "phone": "13950900001"}"#),
+    ("create_walk_in", "POST", "/v1/walk_ins", r#"{"unit_id": "{u}", "matter_id": "{t}"}"#),
+    ("call_next_ticket", "POST", "/v1/windows/{w}/call_next", "{}"),
+    ("call_ticket", "POST", "/v1/appointments/{a}/call", r#"{"window_id": "{w}"}"#),
+    ("recall_ticket", "POST", "/v1/appointments/{a}/recall", "{}"),
+    ("skip_ticket", "POST", "/v1/appointments/{a}/skip", "{}"),
+    ("serve_ticket", "POST", "/v1/appointments/{a}/serve", "{}"),
+    ("finish_appointment", "POST", "/v1/appointments/{a}/finish", "{}"),
+    ("transfer_ticket", "POST", "/v1/appointments/{a}/transfer", r#"{"window_id": "{w}"}"#),
+    ("pause_window", "POST", "/v1/windows/{w}/pause", "{}"),
+    ("resume_window", "POST", "/v1/windows/{w}/resume", "{}"),
+    ("note_no_show", "POST", "/v1/appointments/{a}/no_show", "{}"),
+    ("excuse_appointment", "POST", "/v1/appointments/{a}/excuse", r#"{"reason": "登记有误"}"#),
+    ("create_screen", "POST", "/v1/units/{u}/screens", r#"{"name": "屏幕{n}"}"#),
+    ("list_screens", "GET", "/v1/units/{u}/screens", ""),
+    ("end_screen", "POST", "/v1/screens/{i}/end", "{}"),
+    ("get_hall", "GET", "/v1/halls/{h}", ""),
+    // A stream that is there would never end.
+    ("stream_hall", "GET", "/v1/halls/nobody-knows-this-secret-of-a-screen/events", ""),
+    ("arrive_at_kiosk", "POST", "/v1/halls/{h}/arrivals", r#"{"code": "22222222222222222222"}"#),
+    ("walk_in_at_kiosk", "POST", "/v1/halls/{h}/walk_ins", r#"{"matter_id": "{t}"}"#),
     ("get_liveness", "GET", "/livez", ""),
     ("get_readiness", "GET", "/readyz", ""),
     ("get_metrics", "GET", "/metrics", ""),
@@ -259,6 +294,13 @@ async fn things(t: &TestApp) -> (Things, Session) {
     t.database.run(
         "INSERT INTO outbox (county_id, kind, payload, run_at, dead_at) VALUES (1, 'none', '{}', now() - interval '1 year', now())",
     );
+    let waiting = uuid::Uuid::now_v7();
+    t.database.run(&format!(
+        "INSERT INTO waiting_entries (county_id, id, unit_id, matter_id, resident_id, channel, place, on_date, earliest, latest, until, state, created_at, updated_at) \
+         SELECT county_id, '{waiting}', unit_id, matter_id, resident_id, channel, place, '2026-11-27', '2026-11-27T09:00:00+08:00', '2026-11-27T09:00:00+08:00', '2026-11-27T09:30:00+08:00', \
+           'waiting', created_at, created_at FROM appointments WHERE id = '{}'",
+        booked["id"].as_str().expect("an id")
+    ));
     let ask = json!({"kind": "correct", "words": "姓名有误"});
     let asked =
         t.post(&format!("/v1/residents/{}/data_requests", owner.subject)).by(&owner).json(ask).send().await.is(202);
@@ -276,11 +318,16 @@ async fn things(t: &TestApp) -> (Things, Session) {
     let absences = format!("/v1/staff/{}/absences", id(&member["id"]));
     let body = json!({"from_on": "2026-11-30", "until_on": "2026-11-30"});
     let absence = t.post(&absences).by(&admin).json(body).send().await.created();
+    let screens = format!("/v1/units/{}/screens", t.unit("均溪镇").await);
+    let screen = t.post(&screens).by(&admin).json(json!({"name": "大厅"})).send().await.ok();
     let values = vec![
+        ("{i}", id(&screen["id"])),
+        ("{h}", id(&screen["secret"])),
         ("{x}", id(&second["session_id"])),
         ("{s}", id(&member["id"])),
         ("{p}", id(&member["posts"][0]["id"])),
         ("{b}", id(&absence["id"])),
+        ("{e}", waiting.to_string()),
         ("{y}", id(&proxy["id"])),
         ("{o}", id(&todo["id"])),
         ("{k}", crate::harness::id_number("2020-06-01", 1)),

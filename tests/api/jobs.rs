@@ -69,7 +69,7 @@ async fn running_again_sends_nothing_twice() {
     t.run_jobs().await;
     t.database.run(
         "INSERT INTO outbox (county_id, kind, payload, run_at) \
-         SELECT county_id, 'notify_booked', jsonb_build_object('appointment', id), now() - interval '1 year' FROM appointments",
+         SELECT county_id, 'notify_appointment', jsonb_build_object('appointment', id, 'news', 'booked', 'version', 1), now() - interval '1 year' FROM appointments",
     );
     t.run_jobs().await;
     assert_eq!((sent(&t), t.database.count("SELECT count(*) AS n FROM messages")), (1, 1));
@@ -96,7 +96,9 @@ async fn what_was_cancelled_meanwhile_is_not_told() {
     let path = format!("/v1/appointments/{}/cancel", list["items"][0]["id"].as_str().expect("an id"));
     t.post(&path).by(&zhang).send().await.ok();
     t.run_jobs().await;
-    assert_eq!((sent(&t), t.database.count("SELECT count(*) AS n FROM messages")), (0, 0));
+    let inbox = t.get("/v1/messages").by(&zhang).send().await.ok();
+    let kinds: Vec<_> = inbox["items"].as_array().expect("items").iter().map(|item| item["kind"].clone()).collect();
+    assert_eq!((sent(&t), kinds), (0, vec![json!("appointment_cancelled")]), "the booking is no news any more");
 }
 
 #[actix_web::test]
@@ -162,7 +164,7 @@ async fn what_fails_at_every_attempt_waits_for_a_person() {
     let number = dead["items"][0]["number"].as_i64().expect("a number");
     assert!(dead["items"][0]["last_error"].as_str().expect("a cause").contains("no job is called"));
     // Now it is.
-    t.database.run("UPDATE outbox SET kind = 'notify_booked'");
+    t.database.run("UPDATE outbox SET kind = 'notify_appointment'");
     let path = format!("/v1/jobs/{number}/replay");
     t.post(&path).by(&crate::access::foreign_admin(&t).await).send().await.problem(404, "not_found");
     t.post(&path).by(&admin).send().await.ok();

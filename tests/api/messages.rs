@@ -41,7 +41,7 @@ async fn post_about(t: &TestApp, resident: Uuid, kind: Kind, about: Uuid) {
     let now = t.app.clock.now();
     let post = t.app.db.write("post", move |conn| {
         let params = params.clone();
-        messages::post(conn, NewMessage { county: 1, resident, kind, about, params }, now)
+        messages::post(conn, NewMessage { county: 1, resident, kind, about, occasion: 0, params }, now)
     });
     post.await.expect("posted");
 }

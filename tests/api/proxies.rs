@@ -10,7 +10,7 @@ use crate::{
 const NINE: &str = "2026-11-24T09:00:00+08:00";
 
 /// The cadre writes down what the old man said, and reads the code to his daughter, who accepts.
-async fn authorised(t: &TestApp, cadre: &Session, of: &str, daughter: &Session, body: Value) -> String {
+pub async fn authorised(t: &TestApp, cadre: &Session, of: &str, daughter: &Session, body: Value) -> String {
     let made = t.post(&format!("/v1/residents/{of}/proxies")).by(cadre).json(body).send().await.created();
     assert_eq!((&made["state"], &made["proxy_id"]), (&json!("invited"), &json!(null)));
     let code = t.post(&format!("/v1/proxies/{}/code", id(&made))).by(cadre).send().await.is(200);

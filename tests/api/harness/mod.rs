@@ -97,6 +97,12 @@ impl TestApp {
         jobs::run_due(&self.app.clone().into_inner()).await.expect("PostgreSQL and Redis are there")
     }
 
+    /// Runs the passes over what a minute matters for, and the jobs that follow.
+    pub async fn tick(&self) -> usize {
+        jobs::tick(&self.app.clone().into_inner()).await.expect("PostgreSQL is there");
+        self.run_jobs().await
+    }
+
     pub fn set_time(&self, text: &str) {
         self.app.clock.set(at(text));
     }
