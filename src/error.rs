@@ -132,6 +132,9 @@ codes! {
     ExportNotReady 409 "export_not_ready" "副本还没有准备好" "The copy is not ready";
     ArchiveForResident 409 "archive_for_resident" "请由居民本人在小程序中获取" "The resident fetches it with their own phone";
     ExportExpired 410 "export_expired" "副本已过期，请重新申请" "The copy has expired; ask for a new one";
+    BookingsAffected 409 "bookings_affected" "有预约受影响，请先决定如何处理" "Bookings are affected: say what becomes of them";
+    RulesOverlap 422 "rules_overlap" "开放时间重叠" "These hours are open already";
+    DayOver 422 "day_over" "过去的日期不能更改" "Days that are over cannot be changed";
     CountySuspended 403 "county_suspended" "该县的服务已暂停" "The county's service is suspended";
     WechatAppidTaken 409 "wechat_appid_taken" "该小程序已属于其他县" "The mini-program belongs to another county";
     SettingsConflict 409 "settings_conflict" "与其他设置不能同时成立" "It cannot hold together with other settings";

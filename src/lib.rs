@@ -11,7 +11,11 @@
 //! | [`audit`] | who looked at what and who changed what, sealed in batches |
 //! | [`staff`], [`sessions`] | who works here, their posts, deputies and absences; logging in, tokens, devices, logging out |
 //! | [`matters`], [`windows`] | the catalogue; windows, opening rules, free slots |
+//! | [`opening`] | changing what is open: rules, dated exceptions, absences; and what becomes of those who have booked |
 //! | [`appointments`] | booking, looking, cancelling |
+//! | [`matters`], [`windows`] | the catalogue; windows, and the free slots that follow from rules, exceptions, calendar and bookings |
+//! | [`opening`] | changing what is open: rules, dated exceptions, absences; and what becomes of those who have booked |
+//! | [`appointments`] | holding, booking, moving, cancelling; the waiting list; what people are told, and reminders |
 //! | [`queue`] | the hall: arriving, tickets, calling, screens, the end of the day |
 //! | [`messages`] | the inbox; WeChat, SMS or a person who brings it; templates and grants |
 //! | [`todos`], [`desk`] | what waits for a human; one's day, and everything open for the person at the counter |
@@ -21,29 +25,34 @@
 //! | [`http`] | the one list of routes; caller, permission, validated input, idempotency, pages, the document |
 //! | [`db`] | the only door to PostgreSQL; hand-written statements; the change feed |
 //! | [`jobs`] | outbox, relay, worker |
-//! | [`rooms`] | the list of rooms that what spans them walks: a day, handing over, merging, export, erasure, sealed columns |
+//! | [`rooms`] | the list of rooms that what spans them walks: a day, handing over, absences, merging, export, erasure, sealed columns |
 //! | [`codes`] | one-time codes, shown by one person and typed by another |
 //! | [`crypto`], [`redis`](mod@redis), [`clock`], [`config`], [`error`], [`telemetry`] | what their names say |
 //! | [`app`] | all of it together, built once |
 //! | [`rotation`] | sealing everything again under a new master key |
 //! | [`wechat`] | WeChat's server API, and a fake one, with an SMS gateway, for development and tests |
-//! | [`launcher`], [`sample`], [`import`] | development: private databases, the sample county; CSV imports |
+//! | [`launcher`], [`sample`], [`generator`], [`import`] | development: private databases, the sample county, a full one; CSV imports |
 //!
 //! # The way of one request
 //! 1. `http::way` gives it an id; the list in [`http::routes`] finds the handler, say `appointments::routes::book_appointment`.
 //! 2. Its arguments are checked in order: `Can<BookAppointments>` (who, and the permission as a type), `IdempotencyKey`,
 //!    `Valid<BookAppointment>` (every wrong field at once).
 //! 3. `app.once(…)` opens one transaction through [`db::Db::write`], takes the key's lock and looks for an answer to repeat.
-//! 4. The room's `store` reads the facts under the caller's scope, `rules` decides without SQL, `store` applies the change
-//!    together with its rows in `changes` and `outbox`.
+//! 4. The room reads the facts under the caller's scope in one statement (which passes the gate of the centre, so that its opening
+//!    stays as it was read), `rules` decides without SQL, one guarded statement applies the change. Its rows in `changes` and
+//!    `outbox` are written with it: for an appointment by a trigger, elsewhere by the room.
 //! 5. The answer is stored with the key, the transaction commits, the answer goes out. The relay finds the outbox row.
 //!
 //! # Where this differs from the usual layout, and why
 //! - The permission table lives in [`http::permissions`], beside the extractor that enforces it: the type that a handler names
 //!   *is* the row of the table.
-//! - Hot statements are hand-written SQL behind [`statement!`](crate::statement), because one statement that books, counts,
-//!   notes the change and orders the message costs one round trip, and diesel's DSL cannot say it. They are prepared once
-//!   per connection like any other.
+//! - Hot statements are hand-written SQL behind [`statement!`](crate::statement), because all that a booking is decided by, or a
+//!   day of a centre, costs one round trip that way, and diesel's DSL cannot say it. They are prepared once per connection like
+//!   any other.
+//! - What must hold of appointments, and what follows from a move, is written by triggers, not by the rooms: no slot overbooked,
+//!   nobody passed on the waiting list, and history, change feed, notice and the next in line for every move. Booking, the hall, the
+//!   waiting list, a changed opening, an absence and the end of a day all move appointments; no way of moving one leaves something
+//!   out. The rules decide the same beforehand, to say it in words.
 //! - Errors that every operation can answer are added to the document by rule (`http::document`), not repeated in every
 //!   annotation; a handler only names its own codes (`x-errors`).
 //! - A third list beside those of routes and jobs: [`rooms::ROOMS`]. What spans rooms walks it and knows no room by name.
@@ -70,6 +79,7 @@ pub mod jobs;
 pub mod launcher;
 pub mod matters;
 pub mod messages;
+pub mod opening;
 pub mod people;
 pub mod proxies;
 pub mod queue;

@@ -13,7 +13,7 @@ use crate::{
     app::App,
     appointments, consents, data_requests,
     error::{Result, Text},
-    messages, people, proxies, queue, sessions, staff, todos,
+    messages, opening, people, proxies, queue, sessions, staff, todos,
 };
 
 /// Every room that has something to say.
@@ -21,6 +21,7 @@ pub const ROOMS: &[Room] = &[
     people::ROOM,
     proxies::ROOM,
     appointments::ROOM,
+    opening::ROOM,
     messages::ROOM,
     todos::ROOM,
     sessions::ROOM,
@@ -33,6 +34,7 @@ pub const ROOMS: &[Room] = &[
 type OfDay = fn(&mut PgConnection, &Day) -> Result<Vec<Entry>>;
 type OpenFor = fn(&mut PgConnection, Person) -> Result<Vec<Entry>>;
 type HandsOver = fn(&mut PgConnection, &HandOver) -> Result<usize>;
+type OnAbsence = fn(&mut PgConnection, &Absent) -> Result<()>;
 type Merges = fn(&mut PgConnection, &Merge) -> Result<usize>;
 type Export = fn(&mut PgConnection, &App, Person) -> Result<Value>;
 type Erase = fn(&mut PgConnection, &App, Person) -> Result<usize>;
@@ -46,6 +48,8 @@ pub struct Room {
     pub open_for: Option<OpenFor>,
     /// Moves what a member of staff holds to another; how many things.
     pub hand_over: Option<HandsOver>,
+    /// Sees to what waits for somebody who is not there, or is there again.
+    pub absent: Option<OnAbsence>,
     /// Moves what belongs to a resident's duplicate to the record that stays; how many things.
     pub merge: Option<Merges>,
     /// Everything the room knows of a resident, plain, for themselves (PIPL art. 45).
@@ -59,7 +63,17 @@ pub struct Room {
 impl Room {
     /// A room that has nothing to say yet.
     pub const fn new(name: &'static str) -> Self {
-        Self { name, day: None, open_for: None, hand_over: None, merge: None, export: None, erase: None, sealed: &[] }
+        Self {
+            name,
+            day: None,
+            open_for: None,
+            hand_over: None,
+            absent: None,
+            merge: None,
+            export: None,
+            erase: None,
+            sealed: &[],
+        }
     }
 }
 
@@ -101,6 +115,14 @@ pub struct HandOver {
     pub to: Uuid,
     /// Only what belongs to this unit, for a transfer away from it.
     pub unit: Option<Uuid>,
+    pub now: DateTime<Utc>,
+}
+
+/// It has changed whether a member of staff is there, or who is there instead: an absence, a deputy, a dismissal.
+#[derive(Clone, Copy, Debug)]
+pub struct Absent {
+    pub county: i32,
+    pub staff: Uuid,
     pub now: DateTime<Utc>,
 }
 

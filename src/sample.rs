@@ -10,9 +10,7 @@ use crate::{
     consents::{self, Purpose},
     crypto,
     http::permissions::Role,
-    matters, messages,
-    people::IdentityLevel,
-    staff, units,
+    matters, messages, staff, units,
     wechat::{self, fake},
     windows::{self, Rule},
 };
@@ -91,8 +89,8 @@ pub async fn load(app: &App) -> Result<()> {
         let mut served = Vec::new();
         for line in MATTERS.lines().skip(1) {
             let (name, description) = line.split_once(',').unwrap_or((line, ""));
-            let description = Some(description).filter(|text| !text.is_empty());
-            served.push(matters::store::insert(conn, county, (name, description), IdentityLevel::None, now)?.id);
+            let description = Some(description).filter(|text| !text.is_empty()).map(str::to_owned);
+            served.push(matters::store::insert(conn, county, &matters::Said::new(name, description), now)?.id);
         }
         for (town, name, places) in [
             ("均溪镇", "民生事务窗口", 4),
@@ -103,7 +101,7 @@ pub async fn load(app: &App) -> Result<()> {
             ("太华镇", "综合窗口", 2),
         ] {
             let town = unit(conn, town)?;
-            let window = windows::store::insert(conn, county, town, name, now)?;
+            let window = windows::store::insert(conn, county, (town, name, None), now)?;
             windows::store::serve(conn, county, window.id, &served)?;
             for (opens, closes) in [((8, 0), (11, 30)), ((14, 30), (17, 30))] {
                 windows::store::insert_rule(conn, county, &rule(window.id, opens, closes, places))?;

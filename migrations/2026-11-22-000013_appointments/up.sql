@@ -362,11 +362,6 @@ BEGIN
       AND (NEW.state NOT IN ('held', 'booked', 'arrived', 'called', 'serving')
         OR (OLD.window_id, OLD.busy_from, OLD.busy_until) IS DISTINCT FROM (NEW.window_id, NEW.busy_from, NEW.busy_until));
   END IF;
-  IF TG_OP = 'UPDATE' AND NEW.waiting_id IS NOT NULL AND OLD.state = 'held' AND NEW.state <> 'held' THEN
-    UPDATE waiting_entries SET version = version + 1, updated_at = NEW.updated_at,
-      state = CASE NEW.state WHEN 'booked' THEN 'booked' WHEN 'lapsed' THEN 'lapsed' ELSE 'left' END
-     WHERE county_id = NEW.county_id AND id = NEW.waiting_id AND state = 'offered';
-  END IF;
   IF news IS NOT NULL AND NEW.resident_id IS NOT NULL THEN
     INSERT INTO outbox (county_id, kind, payload, run_at) VALUES (NEW.county_id, 'notify_appointment',
       jsonb_build_object('appointment', NEW.id, 'news', news, 'version', NEW.version), NEW.updated_at);
@@ -378,7 +373,7 @@ BEGIN
   END IF;
   RETURN NULL;
 END $$;
-COMMENT ON FUNCTION appointments_follow IS 'What follows from every move, in its own transaction: the change feed, the history, the entry of the waiting list whose offer it was, the notice to the resident, the next in line.';
+COMMENT ON FUNCTION appointments_follow IS 'What follows from every move, in its own transaction: the change feed, the history, the notice to the resident, the next in line.';
 CREATE TRIGGER appointments_follow_insert AFTER INSERT ON appointments FOR EACH ROW
   WHEN (NEW.state IN ('held', 'booked', 'arrived')) EXECUTE FUNCTION appointments_follow();
 CREATE TRIGGER appointments_follow_update AFTER UPDATE ON appointments FOR EACH ROW

@@ -35,6 +35,13 @@ pub mod views;
 pub mod waiting;
 pub mod writing;
 
+pub use model::{Appointment, AppointmentState};
+pub use notices::withdraw;
+pub use placing::{Offered, Placed, Wish, offered};
+pub use store::several;
+pub use views::Named;
+pub use writing::{Moved, cancel, reschedule};
+
 use diesel::PgConnection;
 use serde_json::Value;
 

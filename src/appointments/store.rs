@@ -3,7 +3,7 @@
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use diesel::{
     prelude::*,
-    sql_types::{BigInt, Date, Integer, Nullable, Text, Timestamptz, Uuid as SqlUuid},
+    sql_types::{Array, BigInt, Date, Integer, Nullable, Text, Timestamptz, Uuid as SqlUuid},
 };
 use uuid::Uuid;
 
@@ -44,6 +44,16 @@ macro_rules! within {
         " AND ({own}::uuid IS NULL OR a.resident_id = {own} OR acts_for({county}, a.resident_id, {own}, 'book', {today})) \
           AND ({within}::uuid IS NULL OR a.booked_by = {me} OR unit_within({county}, a.unit_id, {within})) "
     };
+}
+
+statement! {
+    struct Several { county: i32 as Integer, ids: Vec<Uuid> as Array<SqlUuid> }
+    concat!(appointments!(), "WHERE a.county_id = {county} AND a.id = ANY ({ids})")
+}
+
+/// The appointments with these ids, for commands that have found them within their own scope.
+pub fn several(conn: &mut PgConnection, county: i32, ids: Vec<Uuid>) -> QueryResult<Vec<Appointment>> {
+    Several { county, ids }.load(conn)
 }
 
 statement! {

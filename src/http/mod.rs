@@ -20,7 +20,8 @@ use utoipa_actix_web::service_config::ServiceConfig;
 use crate::{
     appointments, audit, calendar, consents, data_requests, desk,
     error::{Code, Error, Result},
-    jobs, matters, messages, people, proxies, queue, sessions, settings, staff, telemetry, todos, units, windows,
+    jobs, matters, messages, opening, people, proxies, queue, sessions, settings, staff, telemetry, todos, units,
+    windows,
 };
 
 /// Every route of the API: mounted and documented from this one list.
@@ -75,8 +76,15 @@ pub fn routes(list: &mut ServiceConfig) {
         .service(windows::routes::list_windows)
         .service(windows::routes::create_window)
         .service(windows::routes::get_window)
-        .service(windows::routes::update_window)
-        .service(windows::routes::create_opening_rule)
+        .service(opening::window_routes::update_window)
+        .service(opening::rule_routes::create_opening_rule)
+        .service(opening::rule_routes::update_opening_rule)
+        .service(opening::rule_routes::delete_opening_rule)
+        .service(opening::affected_routes::list_affected)
+        .service(opening::affected_routes::resolve_affected)
+        .service(opening::exception_routes::list_opening_exceptions)
+        .service(opening::exception_routes::create_opening_exceptions)
+        .service(opening::exception_routes::delete_opening_exception)
         .service(windows::slots::list_slots)
         .service(appointments::routes::list_appointments)
         .service(appointments::booking::book_appointment)

@@ -3,4 +3,4 @@
 pub mod routes;
 pub mod store;
 
-pub use store::{Matter, find};
+pub use store::{Matter, Said, find};

@@ -4,9 +4,9 @@ use actix_web::{HttpRequest, HttpResponse, get, http::header, post, put, web::Da
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
-use validator::Validate;
+use validator::{Validate, ValidationError};
 
-use super::store::{self, Matter, MatterState};
+use super::store::{self, Matter, MatterState, Said};
 use crate::{
     app::App,
     audit::{self, Audit},
@@ -23,11 +23,13 @@ use crate::{
         valid::{Id, Query, Valid},
     },
     people::IdentityLevel,
+    windows::Place,
 };
 
 /// A matter (事项).
 #[derive(Serialize, ToSchema)]
-#[schema(example = json!({"id": "0199a0c0-0000-7000-8000-0000000000b1", "name": "城乡居民医保参保登记", "description": "带身份证或户口簿", "state": "active", "identity_level": "none", "version": 1}))]
+#[schema(example = json!({"id": "0199a0c0-0000-7000-8000-0000000000b1", "name": "城乡居民医保参保登记", "description": "带身份证或户口簿", "state": "active", "identity_level": "none",
+    "slots": 1, "places": ["centre"], "travel_minutes": 30, "own_specialist": false, "version": 1}))]
 pub struct MatterView {
     pub id: Uuid,
     pub name: String,
@@ -36,13 +38,22 @@ pub struct MatterView {
     pub state: MatterState,
     /// How sure we must be who a resident is before it can be booked online.
     pub identity_level: IdentityLevel,
+    /// Consecutive slots that an appointment takes.
+    pub slots: i16,
+    /// Where it can be done; the first is where it is done unless something else is said.
+    pub places: Vec<Place>,
+    /// Minutes kept free before and after an appointment at home.
+    pub travel_minutes: i16,
+    /// Only the specialist (特派员) of the unit where the resident lives does it.
+    pub own_specialist: bool,
     pub version: i64,
 }
 
 impl From<Matter> for MatterView {
     fn from(matter: Matter) -> Self {
-        let Matter { id, name, description, state, identity_level, version, .. } = matter;
-        Self { id, name, description, state, identity_level, version }
+        let Matter { id, name, description, state, identity_level, .. } = matter;
+        let Matter { slots, places, travel_minutes, own_specialist, version, .. } = matter;
+        Self { id, name, description, state, identity_level, slots, places, travel_minutes, own_specialist, version }
     }
 }
 
@@ -135,6 +146,43 @@ pub struct CreateMatter {
     /// How sure we must be who a resident is before it can be booked online; `none` by default.
     #[schema(inline)]
     identity_level: Option<IdentityLevel>,
+    /// Consecutive slots that an appointment takes, 1 to 8; 1 by default.
+    #[validate(range(min = 1, max = 8))]
+    #[schema(minimum = 1, maximum = 8)]
+    slots: Option<i16>,
+    /// Where it can be done, each place once, the usual one first; `centre` by default.
+    #[validate(length(min = 1, max = 4), custom(function = "check_places"))]
+    #[schema(min_items = 1, max_items = 4, inline)]
+    places: Option<Vec<Place>>,
+    /// Minutes kept free before and after an appointment at home, 0 to 240; 30 by default.
+    #[validate(range(min = 0, max = 240))]
+    #[schema(minimum = 0, maximum = 240)]
+    travel_minutes: Option<i16>,
+    /// Only the specialist (特派员) of the unit where the resident lives does it; `false` by default.
+    own_specialist: Option<bool>,
+}
+
+fn check_places(places: &[Place]) -> Result<(), ValidationError> {
+    let twice = |(index, place): (usize, &Place)| places[..index].contains(place);
+    if !places.iter().enumerate().any(twice) {
+        return Ok(());
+    }
+    Err(ValidationError::new("places").with_message("每个地点只能出现一次|a place is named twice".into()))
+}
+
+impl CreateMatter {
+    /// With the default for what is left out.
+    fn said(self) -> Said {
+        let usual = Said::new(self.name.trim(), self.description);
+        Said {
+            identity_level: self.identity_level.unwrap_or(usual.identity_level),
+            slots: self.slots.unwrap_or(usual.slots),
+            places: self.places.unwrap_or(usual.places),
+            travel_minutes: self.travel_minutes.unwrap_or(usual.travel_minutes),
+            own_specialist: self.own_specialist.unwrap_or(usual.own_specialist),
+            ..usual
+        }
+    }
 }
 
 fn changed(county: i32, id: Uuid) -> Change {
@@ -154,17 +202,11 @@ pub async fn create_matter(
     body: Valid<CreateMatter>,
 ) -> Result<Answer> {
     let once = Once::new(&caller, "create_matter", key, body.digest);
-    let (county, command, now) = (caller.county, body.value, app.clock.now());
+    let (county, said, now) = (caller.county, body.value.said(), app.clock.now());
     let (who, entry) = (Caller::clone(&caller), Audit::new("create", "matter", Uuid::nil()));
     let answer = app
         .once(once, move |conn| {
-            let matter = store::insert(
-                conn,
-                county,
-                (command.name.trim(), command.description.as_deref()),
-                command.identity_level.unwrap_or(IdentityLevel::None),
-                now,
-            )?;
+            let matter = store::insert(conn, county, &said, now)?;
             audit::record(conn, &who, now, &entry.of(matter.id))?;
             changes::record(conn, changed(county, matter.id), now)?;
             Answer::created(format!("/v1/matters/{}", matter.id), matter.version, &MatterView::from(matter))
@@ -191,11 +233,34 @@ pub struct UpdateMatter {
     /// `none` by default.
     #[schema(inline)]
     identity_level: Option<IdentityLevel>,
+    /// Consecutive slots that an appointment takes, 1 to 8; 1 by default.
+    #[validate(range(min = 1, max = 8))]
+    #[schema(minimum = 1, maximum = 8)]
+    slots: Option<i16>,
+    /// Where it can be done, each place once, the usual one first; `centre` by default.
+    #[validate(length(min = 1, max = 4), custom(function = "check_places"))]
+    #[schema(min_items = 1, max_items = 4, inline)]
+    places: Option<Vec<Place>>,
+    /// Minutes kept free before and after an appointment at home, 0 to 240; 30 by default.
+    #[validate(range(min = 0, max = 240))]
+    #[schema(minimum = 0, maximum = 240)]
+    travel_minutes: Option<i16>,
+    /// Only the specialist (特派员) of the unit where the resident lives does it; `false` by default.
+    own_specialist: Option<bool>,
+}
+
+impl UpdateMatter {
+    fn said(self) -> (Said, MatterState) {
+        let Self { name, description, state, identity_level, slots, places, travel_minutes, own_specialist } = self;
+        let same = CreateMatter { name, description, identity_level, slots, places, travel_minutes, own_specialist };
+        (same.said(), state)
+    }
 }
 
 /// Change a matter
 ///
-/// Renames, describes or withdraws it; appointments that exist are kept.
+/// Renames, describes or withdraws it, and says how it is done; what is left out is as by default. Appointments that exist are
+/// kept as they are.
 #[utoipa::path(tag = "matters", security(("token" = ["matters:write"])), params(("id" = Uuid, Path, description = "The matter"), IfMatchHeader),
     request_body = UpdateMatter, responses((status = 200, description = "As it is now", body = MatterView)), extensions(("x-errors" = json!(["name_taken"]))))]
 #[put("/v1/matters/{id}")]
@@ -206,20 +271,15 @@ pub async fn update_matter(
     app: Data<App>,
     body: Valid<UpdateMatter>,
 ) -> Result<HttpResponse> {
-    let (county, command, now) = (caller.county, body.value, app.clock.now());
+    let (county, (said, state), now) = (caller.county, body.value.said(), app.clock.now());
     let (who, entry) = (Caller::clone(&caller), Audit::new("update", "matter", id.0));
     let matter = app
         .db
         .write("update_matter", move |conn| {
             let matter = store::find(conn, county, id.0)?.ok_or(Code::NotFound)?;
             seen.check(matter.version)?;
-            let values = (
-                command.name.trim(),
-                command.description.as_deref(),
-                command.state,
-                command.identity_level.unwrap_or(IdentityLevel::None),
-            );
-            let matter = store::update(conn, (county, id.0, matter.version), values, now)?.ok_or(Code::VersionStale)?;
+            let place = (county, id.0, matter.version);
+            let matter = store::update(conn, place, (&said, state), now)?.ok_or(Code::VersionStale)?;
             audit::record(conn, &who, now, &entry)?;
             changes::record(conn, changed(county, matter.id), now)?;
             Ok(matter)

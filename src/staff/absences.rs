@@ -8,7 +8,7 @@ use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 use validator::{Validate, ValidationError};
 
-use super::store;
+use super::{cover, store};
 use crate::{
     app::App,
     audit::{self, Audit},
@@ -178,6 +178,7 @@ pub async fn create_absence(
             .get_result(conn)?;
         // Whoever covered others until now does no more.
         sessions::end_uncovered(conn, scope.county, now)?;
+        cover::told(conn, scope.county, id.0, now)?;
         audit::record(conn, &who, now, &entry)?;
         store::touch(conn, scope.county, id.0, now)?;
         store::tell_deputies(conn, scope.county, id.0, now)?;
@@ -278,6 +279,7 @@ pub async fn cancel_absence(
             .returning(Absence::as_returning());
         let absence: Absence = found(cancelled.get_result(conn))?.ok_or(Code::AbsenceOver)?;
         sessions::end_uncovered(conn, scope.county, now)?;
+        cover::told(conn, scope.county, absence.staff_id, now)?;
         audit::record(conn, &who, now, &entry.of(absence.staff_id))?;
         store::touch(conn, scope.county, absence.staff_id, now)?;
         store::tell_deputies(conn, scope.county, absence.staff_id, now)?;

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use validator::Validate;
 
 use super::{
-    credentials,
+    cover, credentials,
     model::{StaffState, StaffView},
     routes::view,
     store,
@@ -150,6 +150,7 @@ pub async fn enable_staff(
         store::set_state(conn, county, id.0, StaffState::Active, now)?;
         // Whoever stood in beyond them does so no more.
         sessions::end_uncovered(conn, county, now)?;
+        cover::told(conn, county, id.0, now)?;
         todos::drop_about(conn, county, todos::Kind::Decide, ("staff", id.0), now)?;
         audit::record(conn, &who, now, &entry)?;
         let member = store::touch(conn, county, id.0, now)?;

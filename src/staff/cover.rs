@@ -3,13 +3,15 @@
 use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 use diesel::{
     PgConnection, QueryResult, QueryableByName, RunQueryDsl,
-    sql_types::{Date, Integer, Text, Uuid as SqlUuid},
+    sql_types::{Array, Bool, Date, Integer, Text, Uuid as SqlUuid},
 };
 use uuid::Uuid;
 
 use crate::{
     clock::{CST, local_date},
+    error::Result,
     http::permissions::Role,
+    rooms::{Absent, ROOMS},
     statement,
 };
 
@@ -109,4 +111,59 @@ struct Found {
 pub fn cover_of(conn: &mut PgConnection, county: i32, holder: Uuid, on: NaiveDate) -> QueryResult<Uuid> {
     let found: Vec<Found> = Cover { county, holder, on }.load(conn)?;
     Ok(found.first().map_or(holder, |found| found.id))
+}
+
+statement! {
+    struct Present { county: i32 as Integer, staff: Vec<Uuid> as Array<SqlUuid>, on: NaiveDate as Date }
+    "SELECT s.id, s.display_name AS name, staff_present({county}, s.id, {on}) AS present FROM staff s \
+      WHERE s.county_id = {county} AND s.id = ANY ({staff})"
+}
+
+/// A member of staff, and whether they are there on the day that was asked for.
+#[derive(Clone, Debug, QueryableByName)]
+pub struct There {
+    #[diesel(sql_type = SqlUuid)]
+    pub id: Uuid,
+    #[diesel(sql_type = Text)]
+    pub name: String,
+    #[diesel(sql_type = Bool)]
+    pub present: bool,
+}
+
+/// Those asked for, and who is there in the place of each who is not, where somebody is.
+pub fn on_duty(
+    conn: &mut PgConnection,
+    county: i32,
+    staff: Vec<Uuid>,
+    on: NaiveDate,
+) -> QueryResult<Vec<(There, Option<There>)>> {
+    let asked: Vec<There> = Present { county, staff, on }.load(conn)?;
+    let mut found = Vec::new();
+    for there in asked {
+        let mut cover = None;
+        if !there.present {
+            let by = cover_of(conn, county, there.id, on)?;
+            cover = Present { county, staff: vec![by], on }.load::<There>(conn)?.pop().filter(|by| by.present);
+        }
+        found.push((there, cover));
+    }
+    Ok(found)
+}
+
+statement! {
+    struct Serves { county: i32 as Integer, staff: Uuid as SqlUuid, unit: Uuid as SqlUuid }
+    "SELECT s.id FROM staff s JOIN staff_posts p ON p.county_id = s.county_id AND p.staff_id = s.id AND p.ended_at IS NULL \
+      WHERE s.county_id = {county} AND s.id = {staff} AND s.state = 'active' \
+        AND (unit_within({county}, {unit}, p.unit_id) OR unit_within({county}, p.unit_id, {unit})) LIMIT 1"
+}
+
+/// Whether an active member of staff has a post that has to do with a unit: of it, of one above it or of one below it.
+pub fn serves(conn: &mut PgConnection, county: i32, staff: Uuid, unit: Uuid) -> QueryResult<bool> {
+    Ok(!Serves { county, staff, unit }.load::<Found>(conn)?.is_empty())
+}
+
+/// Tells all rooms that it has changed whether `staff` is there, or who is there instead.
+pub(super) fn told(conn: &mut PgConnection, county: i32, staff: Uuid, now: DateTime<Utc>) -> Result<()> {
+    let absent = Absent { county, staff, now };
+    ROOMS.iter().filter_map(|room| room.absent).try_for_each(|hook| hook(conn, &absent))
 }

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use validator::Validate;
 
 use super::{
-    credentials,
+    cover, credentials,
     model::{Member, Post, StaffState, StaffView},
     posts::{self, check_post},
     routes::view,
@@ -128,6 +128,7 @@ fn stand_in_no_more(
         todos::open(conn, NewTodo { county, kind, unit, resident, about, title, holder, due_at, created_by }, now)?;
     }
     for holder in holders {
+        cover::told(conn, county, holder, now)?;
         let lost = Audit { action: "update_post", ..by.entry.of(holder) }.fields(vec!["deputy_id"]);
         audit::record(conn, by.actor, now, &lost)?;
         store::touch(conn, county, holder, now)?;

@@ -38,7 +38,7 @@ use crate::{
     units::{self, County},
 };
 
-pub use cover::{CoveredPost, cover_of, covered_by, covered_posts, covers_until};
+pub use cover::{CoveredPost, There, cover_of, covered_by, covered_posts, covers_until, on_duty, serves};
 pub use stale::disable_stale;
 
 pub const ROOM: Room = Room {

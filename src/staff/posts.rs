@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 use validator::Validate;
 
-use super::{leaving, model::Post, routes::view, rules, store};
+use super::{cover, leaving, model::Post, routes::view, rules, store};
 use crate::{
     app::App,
     audit::{self, Audit},
@@ -80,6 +80,7 @@ pub(super) fn end(conn: &mut PgConnection, county: i32, posts: &[Post], now: Dat
         sessions::end_of_post(conn, county, post.staff_id, (post.role, post.unit_id), now)?;
         // Nobody needs to name a deputy for it any more.
         todos::drop_about(conn, county, todos::Kind::Decide, ("staff_post", post.id), now)?;
+        cover::told(conn, county, post.staff_id, now)?;
     }
     sessions::end_uncovered(conn, county, now)
 }
@@ -128,6 +129,7 @@ pub async fn create_staff_post(
             return Err(Error::invalid(wrong));
         }
         store::insert_post(conn, county, id.0, (command.role, command.unit_id), command.deputy_id, now)?;
+        cover::told(conn, county, id.0, now)?;
         audit::record(conn, &who, now, &entry)?;
         let member = store::touch(conn, county, id.0, now)?;
         Answer::created(format!("/v1/staff/{}", id.0), member.version, &view(conn, &who, member, now)?)
@@ -174,6 +176,7 @@ pub async fn update_staff_post(
             return Err(Error::invalid(wrong));
         }
         store::set_deputy(conn, county, held.id, deputy)?;
+        cover::told(conn, county, id.0, now)?;
         if deputy.is_some() {
             todos::drop_about(conn, county, todos::Kind::Decide, ("staff_post", held.id), now)?;
         }

@@ -7,7 +7,7 @@ use diesel::{
 };
 use uuid::Uuid;
 
-use super::{model::StaffState, store};
+use super::{cover, model::StaffState, store};
 use crate::{
     audit::{self, Actor, Audit},
     db::schema::counties,
@@ -86,6 +86,7 @@ fn disable(conn: &mut PgConnection, county: i32, id: Uuid, now: DateTime<Utc>) -
     store::set_state(conn, county, id, StaffState::Disabled, now)?;
     sessions::end_all_of_staff(conn, county, id, "disabled", now)?;
     sessions::end_uncovered(conn, county, now)?;
+    cover::told(conn, county, id, now)?;
     let reason = Some("nobody logged in for long".to_owned());
     audit::record(conn, Actor::system(county), now, &Audit::new("disable", "staff", id).because(reason))?;
     let title = Text::fixed(

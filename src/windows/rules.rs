@@ -58,7 +58,7 @@ fn weekday_of(calendar: &Calendar, exceptions: &[&Exception], date: NaiveDate) -
 
 impl Rule {
     /// Whether the rule holds on a day that follows the rules of `weekday`.
-    fn holds(&self, date: NaiveDate, weekday: u32) -> bool {
+    pub(super) fn holds(&self, date: NaiveDate, weekday: u32) -> bool {
         let monday = |date: NaiveDate| date - TimeDelta::days(date.weekday().num_days_from_monday().into());
         let weeks = (monday(date) - monday(self.valid_from)).num_weeks();
         self.valid_from <= date

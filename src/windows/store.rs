@@ -65,11 +65,17 @@ pub fn known_matters(conn: &mut PgConnection, county: i32, ids: &[Uuid]) -> Quer
     here.count().get_result(conn)
 }
 
-pub fn insert(conn: &mut PgConnection, county: i32, unit: Uuid, name: &str, now: DateTime<Utc>) -> QueryResult<Window> {
+pub fn insert(
+    conn: &mut PgConnection,
+    county: i32,
+    (unit, name, officer): (Uuid, &str, Option<Uuid>),
+    now: DateTime<Utc>,
+) -> QueryResult<Window> {
     diesel::insert_into(windows::table)
         .values((
             (windows::county_id.eq(county), windows::id.eq(Uuid::now_v7()), windows::unit_id.eq(unit)),
-            (windows::name.eq(name), windows::created_at.eq(now), windows::updated_at.eq(now)),
+            (windows::name.eq(name), windows::officer_id.eq(officer)),
+            (windows::created_at.eq(now), windows::updated_at.eq(now)),
         ))
         .returning(Window::as_returning())
         .get_result(conn)
@@ -79,13 +85,14 @@ pub fn insert(conn: &mut PgConnection, county: i32, unit: Uuid, name: &str, now:
 pub fn update(
     conn: &mut PgConnection,
     (county, id, version): (i32, Uuid, i64),
-    (name, state): (&str, WindowState),
+    (name, state, officer): (&str, WindowState, Option<Uuid>),
     now: DateTime<Utc>,
 ) -> Result<Option<Window>> {
     let row = windows::table.find((county, id)).filter(windows::version.eq(version));
     let set = (
         windows::name.eq(name),
         windows::state.eq(state),
+        windows::officer_id.eq(officer),
         windows::version.eq(version + 1),
         windows::updated_at.eq(now),
     );
@@ -135,4 +142,31 @@ pub fn insert_rule(conn: &mut PgConnection, county: i32, rule: &Rule) -> QueryRe
             (opening_rules::valid_from.eq(rule.valid_from), opening_rules::valid_until.eq(rule.valid_until)),
         ))
         .execute(conn)
+}
+
+/// A rule of a window.
+pub fn rule(conn: &mut PgConnection, county: i32, window: Uuid, id: Uuid) -> Result<Option<Rule>> {
+    let row = opening_rules::table.find((county, id)).filter(opening_rules::window_id.eq(window));
+    found(row.select(Rule::as_select()).first(conn))
+}
+
+/// Writes a rule over the one with its id.
+pub fn update_rule(conn: &mut PgConnection, county: i32, rule: &Rule) -> QueryResult<usize> {
+    let row = opening_rules::table.find((county, rule.id)).filter(opening_rules::window_id.eq(rule.window_id));
+    let set = (
+        (opening_rules::weekdays.eq(rule.weekdays), opening_rules::slot_minutes.eq(rule.slot_minutes)),
+        (opening_rules::opens_at.eq(rule.opens_at), opening_rules::closes_at.eq(rule.closes_at)),
+        (
+            opening_rules::capacity_public.eq(rule.capacity_public),
+            opening_rules::capacity_proxy.eq(rule.capacity_proxy),
+        ),
+        (opening_rules::capacity_desk.eq(rule.capacity_desk), opening_rules::place.eq(rule.place)),
+        opening_rules::every_weeks.eq(rule.every_weeks),
+        (opening_rules::valid_from.eq(rule.valid_from), opening_rules::valid_until.eq(rule.valid_until)),
+    );
+    diesel::update(row).set(set).execute(conn)
+}
+
+pub fn delete_rule(conn: &mut PgConnection, county: i32, id: Uuid) -> QueryResult<usize> {
+    diesel::delete(opening_rules::table.find((county, id))).execute(conn)
 }

@@ -96,6 +96,28 @@ const ROWS: &[Row] = &[
         "/v1/windows/{w}/opening_rules",
         r#"{"weekdays": [6], "opens_at": "09:00:00", "closes_at": "10:00:00", "slot_minutes": 30, "capacity_public": 1, "capacity_proxy": 1, "capacity_desk": 1, "valid_from": "2026-01-01"}"#,
     ),
+    (
+        "update_opening_rule",
+        "PUT",
+        "/v1/windows/{w}/opening_rules/{t}",
+        r#"{"weekdays": [6], "opens_at": "09:00:00", "closes_at": "10:00:00", "slot_minutes": 30, "capacity_public": 1, "capacity_proxy": 1, "capacity_desk": 1, "valid_from": "2026-01-01"}"#,
+    ),
+    ("delete_opening_rule", "DELETE", "/v1/windows/{w}/opening_rules/{t}", ""),
+    ("list_affected", "GET", "/v1/windows/{w}/affected", ""),
+    (
+        "resolve_affected",
+        "POST",
+        "/v1/windows/{w}/resolve_affected",
+        r#"{"from": "2026-12-24", "to": "2026-12-24", "affected": "move"}"#,
+    ),
+    ("list_opening_exceptions", "GET", "/v1/opening_exceptions?county=350425", ""),
+    (
+        "create_opening_exceptions",
+        "POST",
+        "/v1/opening_exceptions",
+        r#"{"unit_id": "{u}", "from_date": "2026-12-24", "until_date": "2026-12-24", "kind": "closed", "reason": "盘点"}"#,
+    ),
+    ("delete_opening_exception", "DELETE", "/v1/opening_exceptions/{w}", ""),
     ("list_slots", "GET", "/v1/slots?county=350425&unit_id={u}&matter_id={t}&date=2026-11-24", ""),
     ("list_appointments", "GET", "/v1/appointments", ""),
     (

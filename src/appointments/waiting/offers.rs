@@ -155,24 +155,24 @@ fn wishes_no_more(entry: &Entry, before: &Entry) -> bool {
     same(entry) == same(before) && before.earliest <= entry.earliest && entry.latest <= before.latest
 }
 
+async fn offer_in(app: &Arc<App>, line: Line) -> Result<()> {
+    let offering = Arc::new(Offering::new(app, line).await?);
+    loop {
+        let offering = offering.clone();
+        if !app.db.write("offer_places", move |conn| offering.run(conn)).await? {
+            return Ok(());
+        }
+    }
+}
+
 /// Offers in every line in which somebody waits: places may have come free without a move, because a rule was changed or the time
-/// came from which they are everybody's.
+/// came from which they are everybody's. A line that fails does not keep the others waiting.
 pub async fn offer_everywhere(app: &Arc<App>) -> Result<()> {
     let now = app.clock.now();
     let mut failed = Ok(());
     for line in app.db.read("waiting_lines", move |conn| Ok(store::lines(conn, now)?)).await? {
-        let offering = Arc::new(Offering::new(app, line).await?);
-        loop {
-            let offering = offering.clone();
-            match app.db.write("offer_places", move |conn| offering.run(conn)).await {
-                Ok(true) => {}
-                Ok(false) => break,
-                Err(error) => {
-                    failed = Err(error);
-                    break;
-                }
-            }
-        }
+        let offered = offer_in(app, line).await;
+        failed = failed.and(offered);
     }
     failed
 }
