@@ -88,7 +88,7 @@ async fn arrive<'a>(stage: &Stage, who: &'a Session, path: String, hall: &str) -
     let code = code.str("/handle")?;
     let image = stage.get(&format!("{path}/wxacode")).by(who).quietly().send(200).await?;
     say(&format!("同一个码，微信画成小程序码：{} · WeChat draws it too", image.needs("content-type")?));
-    say("别人的码取不到号 · a code that is nobody's gives no ticket");
+    say("乱编的码取不到号 · a code that is nobody's gives no ticket");
     let kiosk = |code: &str| stage.post(&format!("{hall}/arrivals"), json!({"code": code})).key(&nonce());
     kiosk("2222-2222-2222-2222-2222").refused(404, "nobody_arrives").await?;
     say("在自助机上扫一扫 · held under the reader of the kiosk");

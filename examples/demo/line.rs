@@ -20,8 +20,7 @@ pub async fn play(story: &mut Story) -> Result<()> {
     let booked = book(stage, zhang, &counter, &day).await?;
     reschedule(stage, zhang, &counter, &booked).await?;
 
-    let li = people::wechat(stage, &format!("li-{}", nonce()), "李秀英").await?;
-    let wang = people::wechat(stage, &format!("wang-{}", nonce()), "王建国").await?;
+    let (li, wang) = (newcomer(stage, "李秀英").await?, newcomer(stage, "王建国").await?);
     let (first, second) = join(stage, (&li, &wang), &counter).await?;
     say("张小明去不了了：取消 · Zhang cannot come: cancelled");
     let cancel = stage.post(&format!("{booked}/cancel"), json!({"reason": "临时出差"}));
@@ -30,6 +29,14 @@ pub async fn play(story: &mut Story) -> Result<()> {
 
     (story.counter, story.li, story.wang) = (Some(counter), Some(li), Some(wang));
     Ok(())
+}
+
+/// Somebody who has never been here, and gives a name.
+async fn newcomer(stage: &Stage, name: &'static str) -> Result<Session> {
+    let who = people::wechat(stage, &nonce(), name).await?;
+    let save = stage.put(&format!("/v1/residents/{}", who.subject), json!({"name": name})).by(&who).quietly();
+    save.header("If-Match", "*").send(200).await?;
+    Ok(who)
 }
 
 /// What cannot be booked, and what can: held first, then booked; the path of the appointment.
