@@ -1,17 +1,26 @@
 # What a developer does here. Needs Rust, a C compiler and make; PostgreSQL and Redis are installed where that is possible.
 
 PORT ?= 8080
+SIZE ?= small
+SEED ?= 1
 URL ?= http://127.0.0.1:$(PORT)
 BIN = target/debug/lianxin
 # Nothing from a shell that happens to point at a real installation leaks into tests.
 OWN = env -u DATABASE_URL -u DATABASE_OWNER_URL -u REDIS_URL -u LIANXIN_CONFIG LIANXIN_MODE=development
 
-.PHONY: run demo test bench gate openapi schema services
+.PHONY: run county demo test bench gate openapi schema services
 
 ## Everything in one process, with private databases and the sample county, on http://127.0.0.1:8080 (PORT=… for another).
 run: services
 	cargo build --quiet
 	@LIANXIN_MODE=development LOG_FORMAT=$${LOG_FORMAT:-pretty} PORT=$(PORT) exec $(BIN) run
+
+## Fills the county of `make run` with people and appointments that look real: SIZE=small, medium, large or a number of residents,
+## SEED=… for another county. While `make run` is stopped, for it keeps its databases to itself; once per database, which is the
+## folder .lianxin: remove it to begin anew.
+county: services
+	cargo build --quiet
+	@LIANXIN_MODE=development LOG=$${LOG:-info} LOG_FORMAT=$${LOG_FORMAT:-pretty} $(BIN) generate --size $(SIZE) --seed $(SEED)
 
 ## Plays the story against a running `make run` and prints each request and answer.
 demo:

@@ -10,6 +10,7 @@ use std::{
 
 use actix_web::{rt::System, web::Data};
 use anyhow::{Context, Result, ensure};
+use diesel::connection::SimpleConnection;
 use lianxin::{
     app::App,
     audit::{self, Actor, Audit},
@@ -17,6 +18,7 @@ use lianxin::{
     clock::{CST, Clock},
     config::Config,
     db::{changes, migrate},
+    generator::{self, Made},
     http::serve::{self, Document},
     jobs,
     launcher::{self, Purpose, Services},
@@ -30,7 +32,7 @@ use tokio::{
     sync::watch,
 };
 
-use crate::{Cli, County, Import, Keys, Staff, keepers};
+use crate::{Cli, County, Generate, Import, Keys, Staff, keepers};
 
 pub fn execute(cli: Cli) -> Result<ExitCode> {
     if let Cli::Openapi = cli {
@@ -48,6 +50,7 @@ pub fn execute(cli: Cli) -> Result<ExitCode> {
         Cli::FakeWechat { port } => fake_wechat(&config, port)?,
         Cli::Openapi => {}
         Cli::Import(import) => in_app(config, async |app| self::import(app, import).await)?,
+        Cli::Generate(order) => generate(config, order)?,
         Cli::Staff(staff) => in_app(config, async |app| self::staff(app, staff).await)?,
         Cli::County(county) => in_app(config, async |app| self::county(app, county).await)?,
         Cli::Keys(Keys::Rotate) => in_app(config, async |app| {
@@ -243,6 +246,37 @@ fn with_services(mut config: Config, command: &[String]) -> Result<ExitCode> {
         .with_context(|| format!("running {program}"))?;
     drop(services);
     Ok(ExitCode::from(status.code().unwrap_or(1) as u8))
+}
+
+/// Fills a county; in development with the databases of `make run`, which must not be running.
+fn generate(mut config: Config, order: Generate) -> Result<()> {
+    ensure!(
+        config.is_development() || order.into_production,
+        "generated people are for development (LIANXIN_MODE=development); --into-production if it must be"
+    );
+    let services = private_services(&mut config, Purpose::Development)?;
+    config.check()?;
+    let owner = config.database_owner_url.clone();
+    if owner.is_some() {
+        migrate(&config, false)?;
+    }
+    let mut size = order.size;
+    size.past_appointments = order.past_appointments.unwrap_or(size.past_appointments);
+    let order = generator::Order { county: order.county, size, seed: order.seed };
+    let made = in_app(config, async |app| generator::run(app, &order).await)?;
+    match made {
+        Made::Before => println!("{} was generated before; a new one needs a new database", order.county),
+        Made::Rows(rows) => {
+            // Plans that know of the new rows; what the owner may, and the service may not.
+            if let Some(owner) = owner {
+                migrate::connect(owner.expose_secret())?.batch_execute("VACUUM ANALYZE")?;
+            }
+            let rows: Vec<_> = rows.iter().map(|(what, count)| format!("{count} {what}")).collect();
+            println!("generated {} in {} (seed {})", rows.join(", "), order.county, order.seed);
+        }
+    }
+    drop(services);
+    Ok(())
 }
 
 fn fake_wechat(config: &Config, port: u16) -> Result<()> {

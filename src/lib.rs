@@ -73,6 +73,7 @@ pub mod crypto;
 pub mod data_requests;
 pub mod desk;
 pub mod error;
+pub mod generator;
 pub mod http;
 pub mod import;
 pub mod jobs;

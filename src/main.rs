@@ -6,6 +6,7 @@ mod keepers;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use lianxin::{generator, sample};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -34,6 +35,9 @@ enum Cli {
     /// Imports a CSV file: all of it or nothing; importing it again changes nothing.
     #[command(subcommand)]
     Import(Import),
+    /// Fills a county with windows, residents and appointments that look real, once; the same seed gives the same county.
+    /// Development only.
+    Generate(Generate),
     /// Members of staff.
     #[command(subcommand)]
     Staff(Staff),
@@ -88,6 +92,24 @@ struct File {
     /// Only says what would change.
     #[arg(long)]
     dry_run: bool,
+}
+
+#[derive(Args)]
+struct Generate {
+    /// Tenant key of a county; the sample county is made if it is missing.
+    #[arg(long, default_value = sample::COUNTY)]
+    county: String,
+    /// small (1000 residents), medium (50000), large (400000, two million past appointments), or a number of residents.
+    #[arg(long, default_value = "small")]
+    size: generator::Size,
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Instead of those that belong to the size.
+    #[arg(long)]
+    past_appointments: Option<usize>,
+    /// Also into a production installation. The people are not real, and nothing takes them out again.
+    #[arg(long)]
+    into_production: bool,
 }
 
 #[derive(Subcommand)]

@@ -38,13 +38,19 @@ fn admin() -> Result<PgConnection> {
 }
 
 impl Database {
-    /// A new one; what killed runs left behind is dropped.
-    pub fn create() -> Result<Self> {
+    /// Drops what killed runs left behind.
+    pub fn sweep() -> Result<()> {
         let mut conn = admin()?;
         let old = "SELECT datname::text AS value FROM pg_database WHERE datname LIKE 'bench\\_%'";
         for Row { value } in sql_query(old).load(&mut conn)? {
             conn.batch_execute(&format!("DROP DATABASE {value} WITH (FORCE)"))?;
         }
+        Ok(())
+    }
+
+    /// A new one.
+    pub fn create() -> Result<Self> {
+        let mut conn = admin()?;
         let name = format!("bench_{}", SystemTime::UNIX_EPOCH.elapsed()?.as_millis());
         let (service_url, owner_url) = (server("DATABASE_URL")?, server("DATABASE_OWNER_URL")?);
         let (service_url, owner_url) = (renamed(&service_url, &name)?, renamed(&owner_url, &name)?);

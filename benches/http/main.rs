@@ -10,6 +10,8 @@
 
 mod baseline;
 mod database;
+mod history;
+mod hot;
 mod load;
 mod people;
 mod pgbench;
@@ -42,7 +44,7 @@ struct Subject<'a> {
 }
 
 impl Subject<'_> {
-    fn load(&mut self, expected: u16, next: &load::Next) -> Result<Measured> {
+    fn load(&mut self, expected: &[u16], next: &load::Next) -> Result<Measured> {
         let Self { server, peak_kib } = self;
         let measured = Load { address: server.address, expected, next }.run(|| {
             // A process that has ended shows as a failing request.
@@ -57,6 +59,7 @@ fn main() -> Result<()> {
     if let (Some(baseline::ARGUMENT), Some(length)) = (arguments.next().as_deref(), arguments.next()) {
         return baseline::serve(length.parse()?);
     }
+    Database::sweep()?;
     let database = Database::create()?;
     let mut report = Report::new(database.settings()?);
     println!("the first start migrates and loads the sample county");
@@ -106,7 +109,7 @@ fn measure(database: &Database, report: &mut Report) -> Result<()> {
     database.settle()?;
     let mut subject = Subject { server: Server::start("run", database)?, peak_kib: &mut report.peak_kib };
     subject.server.ready()?;
-    let ours = subject.load(201, &|turn, into| bookings.write(turn, into))?;
+    let ours = subject.load(&[201], &|turn, into| bookings.write(turn, into))?;
     let theirs = median(booked.rounds.iter().map(|round| round.theirs).collect());
     report.cases.push(booked);
     report.cases.push(Case {
@@ -116,6 +119,13 @@ fn measure(database: &Database, report: &mut Report) -> Result<()> {
         rounds: vec![Round { theirs, their_tail: None, ours }],
     });
     drop(subject);
+
+    database.settle()?;
+    let mut subject = Subject { server: Server::start("serve", database)?, peak_kib: &mut report.peak_kib };
+    subject.server.ready()?;
+    report.cases.extend(hot::slot(&mut subject, &story, &fixture)?);
+    drop(subject);
+    report.cases.extend(history::two_million(&mut report.peak_kib)?);
     // Last, because hundreds of thousands of rows change what else is in memory.
     report.cases.push(people::among_many(database)?);
     Ok(())
@@ -134,10 +144,10 @@ fn cached_read(subject: &mut Subject) -> Result<Case> {
     };
     let mut rounds = Vec::new();
     for _ in 0..ROUNDS {
-        let theirs = Load { address: constant.address, expected: 200, next: &next };
+        let theirs = Load { address: constant.address, expected: &[200], next: &next };
         let theirs = theirs.run(|| {}).context("the constant handler")?;
         let their_tail = Some(theirs.p99.as_secs_f64() / theirs.p50.as_secs_f64());
-        rounds.push(Round { theirs: theirs.rate, their_tail, ours: subject.load(200, &next)? });
+        rounds.push(Round { theirs: theirs.rate, their_tail, ours: subject.load(&[200], &next)? });
     }
     let against = "actix-web handler, constant of the same size";
     Ok(Case { name: "read answered from cache (`GET /v1/matters`)", against, aim: Some(0.5), rounds })
@@ -154,7 +164,7 @@ fn read_by_key(subject: &mut Subject, story: &Story, fixture: &pgbench::Fixture)
     let mut rounds = Vec::new();
     for _ in 0..ROUNDS {
         let theirs = fixture.read()?;
-        rounds.push(Round { theirs, their_tail: None, ours: subject.load(200, &next)? });
+        rounds.push(Round { theirs, their_tail: None, ours: subject.load(&[200], &next)? });
     }
     let against = "pgbench, same statement";
     Ok(Case { name: "read by key (`GET /v1/appointments/{id}`)", against, aim: Some(0.35), rounds })
@@ -168,7 +178,7 @@ fn booking(subject: &mut Subject, bookings: &Bookings, fixture: &pgbench::Fixtur
         fixture.database.settle()?;
         let theirs = fixture.book(round)?;
         fixture.database.settle()?;
-        let ours = subject.load(201, &|turn, into| bookings.write(turn, into))?;
+        let ours = subject.load(&[201], &|turn, into| bookings.write(turn, into))?;
         rounds.push(Round { theirs, their_tail: None, ours });
     }
     let against = "pgbench, same statements";

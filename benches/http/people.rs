@@ -95,8 +95,8 @@ pub fn reading_while_others_log_in(subject: &mut Subject, story: &Story, quiet: 
     };
     let address = subject.server.address;
     let ours = std::thread::scope(|scope| {
-        let logins = scope.spawn(move || Load { address, expected: 401, next: &log_in }.run(|| {}));
-        let ours = subject.load(200, &read);
+        let logins = scope.spawn(move || Load { address, expected: &[401], next: &log_in }.run(|| {}));
+        let ours = subject.load(&[200], &read);
         let logins = logins.join().ok().context("the logins panicked")??;
         println!("  {:.0} logins a second meanwhile", logins.rate);
         ours

@@ -11,7 +11,7 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 use lianxin::{
-    appointments::store::{Book, FactsOf, Find},
+    appointments::{facts::FactsOf, store::Find, writing::Insert},
     http::idempotency::{Gate, Keep},
     sample,
 };
@@ -86,7 +86,22 @@ fn book_script(window: usize) -> Result<String> {
         ("unit", ":unit::uuid"),
         ("matter", ":matter::uuid"),
         ("resident", WHO),
+        ("day", ":first::date + :day::int"),
+        ("after", "to_timestamp(:at::float8 - 14400)"),
+        ("before", "(:first::date + :day::int + 1)::timestamp AT TIME ZONE 'Asia/Shanghai'"),
+        ("since", ":now::timestamptz - interval '121 days'"),
+        ("but", NONE),
         ("channel", ":channel::text"),
+        ("place", ":place::text"),
+        ("address", "nullif(:none::text, 'none')::bytea"),
+        ("slots", ":one::smallint"),
+        ("busy_from", "to_timestamp(:at::float8)"),
+        ("busy_until", "to_timestamp(:ends::float8)"),
+        ("capacity_total", ":total::smallint"),
+        ("nth", ":one::smallint"),
+        ("state", ":state::text"),
+        ("held_until", "nullif(:none::text, 'none')::timestamptz"),
+        ("waiting", NONE),
         ("starts_at", "to_timestamp(:at::float8)"),
         ("ends_at", "to_timestamp(:ends::float8)"),
         ("id", &id),
@@ -103,7 +118,7 @@ fn book_script(window: usize) -> Result<String> {
         ("body", ":body::bytea"),
         ("at", ":now::timestamptz"),
     ];
-    let statements = [Gate::SQL, FactsOf::SQL, Book::SQL, Keep::SQL];
+    let statements = [Gate::SQL, FactsOf::SQL, Insert::SQL, Keep::SQL];
     let statements = statements.map(|sql| fill(sql, &binds)).into_iter().collect::<Result<String>>()?;
     Ok(format!("{NUMBERS}BEGIN;\n{statements}COMMIT;\n"))
 }
@@ -172,6 +187,10 @@ impl<'a> Fixture<'a> {
             ("first", story.tomorrow.to_string()),
             ("first_at", midnight.timestamp().to_string()),
             ("capacity", "1000".into()),
+            ("total", "1002".into()),
+            ("one", "1".into()),
+            ("place", "centre".into()),
+            ("state", "booked".into()),
             ("now", lianxin::clock::Clock::System.now().to_rfc3339()),
             ("operation", "book_appointment".into()),
             ("digest", format!("\\x{}", "5a".repeat(32))),
@@ -189,11 +208,12 @@ impl<'a> Fixture<'a> {
         for window in 0..2 {
             fs::write(fixture.folder.join(format!("book{window}.sql")), book_script(window)?)?;
         }
+        fs::write(fixture.folder.join("hot.sql"), "UPDATE hot SET taken = taken + 1 WHERE id = 1;\n")?;
         fixture.people(&county, &story.unit, first, midnight.timestamp() - 86_400)?;
         Ok(fixture)
     }
 
-    /// As many residents and as many appointments, the n-th of the n-th, all at one start before those that are booked.
+    /// As many residents and as many appointments, the n-th of the n-th, all at one start before those that are booked, and the row that everybody updates.
     fn people(&self, county: &str, unit: &str, window: &str, at: i64) -> Result<()> {
         let matter = self.matters.first().context("there are no matters")?;
         let (id, bytes) = ("lpad(to_hex(n), 32, '0')::uuid", "decode(lpad(to_hex(n), 32, '0'), 'hex')");
@@ -201,12 +221,11 @@ impl<'a> Fixture<'a> {
         self.database.run(&format!(
             "INSERT INTO residents (county_id, id, wechat_openid, wechat_openid_index, identity_level, created_at, updated_at) \
              SELECT {county}, {id}, {bytes}, {bytes}, 'none', now(), now() FROM generate_series(1, {RESIDENTS}) n; \
-             INSERT INTO slot_usage (county_id, window_id, starts_at, channel, taken, capacity) \
-             VALUES ({county}, '{window}', {from}, 'public', {RESIDENTS}, {RESIDENTS}); \
              INSERT INTO appointments (county_id, id, unit_id, window_id, matter_id, resident_id, channel, on_date, \
-               starts_at, ends_at, state, created_at, updated_at) \
+               starts_at, ends_at, busy_from, busy_until, state, cancelled_at, created_at, updated_at) \
              SELECT {county}, {id}, '{unit}', '{window}', '{matter}', {id}, 'public', ({from} AT TIME ZONE 'UTC')::date, \
-               {from}, {to}, 'booked', now(), now() FROM generate_series(1, {RESIDENTS}) n"
+               {from}, {to}, {from}, {to}, 'cancelled', now(), now(), now() FROM generate_series(1, {RESIDENTS}) n; \
+             CREATE TABLE hot (id integer PRIMARY KEY, taken bigint NOT NULL) WITH (fillfactor = 70); INSERT INTO hot VALUES (1, 0)"
         ))
     }
 
@@ -224,6 +243,11 @@ impl<'a> Fixture<'a> {
         let booked = self.database.count("appointments")? - before;
         ensure!(booked == tally.transactions, "{} transactions made {booked} appointments", tally.transactions);
         Ok(tally.per_second)
+    }
+
+    /// Updates of one and the same row per second.
+    pub fn hot(&self) -> Result<f64> {
+        Ok(self.run(&["hot.sql"], &[])?.per_second)
     }
 
     fn run(&self, scripts: &[&str], own: &[String]) -> Result<Tally> {

@@ -16,6 +16,23 @@ use nix::{
 
 use crate::{baseline, database::Database, wire};
 
+/// `lianxin generate`: migrates, makes the sample county and fills it.
+pub fn generate(database: &Database, past: usize) -> Result<()> {
+    let mut generate = Command::new(env!("CARGO_BIN_EXE_lianxin"));
+    generate.args(["generate", "--size", "20000", "--past-appointments", &past.to_string()]);
+    generate
+        .envs([("LIANXIN_MODE", "development"), ("LOG", "warn")])
+        .env("DATABASE_URL", &database.service_url)
+        .env("DATABASE_OWNER_URL", &database.owner_url)
+        .env_remove("LIANXIN_CONFIG");
+    let begun = Instant::now();
+    let output = generate.output().context("generating a county")?;
+    ensure!(output.status.success(), "generate failed: {}", String::from_utf8_lossy(&output.stderr).trim());
+    let words = String::from_utf8_lossy(&output.stdout);
+    println!("  {} in {:.0} s", words.lines().last().unwrap_or_default(), begun.elapsed().as_secs_f64());
+    Ok(())
+}
+
 /// A process that serves. Dropping asks it to end, and waits.
 pub struct Server {
     child: Child,

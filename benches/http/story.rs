@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// How many log in. Their tokens are good for 15 minutes, several times as long as all cases take.
-const RESIDENTS: usize = 600;
+pub const RESIDENTS: usize = 1_000;
 
 struct Resident {
     token: String,
@@ -64,7 +64,14 @@ impl Story {
         let path = format!("/v1/slots?county={county}&unit_id={unit}&matter_id={matter}&date={day}");
         let page = wire::json(server.address, &request("GET", &path, None, None, None), 200)?;
         let items = page["items"].as_array().context("no slots")?;
-        items.iter().map(|slot| wire::text(slot, "starts_at")).collect()
+        let starts = items.iter().map(|slot| wire::text(slot, "starts_at")).collect::<Result<Vec<_>>>()?;
+        // Windows that the generator made have other hours; those of the sample county serve every matter at these.
+        let half_hour = |start: &String| {
+            let time = start.get(11..16).unwrap_or_default();
+            (time.ends_with(":00") || time.ends_with(":30"))
+                && ("08:00".."11:30").contains(&time) | ("14:30".."17:30").contains(&time)
+        };
+        Ok(starts.into_iter().filter(half_hour).collect())
     }
 
     /// One matter is for the appointments that are read; the others are for the load.
@@ -77,15 +84,31 @@ impl Story {
         let session = request("POST", "/v1/sessions/wechat", None, None, Some(&body));
         let token = wire::text(&wire::json(server.address, &session, 201)?, "access_token")?;
         let day = &self.days[number % self.days.len()];
-        let body = self.booking(self.for_reading(), &day[number % day.len()]);
+        let body = self.booking(&self.unit, self.for_reading(), &day[number % day.len()]);
         let key = Uuid::now_v7().to_string();
         let booking = request("POST", "/v1/appointments", Some(&token), Some(&key), Some(&body));
         let appointment = wire::text(&wire::json(server.address, &booking, 201)?, "id")?;
         Ok(Resident { token, appointment })
     }
 
-    fn booking(&self, matter: &str, starts_at: &str) -> String {
-        format!(r#"{{"unit_id":"{}","matter_id":"{matter}","starts_at":"{starts_at}"}}"#, self.unit)
+    fn booking(&self, unit: &str, matter: &str, starts_at: &str) -> String {
+        format!(r#"{{"unit_id":"{unit}","matter_id":"{matter}","starts_at":"{starts_at}"}}"#)
+    }
+
+    /// Everybody's request for the same slot at a centre, one slot after another; nobody asks twice for a matter and day.
+    pub fn rush(&self, unit: &str, number: usize, into: &mut Vec<u8>) -> Result<()> {
+        let (who, slot) = (number % RESIDENTS, number / RESIDENTS);
+        let day = &self.days[slot % self.days.len()];
+        let matter = self.matters.get(slot / self.days.len()).context("every slot was rushed for")?;
+        let body = self.booking(unit, matter, &day[0]);
+        let (token, key) = (Some(self.residents[who].token.as_str()), Uuid::now_v7().to_string());
+        into.extend(request("POST", "/v1/appointments", token, Some(&key), Some(&body)));
+        Ok(())
+    }
+
+    /// The day furthest away, for which nobody asks before it is.
+    pub fn last_day(&self) -> Option<&str> {
+        self.days.last()?.first()?.get(..10)
     }
 
     /// Everybody's request for their own appointment.
@@ -117,7 +140,7 @@ impl<'a> Bookings<'a> {
         let day = &days[(turn + who) % days.len()];
         let matter = &matters[..matters.len() - 1];
         let matter = matter.get(turn / days.len()).context("every resident has booked everything on every day")?;
-        let body = self.story.booking(matter, &day[(who * 7 + turn) % day.len()]);
+        let body = self.story.booking(&self.story.unit, matter, &day[(who * 7 + turn) % day.len()]);
         let key = Uuid::now_v7().to_string();
         let token = Some(residents[who].token.as_str());
         into.extend(request("POST", "/v1/appointments", token, Some(&key), Some(&body)));

@@ -18,6 +18,7 @@
 //! The window is chosen by the system: the one with most places left.
 
 pub mod booking;
+pub mod day;
 pub mod facts;
 pub mod jobs;
 pub mod lapsing;

@@ -1,6 +1,8 @@
 //! The way of every request and answer: id, panic guard, problem documents, metrics and one log line.
 
 use std::{
+    cell::RefCell,
+    collections::HashMap,
     panic::AssertUnwindSafe,
     time::{Duration, Instant},
 };
@@ -17,6 +19,7 @@ use actix_web::{
     middleware::Next,
 };
 use futures_util::FutureExt;
+use metrics::Histogram;
 use tracing::{Instrument, Level};
 use uuid::Uuid;
 
@@ -179,12 +182,30 @@ fn known(method: &Method) -> &'static str {
         .unwrap_or("other")
 }
 
+/// The histograms of one route, by method and status.
+type Times = HashMap<(&'static str, u16), Histogram>;
+
+thread_local! {
+    /// Looked up once per thread: the registry wants three texts and a hash of them at every answer. As many as there are routes
+    /// with their statuses, never what clients invent.
+    static TIMES: RefCell<HashMap<String, Times>> = RefCell::default();
+}
+
+fn histogram(method: &'static str, route: &str, status: StatusCode) -> Histogram {
+    TIMES.with_borrow_mut(|known| {
+        let key = (method, status.as_u16());
+        if let Some(found) = known.get(route).and_then(|times| times.get(&key)) {
+            return found.clone();
+        }
+        let labels =
+            [("method", method.to_owned()), ("route", route.to_owned()), ("status", status.as_str().to_owned())];
+        let made = metrics::histogram!("lianxin_http_seconds", &labels);
+        known.entry(route.to_owned()).or_default().insert(key, made.clone());
+        made
+    })
+}
+
 fn record(method: &Method, pattern: Option<&str>, status: StatusCode, took: Duration) {
-    let labels = [
-        ("method", known(method).to_owned()),
-        ("route", pattern.unwrap_or("none").to_owned()),
-        ("status", status.as_str().to_owned()),
-    ];
-    metrics::histogram!("lianxin_http_seconds", &labels).record(took);
+    histogram(known(method), pattern.unwrap_or("none"), status).record(took);
     tracing::info!(status = status.as_u16(), ms = took.as_micros() as f64 / 1000.0, "answered");
 }

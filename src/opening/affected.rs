@@ -351,7 +351,10 @@ mod tests {
         centre
     }
 
-    fn settle(before: &Centre, change: impl Fn(&mut Centre)) -> (Centre, Vec<Booking>, Vec<Option<(Placed, i16)>>) {
+    /// The centre afterwards, who is affected, and where each of them goes.
+    type Settled = (Centre, Vec<Booking>, Vec<Option<(Placed, i16)>>);
+
+    fn settle(before: &Centre, change: impl Fn(&mut Centre)) -> Settled {
         let (calendar, settings) = (Calendar::default(), Settings::default());
         let mut after = before.clone();
         change(&mut after);

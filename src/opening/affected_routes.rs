@@ -119,6 +119,7 @@ fn check_days(said: &ResolveAffected) -> Result<(), ValidationError> {
 
 /// What became of the bookings of a window that fit no opening.
 #[derive(Serialize, ToSchema)]
+#[schema(example = json!({"dry_run": false, "affected_count": 1, "affected": [{"id": "0199a0c0-0000-7000-8000-0000000000e1", "channel": "public", "place": "centre", "matter": {"id": "0199a0c0-0000-7000-8000-0000000000b1", "name": "城乡居民医保参保登记"}, "window": {"id": "0199a0c0-0000-7000-8000-0000000000c1", "name": "民生事务窗口"}, "starts_at": "2026-11-23T09:00:00+08:00", "ends_at": "2026-11-23T09:30:00+08:00", "resident": {"id": "0199a0c0-0000-7000-8000-00000000000a", "name": "张*明"}, "outcome": "cancelled", "new_place": null}]}))]
 pub struct ResolvedView {
     /// Nothing was changed.
     pub dry_run: bool,

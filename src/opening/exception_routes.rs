@@ -39,6 +39,7 @@ pub(super) const KEPT: usize = 100;
 
 /// Exceptions made or removed, and what became of the bookings that this affected.
 #[derive(Serialize, ToSchema)]
+#[schema(example = json!({"items": [], "dry_run": true, "affected_count": 0, "affected": []}))]
 pub struct ExceptionChangeView {
     /// One per day.
     pub items: Vec<OpeningExceptionView>,

@@ -267,7 +267,7 @@ async fn step(app: &Data<App>, caller: &Can<WriteWindows>, seen: IfMatch, step: 
 /// window, whose version `If-Match` names.
 #[utoipa::path(tag = "windows", security(("token" = ["windows:write"])), request_body = UpdateOpeningRule,
     params(("id" = Uuid, Path, description = "The window"), ("rule_id" = Uuid, Path, description = "The rule"), IfMatchHeader),
-    responses((status = 200, description = "The window with the rule", body = WindowChangeView)),
+    responses((status = 200, description = "The window with the rule", body = WindowChangeView, example = json!({"id": "0199a0c0-0000-7000-8000-0000000000c1", "unit_id": "0199a0c0-0000-7000-8000-000000000001", "name": "民生事务窗口", "state": "open", "officer": null, "paused_at": null, "matter_ids": [], "opening_rules": [], "version": 3, "dry_run": false, "affected_count": 0, "affected": []}))),
     extensions(("x-errors" = json!(["rules_overlap", "bookings_affected"]))))]
 #[put("/v1/windows/{id}/opening_rules/{rule_id}")]
 pub async fn update_opening_rule(
@@ -317,7 +317,7 @@ impl AffectedQuery {
 /// becomes of them, as for changing it. Answers the whole window, whose version `If-Match` names.
 #[utoipa::path(tag = "windows", security(("token" = ["windows:write"])),
     params(("id" = Uuid, Path, description = "The window"), ("rule_id" = Uuid, Path, description = "The rule"), AffectedQuery, IfMatchHeader),
-    responses((status = 200, description = "The window without the rule", body = WindowChangeView)),
+    responses((status = 200, description = "The window without the rule", body = WindowChangeView, example = json!({"id": "0199a0c0-0000-7000-8000-0000000000c1", "unit_id": "0199a0c0-0000-7000-8000-000000000001", "name": "民生事务窗口", "state": "open", "officer": null, "paused_at": null, "matter_ids": [], "opening_rules": [], "version": 3, "dry_run": false, "affected_count": 0, "affected": []}))),
     extensions(("x-errors" = json!(["bookings_affected"]))))]
 #[delete("/v1/windows/{id}/opening_rules/{rule_id}")]
 pub async fn delete_opening_rule(

@@ -150,7 +150,7 @@ impl UpdateWindow {
 /// what becomes of them: `keep`, `move` to the nearest free time of the centre (cancelled, with a todo to call, where there is none),
 /// or `cancel`; each with a notice to the resident. Without it nothing changes (`bookings_affected`); `dry_run` lists them.
 #[utoipa::path(tag = "windows", security(("token" = ["windows:write"])), params(("id" = Uuid, Path, description = "The window"), IfMatchHeader),
-    request_body = UpdateWindow, responses((status = 200, description = "As it is now", body = WindowChangeView)),
+    request_body = UpdateWindow, responses((status = 200, description = "As it is now", body = WindowChangeView, example = json!({"id": "0199a0c0-0000-7000-8000-0000000000c1", "unit_id": "0199a0c0-0000-7000-8000-000000000001", "name": "民生事务窗口", "state": "open", "officer": null, "paused_at": null, "matter_ids": [], "opening_rules": [], "version": 3, "dry_run": false, "affected_count": 0, "affected": []}))),
     extensions(("x-errors" = json!(["name_taken", "bookings_affected"]))))]
 #[put("/v1/windows/{id}")]
 pub async fn update_window(

@@ -129,7 +129,7 @@ pub async fn get_appointment_code(caller: Can<ReadAppointments>, id: Id, app: Da
 /// The round code of WeChat (`wxa/getwxacodeunlimit`) with the handle as its scene: it opens `pages/appointment` of the
 /// mini-program. PNG or JPEG, as WeChat draws it; at most 10 a minute.
 #[utoipa::path(tag = "queue", security(("token" = ["appointments:read"])), params(("id" = Uuid, Path, description = "The appointment")),
-    responses((status = 200, description = "The image", body = Vec<u8>, content_type = "image/png")),
+    responses((status = 200, description = "The image", body = Vec<u8>, content_type = "image/png", example = json!("(PNG)"))),
     extensions(("x-errors" = json!(["not_booked", "not_at_centre", "too_many_requests", "wechat_unavailable"]))))]
 #[get("/v1/appointments/{id}/wxacode")]
 pub async fn get_appointment_wxacode(caller: Can<ReadAppointments>, id: Id, app: Data<App>) -> Result<HttpResponse> {

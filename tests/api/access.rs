@@ -119,6 +119,7 @@ const ROWS: &[Row] = &[
     ),
     ("delete_opening_exception", "DELETE", "/v1/opening_exceptions/{w}", ""),
     ("list_slots", "GET", "/v1/slots?county=350425&unit_id={u}&matter_id={t}&date=2026-11-24", ""),
+    ("get_centre_day", "GET", "/v1/units/{u}/day?date=2026-11-23", ""),
     ("list_appointments", "GET", "/v1/appointments", ""),
     (
         "book_appointment",

@@ -281,7 +281,7 @@ async fn settle(t: &TestApp) {
 #[actix_web::test]
 async fn a_closed_record_leaves_nothing_of_the_person_and_gives_places_back() {
     let t = TestApp::new().await;
-    let (zhang, past, later) = (zhang(&t).await, "2026-11-23T09:00:00+08:00", "2026-11-24T09:00:00+08:00");
+    let (zhang, past, later) = (zhang(&t).await, "2026-11-23T09:00:00+08:00", "2026-11-26T09:00:00+08:00");
     let before = free(&t, later).await;
     for starts_at in [past, later] {
         let body = t.booking(starts_at).await;

@@ -16,6 +16,7 @@ mod consents;
 mod counties;
 mod data_requests;
 mod exceptions;
+mod generator;
 mod halls;
 mod harness;
 mod holds;

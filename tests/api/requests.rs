@@ -160,7 +160,7 @@ async fn a_refusal_leaves_no_key_behind() {
     let t = TestApp::new().await;
     let resident = t.resident("zhang").await;
     let body = t.booking("2026-11-23T09:00:00+08:00").await;
-    t.database.run("UPDATE opening_rules SET capacity_public = 0");
+    t.database.run("UPDATE opening_rules SET capacity_public = 0, capacity_proxy = 0, capacity_desk = 0");
     t.post("/v1/appointments").by(&resident).key("k").json(body.clone()).send().await.problem(422, "slot_not_offered");
     t.database.run("UPDATE opening_rules SET capacity_public = 1");
     t.post("/v1/appointments").by(&resident).key("k").json(body).send().await.created();

@@ -162,4 +162,8 @@ async fn what_nobody_needs_to_be_told_any_more_is_dropped() {
     assert_eq!(slip["due_at"], "2026-11-24T09:00:00+08:00", "before it begins, not after");
     t.post(&format!("/v1/appointments/{booked}/cancel")).by(&cadre).send().await.ok();
     assert_eq!(slips().await.ok()["items"], json!([]));
+    // That it is cancelled is another slip.
+    t.run_jobs().await;
+    let told = slips().await.ok()["items"].as_array().expect("items").len();
+    assert_eq!(told, 1);
 }

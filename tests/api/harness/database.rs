@@ -1,7 +1,10 @@
 //! A database per test: cloned from a template that is migrated and filled once per build.
 
 use diesel::{
-    Connection, PgConnection, QueryableByName, RunQueryDsl, connection::SimpleConnection, sql_query, sql_types::BigInt,
+    Connection, PgConnection, QueryableByName, RunQueryDsl,
+    connection::SimpleConnection,
+    sql_query,
+    sql_types::{BigInt, Text},
 };
 use lianxin::{app::App, clock::Clock, config::Config, crypto, db::migrate, sample};
 use uuid::Uuid;
@@ -12,6 +15,18 @@ use super::{NOW, at};
 struct Counted {
     #[diesel(sql_type = BigInt)]
     n: i64,
+}
+
+#[derive(QueryableByName)]
+struct Words {
+    #[diesel(sql_type = Text)]
+    text: String,
+}
+
+#[derive(QueryableByName)]
+struct Planned {
+    #[diesel(sql_type = Text, column_name = "QUERY PLAN")]
+    text: String,
 }
 
 pub struct Database {
@@ -62,6 +77,23 @@ impl Database {
     /// The `n` of a query.
     pub fn count(&self, sql: &str) -> i64 {
         sql_query(sql).get_result::<Counted>(&mut self.owner()).expect(sql).n
+    }
+
+    /// The column `text` of a query.
+    pub fn texts(&self, sql: &str) -> Vec<String> {
+        let rows: Vec<Words> = sql_query(sql).load(&mut self.owner()).expect(sql);
+        rows.into_iter().map(|row| row.text).collect()
+    }
+
+    /// The `text` of a query with one row.
+    pub fn text(&self, sql: &str) -> String {
+        self.texts(sql).pop().expect(sql)
+    }
+
+    /// How PostgreSQL would run a statement.
+    pub fn plan(&self, sql: &str) -> String {
+        let lines: Vec<Planned> = sql_query(format!("EXPLAIN {sql}")).load(&mut self.owner()).expect(sql);
+        lines.into_iter().map(|line| line.text + "\n").collect()
     }
 
     pub fn run(&self, sql: &str) {

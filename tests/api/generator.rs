@@ -1,0 +1,193 @@
+//! The generated county: the same from the same seed, within opening, with right numbers, and never twice.
+
+use lianxin::{
+    generator::{self, Made, Order, Size},
+    people::IdNumber,
+};
+
+use crate::harness::TestApp;
+
+const SIZE: Size = Size { residents: 120, past_appointments: 600 };
+
+fn order(seed: u64) -> Order {
+    Order { county: "350425".into(), size: SIZE, seed }
+}
+
+async fn generated(seed: u64) -> TestApp {
+    let t = TestApp::new().await;
+    assert!(matches!(
+        generator::run(&t.app.clone().into_inner(), &order(seed)).await.expect("generates"),
+        Made::Rows(_)
+    ));
+    t
+}
+
+/// Rows without what is sealed.
+fn plain(t: &TestApp) -> Vec<String> {
+    let tables = [
+        ("windows", "county_id, id, unit_id, name, officer_id, created_at"),
+        ("opening_rules", "*"),
+        ("window_matters", "*"),
+        ("staff", "county_id, id, username, display_name, created_at"),
+        ("staff_posts", "*"),
+        (
+            "residents",
+            "id, unit_id, id_number_index, phone_index, wechat_openid_index, identity_level, identity_seen, registered_by, created_at",
+        ),
+        ("consents", "id, resident_id, purpose, version, answer, how, by_staff, at"),
+        ("appointments", "*"),
+    ];
+    let digest = |(table, columns): &(&str, &str)| {
+        let sql = format!(
+            "SELECT md5(string_agg(t::text, '|' ORDER BY t::text)) AS text FROM (SELECT {columns} FROM {table}) t"
+        );
+        format!("{table} {}", t.database.text(&sql))
+    };
+    tables.iter().map(digest).collect()
+}
+
+#[actix_web::test]
+async fn the_same_seed_gives_the_same_county() {
+    let (one, other, third) = (generated(7).await, generated(7).await, generated(8).await);
+    assert_eq!(plain(&one), plain(&other));
+    let different = plain(&one).iter().zip(plain(&third)).filter(|(one, third)| **one != *third).count();
+    assert!(different >= 5, "another seed, another county");
+}
+
+#[actix_web::test]
+async fn it_is_full_once_and_fits() {
+    let t = generated(1).await;
+    let count = |sql: &str| t.database.count(&format!("SELECT count(*) AS n FROM {sql}"));
+    assert_eq!((count("residents"), count("appointments WHERE on_date < '2026-11-23'")), (120, 600));
+    assert!(count("appointments WHERE state = 'booked' AND on_date >= '2026-11-23'") > 100);
+    // Shares of how they ended, roughly.
+    let share = |state: &str| count(&format!("appointments WHERE state = '{state}' AND on_date < '2026-11-23'"));
+    assert!(
+        (430..=560).contains(&share("done"))
+            && (30..=110).contains(&share("cancelled"))
+            && (15..=80).contains(&share("no_show"))
+    );
+    let centres = "(SELECT u.level, count(w.id) AS n FROM units u LEFT JOIN windows w ON w.unit_id = u.id WHERE u.level <> 'county' GROUP BY u.id, u.level) c";
+    assert_eq!(
+        count(&format!(
+            "{centres} WHERE n NOT BETWEEN CASE level WHEN 'township' THEN 3 ELSE 1 END AND CASE level WHEN 'township' THEN 12 ELSE 2 END"
+        )),
+        0
+    );
+    assert_eq!(
+        count("units u WHERE name = '均溪镇' AND (SELECT count(*) FROM windows w WHERE w.unit_id = u.id) = 12"),
+        1
+    );
+    // Never outside the hours of a rule, never between two slots, never on a day off.
+    let outside = "appointments a WHERE NOT EXISTS (SELECT FROM opening_rules r WHERE r.window_id = a.window_id AND r.valid_from <= a.on_date \
+        AND (a.starts_at AT TIME ZONE 'Asia/Shanghai')::time >= r.opens_at AND (a.ends_at AT TIME ZONE 'Asia/Shanghai')::time <= r.closes_at \
+        AND a.ends_at - a.starts_at = r.slot_minutes * interval '1 minute' \
+        AND extract(epoch FROM (a.starts_at AT TIME ZONE 'Asia/Shanghai')::time - r.opens_at)::int % (r.slot_minutes * 60) = 0)";
+    assert_eq!(count(outside), 0);
+    let off = "appointments a LEFT JOIN calendar_days c ON c.day = a.on_date \
+        WHERE c.kind = 'holiday' OR (extract(isodow FROM a.on_date) > 5 AND c.kind IS DISTINCT FROM 'workday')";
+    assert_eq!(count(off), 0);
+    let overbooked =
+        "(SELECT FROM appointments a GROUP BY window_id, starts_at, channel, capacity HAVING count(*) > capacity) o";
+    assert_eq!(count(overbooked), 0);
+    assert_eq!(
+        count("appointments a JOIN window_matters m ON m.window_id = a.window_id AND m.matter_id = a.matter_id"),
+        count("appointments")
+    );
+    // Where they live, or where the village belongs to.
+    assert_eq!(
+        count(
+            "appointments a JOIN residents p ON p.id = a.resident_id JOIN units u ON u.id = p.unit_id WHERE a.unit_id NOT IN (u.id, u.parent_id)"
+        ),
+        0
+    );
+    // Nobody is told.
+    assert_eq!((count("outbox"), count("messages"), count("todos")), (0, 0, 0));
+
+    assert_eq!(generator::run(&t.app.clone().into_inner(), &order(1)).await.expect("answers"), Made::Before);
+    assert_eq!(generator::run(&t.app.clone().into_inner(), &order(2)).await.expect("answers"), Made::Before);
+    assert_eq!(count("residents"), 120);
+}
+
+#[actix_web::test]
+async fn its_people_can_be_met() {
+    let t = generated(1).await;
+    let county =
+        "SELECT id::text || ' ' || encode(id_number, 'hex') AS text FROM residents WHERE id_number IS NOT NULL";
+    let mut numbers = std::collections::BTreeSet::new();
+    for row in t.database.texts(county) {
+        let (id, sealed) = row.split_once(' ').expect("two");
+        let sealed = hex::decode(sealed).expect("hexadecimal");
+        let number = t.app.keys.open_text(1, &format!("residents.id_number/{id}"), &sealed).expect("opens");
+        let parsed: IdNumber = number.parse().expect("a number with a right check character");
+        assert!((14..=96).contains(&parsed.age("2026-11-23".parse().expect("a day"))));
+        assert!(numbers.insert(number), "a number twice");
+    }
+    assert!(numbers.len() > 50);
+    // The fake WeChat lets one in as a generated person; staff log in with the password of all demo accounts.
+    let number =
+        t.database.text("SELECT id::text AS text FROM residents WHERE wechat_openid IS NOT NULL ORDER BY id LIMIT 1");
+    let index = (0..120).find(|index| {
+        let blind = hex::encode(t.app.keys.blind(1, "wechat_openid", &format!("o-p{index}")));
+        t.database.count(&format!("SELECT count(*) AS n FROM residents WHERE id = '{number}' AND encode(wechat_openid_index, 'hex') = '{blind}'")) == 1
+    });
+    let session = t.resident(&format!("p{}", index.expect("one of them"))).await;
+    assert_eq!(session.subject.to_string(), number);
+    let me = t.get(&format!("/v1/residents/{number}")).by(&session).send().await.ok();
+    assert!(me["name"].as_str().is_some_and(|name| name.chars().count() >= 2 && !name.contains('*')));
+}
+
+#[actix_web::test]
+async fn the_day_of_a_centre_is_one_statement_whatever_lies_before() {
+    let t = generated(1).await;
+    let (unit, junxi, cadre) = (t.unit("均溪镇").await, t.staff("junxi").await, t.staff("cadre").await);
+    let here = format!("a.unit_id = '{unit}'");
+    let day = t
+        .database
+        .text(&format!("SELECT max(on_date)::text AS text FROM appointments a WHERE {here} AND state = 'done'"));
+    let path = format!("/v1/units/{unit}/day?date={day}");
+    let view = t.get(&path).by(&junxi).send().await.ok();
+    assert_eq!((&view["date"], &view["unit"]["name"]), (&day.as_str().into(), &"均溪镇".into()));
+    let windows = view["windows"].as_array().expect("windows");
+    assert_eq!(windows.len(), 12);
+    assert!(windows.iter().any(|window| window["officer"]["name"].is_string()));
+    let listed = view["appointments"].as_array().expect("appointments");
+    let stored =
+        t.database.count(&format!("SELECT count(*) AS n FROM appointments a WHERE {here} AND on_date = '{day}'"));
+    assert_eq!((listed.len() as i64, stored > 0), (stored, true));
+    assert!(listed.is_sorted_by_key(|appointment| appointment["starts_at"].as_str().expect("a time").to_owned()));
+    let done = listed.iter().find(|appointment| appointment["state"] == "done").expect("somebody came");
+    assert!(done["resident_name"].as_str().is_some_and(|name| name.contains('*')));
+    assert!(done["ticket"].as_str().is_some_and(|ticket| ticket.starts_with('A')));
+    // Who may: the county and the township, not another village, no resident. Days that are none of ours.
+    t.get(&path).by(&t.staff("admin").await).send().await.ok();
+    t.get(&path).by(&t.staff("supervisor").await).send().await.ok();
+    t.get(&path).by(&cadre).send().await.problem(404, "not_found");
+    t.get(&path).by(&t.resident("zhang").await).send().await.problem(404, "not_found");
+    t.get(&format!("/v1/units/{unit}/day")).by(&junxi).send().await.ok();
+    for date in ["-262143-01-01", "9999-12-31"] {
+        t.get(&format!("/v1/units/{unit}/day?date={date}")).by(&junxi).send().await.problem(422, "invalid");
+    }
+
+    // The plan of the statement: a range of the index of unit and day, never the whole table.
+    let plan = t.database.plan(&of_day(&unit.to_string(), &day));
+    assert!(plan.contains("appointments_unit_day") && !plan.contains("Seq Scan on appointments"), "{plan}");
+    assert!(!plan.contains("Seq Scan on residents"), "{plan}");
+}
+
+/// The server's own statement.
+fn of_day(unit: &str, day: &str) -> String {
+    let mut sql = lianxin::appointments::day::OfDay::SQL.to_owned();
+    let binds = [
+        ("county", "1".to_owned()),
+        ("unit", format!("'{unit}'::uuid")),
+        ("within", "NULL".to_owned()),
+        ("from", format!("'{day}T00:00:00+08:00'::timestamptz")),
+        ("to", format!("'{day}T00:00:00+08:00'::timestamptz + interval '1 day'")),
+        ("now", "now()".to_owned()),
+    ];
+    for (bind, value) in binds {
+        sql = sql.replace(&format!("{{{bind}}}"), &value);
+    }
+    sql
+}
