@@ -4,9 +4,12 @@
 //! back places of the sample county, and counts them: it expects to be the only visitor.
 
 mod booking;
+mod counter;
 mod county;
 mod elder;
 mod faults;
+mod hall;
+mod line;
 mod office;
 mod people;
 mod print;
@@ -15,6 +18,7 @@ mod resident;
 mod slots;
 mod stage;
 mod story;
+mod visit;
 
 use std::process::ExitCode;
 
@@ -79,6 +83,35 @@ const CHAPTERS: &[Chapter] = &[
              slip, printed and brought to him.",
         ],
         play: |story| Box::pin(elder::play(story)),
+    },
+    Chapter {
+        title: "改期与候补 · Moving, and waiting",
+        happens: &[
+            "镇里为敬老月加开专窗。张小明先占位再预约，改期留下记录；约满的时段李秀英和王建国先后候补；张小明一取消，\
+             名额就给排在前面的李秀英，谁也插不了队。",
+            "The township opens an extra window. Zhang holds a place, books it and moves it, which leaves a history; Li and \
+             Wang wait for what is full; when Zhang cancels, Li is asked first, and nobody passes the line.",
+        ],
+        play: |story| Box::pin(line::play(story)),
+    },
+    Chapter {
+        title: "上门与停电 · A visit at home, and a power cut",
+        happens: &[
+            "网上约满了，代办员仍能为陈阿婆约上，又改为上门：地址写明理由才看得到。那天偏偏停电：先列出受影响的人，\
+             再决定改到哪天，逐一通知。",
+            "The public is full, yet an agent books for Granny Chen, then makes it a visit at home, whose address is seen \
+             with a reason only. The power is cut that day: the affected are listed, then moved, and everybody is told.",
+        ],
+        play: |story| Box::pin(visit::play(story)),
+    },
+    Chapter {
+        title: "大厅叫号 · In the hall",
+        happens: &[
+            "扫码取号、现场取号、叫号、重呼、办结；两个窗口抢叫一个号，只有一个成；大厅的屏只有号码，没有名字。",
+            "A ticket by code and one without an appointment; called, called again, served, done; of two windows that call \
+             the same ticket one wins; the screen in the hall shows numbers and no names.",
+        ],
+        play: |story| Box::pin(hall::play(story)),
     },
     Chapter {
         title: "县管理员 · The county's office",

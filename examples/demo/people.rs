@@ -3,7 +3,7 @@
 use anyhow::Result;
 use chrono::{Days, NaiveDate};
 use lianxin::sample::{COUNTY, PASSWORD};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::stage::{Reply, Session, Stage, nonce};
 
@@ -26,6 +26,14 @@ pub async fn prove_phone(stage: &Stage, who: &Session, phone: &str) -> Result<Re
     let proved = stage.post(&path, code).by(who).key(&nonce()).send(200).await?;
     proved.has("/phone", phone)?;
     Ok(proved)
+}
+
+/// Waits until somebody's inbox has a message of a kind about something: it comes a moment later, from the worker.
+pub async fn told(stage: &Stage, who: &Session, kind: &str, about: &str) -> Result<()> {
+    let of = |message: &Value| message["kind"] == kind && message["about_id"] == about;
+    let inbox = stage.get("/v1/messages?limit=200").by(who);
+    inbox.until(|reply| reply.items().is_ok_and(|items| items.iter().any(of))).await?;
+    Ok(())
 }
 
 #[derive(Clone, Copy)]

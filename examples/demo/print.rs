@@ -24,6 +24,15 @@ pub fn json(text: &str) -> String {
     format!("  {}", tree.text(2))
 }
 
+/// An event of a stream.
+pub fn event(text: &str) -> String {
+    let line = |line: &str| match line.strip_prefix("data: ") {
+        Some(data) => format!("  data:\n{}", json(data)),
+        None => format!("  {line}"),
+    };
+    text.trim_end().lines().map(line).collect::<Vec<_>>().join("\n")
+}
+
 /// A header's value.
 pub fn header(value: &str) -> String {
     value.split(' ').map(shortened).collect::<Vec<_>>().join(" ")

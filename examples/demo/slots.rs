@@ -25,17 +25,23 @@ pub fn tomorrow() -> NaiveDate {
     local_date(Clock::System.now()) + Days::new(1)
 }
 
+/// The slots of one day; `through` says channel and place as the query does.
+pub async fn on(stage: &Stage, place: &Place, date: NaiveDate, through: &str) -> Result<Day> {
+    let (town, matter) = (&place.town, &place.matter);
+    let path = format!("/v1/slots?county={COUNTY}&unit_id={town}&matter_id={matter}&date={date}&{through}");
+    let slots = stage.get(&path).send(200).await?;
+    let items = slots.items()?.iter().filter(|slot| slot["free"].as_i64() > Some(0));
+    let free = items.filter_map(|slot| slot["starts_at"].as_str().map(str::to_owned)).collect();
+    Ok(Day { date, path, free })
+}
+
 /// The first of so many days that has at least `wanted` starts with a place left. Begins tomorrow: what begins within two
 /// hours could not be cancelled online any more.
 pub async fn next(stage: &Stage, place: &Place, channel: &str, days: u64, wanted: usize) -> Result<Option<Day>> {
-    let (town, matter) = (&place.town, &place.matter);
     for date in tomorrow().iter_days().take(days as usize) {
-        let path = format!("/v1/slots?county={COUNTY}&unit_id={town}&matter_id={matter}&date={date}&channel={channel}");
-        let slots = stage.get(&path).send(200).await?;
-        let items = slots.items()?.iter().filter(|slot| slot["free"].as_i64() > Some(0));
-        let free: Vec<_> = items.filter_map(|slot| slot["starts_at"].as_str().map(str::to_owned)).collect();
-        if free.len() >= wanted {
-            return Ok(Some(Day { date, path, free }));
+        let day = on(stage, place, date, &format!("channel={channel}")).await?;
+        if day.free.len() >= wanted {
+            return Ok(Some(day));
         }
     }
     Ok(None)

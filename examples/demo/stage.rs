@@ -62,6 +62,27 @@ impl Stage {
         Call { body: Some(body), ..self.call(Method::PUT, path) }
     }
 
+    /// The first event of a stream, which must have this name; then the stream is left.
+    pub async fn event(&self, path: &str, name: &str) -> Result<Value> {
+        println!("\n→ GET {path}\n  Accept: text/event-stream");
+        let request = self.http.get(format!("{}{path}", self.url)).header("Accept", "text/event-stream");
+        let mut response = request.send().await?;
+        self.requests.set(self.requests.get() + 1);
+        ensure!(response.status() == 200, "GET {path}: expected 200, got {}", response.status());
+        let (start, mut bytes) = (format!("event: {name}"), Vec::new());
+        loop {
+            let text = String::from_utf8_lossy(&bytes);
+            let mut events = text.split_inclusive("\n\n").filter(|event| event.ends_with("\n\n"));
+            if let Some(event) = events.find(|event| event.lines().any(|line| line == start)) {
+                println!("← 200 OK\n{}", print::event(event));
+                let data = event.lines().find_map(|line| line.strip_prefix("data: "));
+                return Ok(serde_json::from_str(data.context("an event without data")?)?);
+            }
+            let more = response.chunk().await?;
+            bytes.extend_from_slice(&more.with_context(|| format!("GET {path}: the stream ended before {name}"))?);
+        }
+    }
+
     fn call(&self, method: Method, path: &str) -> Call<'_> {
         Call { stage: self, method, path: path.to_owned(), who: None, headers: Vec::new(), body: None, quiet: false }
     }

@@ -2,7 +2,10 @@
 
 use anyhow::{Context, Result};
 
-use crate::stage::{Session, Stage};
+use crate::{
+    counter::Counter,
+    stage::{Session, Stage},
+};
 
 /// Where and for what somebody books.
 pub struct Place {
@@ -24,11 +27,28 @@ pub struct Story {
     pub specialist: Option<Session>,
     /// The resident without a phone.
     pub old_man: Option<String>,
+    /// Where the last chapters book.
+    pub counter: Option<Counter>,
+    /// Who was first on the waiting list, and has a booking.
+    pub li: Option<Session>,
+    /// Who was second.
+    pub wang: Option<Session>,
 }
 
 impl Story {
     pub fn new(stage: Stage) -> Self {
-        Self { stage, place: None, zhang: None, cadre: None, granny: None, specialist: None, old_man: None }
+        Self {
+            stage,
+            place: None,
+            zhang: None,
+            cadre: None,
+            granny: None,
+            specialist: None,
+            old_man: None,
+            counter: None,
+            li: None,
+            wang: None,
+        }
     }
 
     pub fn place(&self) -> Result<&Place> {
@@ -53,5 +73,17 @@ impl Story {
 
     pub fn old_man(&self) -> Result<&str> {
         self.old_man.as_deref().context("the chapter of the old man comes first")
+    }
+
+    pub fn counter(&self) -> Result<&Counter> {
+        self.counter.as_ref().context("the chapter of the waiting list comes first")
+    }
+
+    pub fn li(&self) -> Result<&Session> {
+        self.li.as_ref().context("the chapter of the waiting list comes first")
+    }
+
+    pub fn wang(&self) -> Result<&Session> {
+        self.wang.as_ref().context("the chapter of the waiting list comes first")
     }
 }
