@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     app::App,
-    clock::{CST, local_date, local_midnight},
+    clock::{CST, local_date},
     db::schema::appointments,
     error::Result,
     http::{
@@ -54,7 +54,7 @@ pub fn export(conn: &mut PgConnection, app: &App, person: Person) -> Result<Valu
 /// What is still to come is cancelled, so that places come back; of what was stays that it was, not where to and not why it was
 /// cancelled.
 pub fn erase(conn: &mut PgConnection, _: &App, person: Person) -> Result<usize> {
-    let (scope, filter) = all(person, None, local_midnight(local_date(person.now)));
+    let (scope, filter) = all(person, None, person.now);
     let mut count = 0;
     for row in store::list(conn, scope, (person.id, local_date(person.now)), filter, After::START, ALL)? {
         count += usize::from(writing::cancel(conn, (person.county, row.id), None, None, person.now)?);

@@ -170,3 +170,66 @@ async fn two_screens_change_the_same_thing_and_one_is_told() {
     let count = |status: u16| replies.iter().filter(|reply| reply.status == status).count();
     assert_eq!((count(200), count(412)), (1, 7));
 }
+
+#[actix_web::test]
+async fn booking_moving_cancelling_and_closing_the_day_at_once() {
+    let t = TestApp::with(|setup| {
+        setup.config.database_pool = 24;
+        setup.config.writes_per_minute = 10_000;
+        setup.config.logins_per_minute = 1_000;
+    })
+    .await;
+    places(&t, 2);
+    let (residents, admin) = (residents(&t, 10).await, t.staff("admin").await);
+    let times = ["09:00", "09:30", "10:00"].map(|time| format!("2026-11-25T{time}:00+08:00"));
+    let body = t.booking(&times[0]).await;
+    let life = |number: usize, who: Session| {
+        let (t, body, times) = (&t, &body, &times);
+        async move {
+            for round in 0..4 {
+                let mut body = body.clone();
+                body["starts_at"] = json!(times[(number + round) % 3]);
+                let reply = t.post("/v1/appointments").by(&who).json(body).send().await;
+                let known = [201, 409, 422].contains(&reply.status);
+                assert!(known, "{}: {}", reply.status, reply.body);
+                let Some(id) = reply.body["id"].as_str().filter(|_| reply.status == 201) else { continue };
+                let to = json!({"starts_at": times[(number + round + 1) % 3]});
+                let path = format!("/v1/appointments/{id}");
+                let moving = t.post(&format!("{path}/reschedule")).by(&who).json(to).send();
+                let cancelling = t.post(&format!("{path}/cancel")).by(&who).json(json!({})).send();
+                let (moved, cancelled) = futures_util::future::join(moving, cancelling).await;
+                for reply in [moved, cancelled] {
+                    let known = [200, 409, 422].contains(&reply.status);
+                    assert!(known, "{}: {}", reply.status, reply.body);
+                }
+                if round == 2 {
+                    // Somebody stays, so that there is something to close.
+                    let mut body = body.clone();
+                    body["starts_at"] = json!(times[number % 3]);
+                    t.post("/v1/appointments").by(&who).json(body).send().await;
+                }
+            }
+        }
+    };
+    let close = async {
+        let closed = json!({"unit_id": body["unit_id"], "from_date": "2026-11-25", "until_date": "2026-11-25", "kind": "closed",
+            "reason": "台风", "affected": "move"});
+        // In the midst of it.
+        while t.database.count("SELECT count(*) AS n FROM appointments") < 8 {
+            tokio::task::yield_now().await;
+        }
+        t.post("/v1/opening_exceptions").by(&admin).json(closed).send().await.created();
+    };
+    futures_util::future::join(
+        join_all(residents.into_iter().enumerate().map(|(number, who)| life(number, who))),
+        close,
+    )
+    .await;
+    let left = "SELECT count(*) AS n FROM appointments WHERE on_date = '2026-11-25' AND state IN ('held', 'booked')";
+    assert_eq!(t.database.count(left), 0, "nobody finds a locked door");
+    let crowd = "SELECT coalesce(max(n), 0)::bigint AS n FROM (SELECT (SELECT count(*) FROM appointments b WHERE b.window_id = a.window_id \
+        AND b.state IN ('held', 'booked') AND b.busy_from < a.busy_until AND b.busy_until > a.busy_from) AS n \
+        FROM appointments a WHERE a.state IN ('held', 'booked')) x";
+    assert!(t.database.count(crowd) <= 2, "those who were moved are not too many either");
+    t.run_jobs().await;
+}
