@@ -344,7 +344,7 @@ mod tests {
     #[test]
     fn every_second_week_counts_from_the_week_of_the_first_day() {
         let rule = Rule { every_weeks: 2, valid_from: day("2026-11-04"), ..rule() };
-        let open = |date| !on(&[rule.clone()], &[], date).is_empty();
+        let open = |date| !on(std::slice::from_ref(&rule), &[], date).is_empty();
         assert!(!open("2026-11-03"), "before it begins");
         assert!(open("2026-11-04") && open("2026-11-06"), "the week of its first day");
         assert!(!open("2026-11-09") && !open("2026-11-13"));
@@ -354,7 +354,11 @@ mod tests {
     #[test]
     fn exceptions_open_and_close() {
         let like_monday = Exception { like_weekday: Some(1), ..exception("2026-11-22", ExceptionKind::Open) };
-        assert_eq!(on(&[rule()], &[like_monday.clone()], "2026-11-22").len(), 6, "a Sunday opened like a Monday");
+        assert_eq!(
+            on(&[rule()], std::slice::from_ref(&like_monday), "2026-11-22").len(),
+            6,
+            "a Sunday opened like a Monday"
+        );
         let holiday = Exception { on_date: day("2026-10-01"), ..like_monday.clone() };
         assert_eq!(on(&[rule()], &[holiday], "2026-10-01").len(), 6, "a holiday too");
         let evening = Exception {
@@ -367,7 +371,7 @@ mod tests {
             capacity_desk: Some(0),
             ..exception("2026-11-23", ExceptionKind::Open)
         };
-        assert_eq!(on(&[rule()], &[evening.clone()], "2026-11-23").len(), 8, "extended hours");
+        assert_eq!(on(&[rule()], std::slice::from_ref(&evening), "2026-11-23").len(), 8, "extended hours");
         let closed = exception("2026-11-23", ExceptionKind::Closed);
         assert!(on(&[rule()], &[evening, closed.clone()], "2026-11-23").is_empty(), "closed wins");
         let elsewhere = Exception { window_id: Some(Uuid::from_u128(2)), ..closed.clone() };
