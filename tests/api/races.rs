@@ -187,9 +187,12 @@ async fn booking_moving_cancelling_and_closing_the_day_at_once() {
         let (t, body, times) = (&t, &body, &times);
         async move {
             for round in 0..4 {
-                let mut body = body.clone();
-                body["starts_at"] = json!(times[(number + round) % 3]);
-                let reply = t.post("/v1/appointments").by(&who).json(body).send().await;
+                let book = |slot: usize| {
+                    let mut body = body.clone();
+                    body["starts_at"] = json!(times[slot % 3]);
+                    t.post("/v1/appointments").by(&who).json(body).send()
+                };
+                let reply = book(number + round).await;
                 let known = [201, 409, 422].contains(&reply.status);
                 assert!(known, "{}: {}", reply.status, reply.body);
                 let Some(id) = reply.body["id"].as_str().filter(|_| reply.status == 201) else { continue };
@@ -204,9 +207,7 @@ async fn booking_moving_cancelling_and_closing_the_day_at_once() {
                 }
                 if round == 2 {
                     // Somebody stays, so that there is something to close.
-                    let mut body = body.clone();
-                    body["starts_at"] = json!(times[number % 3]);
-                    t.post("/v1/appointments").by(&who).json(body).send().await;
+                    book(number).await;
                 }
             }
         }
