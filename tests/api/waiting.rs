@@ -234,7 +234,7 @@ async fn two_workers_at_once_offer_one_place_once() {
     }
     let app = || t.app.clone().into_inner();
     let work = |number: usize| async move {
-        if number % 2 == 0 {
+        if number.is_multiple_of(2) {
             lianxin::jobs::tick(&app()).await.map(|()| 0)
         } else {
             lianxin::jobs::run_due(&app()).await
