@@ -6,7 +6,7 @@
 //! there before, and sealed bytes, whose nonces are random.
 //!
 //! A later room joins in two steps: a file with `pub async fn make(world: &World) -> Result<usize>` that draws from
-//! [`Dice::of`] under a name of its own (what others draw stays as it was), and a line in [`MAKERS`].
+//! `Dice::of` under a name of its own (what others draw stays as it was), and a line in `MAKERS`.
 //!
 //! What is not made: the history of moves (`appointment_events`) and the change feed of what is past, children under 14 (their
 //! records need guardians), and messages: nobody is to be told of what was made up.
