@@ -31,7 +31,8 @@ test: services
 	cargo build --quiet
 	@$(OWN) LIANXIN_DATA=.lianxin/test LOG=error $(BIN) with-services -- sh scripts/test.sh $(ARGS)
 
-## Measures endpoints against pgbench and a constant handler in one run; ratios go to benches/results.md.
+## Measures endpoints against pgbench and a constant handler in one run; ratios go to benches/results.md. ONLY=hot or ONLY=history
+## measures that part alone and keeps nothing.
 bench: services
 	cargo build --quiet --release
 	@$(OWN) LIANXIN_DATA=.lianxin/bench LOG=warn target/release/lianxin with-services -- cargo bench --quiet --bench http

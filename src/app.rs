@@ -4,8 +4,8 @@ use anyhow::{Context, Result};
 use secrecy::ExposeSecret;
 
 use crate::{
-    calendar, clock::Clock, config::Config, crypto::Keyring, db::Db, http::cached::Rendered, messages, queue,
-    redis::Redis, sessions::Tokens, units::Counties, wechat,
+    appointments, calendar, clock::Clock, config::Config, crypto::Keyring, db::Db, http::cached::Rendered, messages,
+    queue, redis::Redis, sessions::Tokens, units::Counties, wechat,
 };
 
 pub struct App {
@@ -19,6 +19,8 @@ pub struct App {
     pub tokens: Tokens,
     /// Public answers that are the same for everybody.
     pub rendered: Rendered,
+    /// Slots that are full and still wanted.
+    pub crowds: appointments::Crowds,
     /// What the screens of halls show.
     pub boards: queue::Boards,
     pub wechat: wechat::Client,
@@ -39,6 +41,7 @@ impl App {
             counties: Counties::default(),
             tokens: Tokens::default(),
             rendered: Rendered::default(),
+            crowds: appointments::Crowds::default(),
             boards: queue::Boards::default(),
             wechat: wechat::Client::new(&config.wechat_url)?,
             sms: messages::sms::Gateway::new()?,

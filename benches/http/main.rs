@@ -20,7 +20,7 @@ mod report;
 mod story;
 mod wire;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 
 use database::Database;
 use load::{Load, Measured};
@@ -65,7 +65,29 @@ fn main() -> Result<()> {
     println!("the first start migrates and loads the sample county");
     Server::start("run", &database)?.ready()?;
     database.open_up()?;
-    measure(&database, &mut report)?;
+    match std::env::var("ONLY").as_deref() {
+        Ok("hot") => {
+            let story = Story::play(&ready("run", &database)?, &database)?;
+            let fixture = pgbench::Fixture::prepare(&database, &story)?;
+            hot_slot(&database, &story, &fixture, &mut report)?;
+        }
+        Ok("history") => report.cases.extend(history::two_million(&mut report.peak_kib)?),
+        Ok(other) if !other.is_empty() => bail!("ONLY is hot or history, not {other}"),
+        _ => return whole(&database, report),
+    }
+    // Part of the picture only: nothing to keep.
+    println!("\n{report}");
+    Ok(())
+}
+
+fn ready(command: &str, database: &Database) -> Result<Server> {
+    let server = Server::start(command, database)?;
+    server.ready()?;
+    Ok(server)
+}
+
+fn whole(database: &Database, mut report: Report) -> Result<()> {
+    measure(database, &mut report)?;
     let text = report.to_string();
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/results.md");
     std::fs::write(path, &text).with_context(|| path.to_owned())?;
@@ -100,15 +122,13 @@ fn measure(database: &Database, report: &mut Report) -> Result<()> {
 
     // The server alone: pgbench's outbox rows stay where they are too. The worker has its own case after this.
     let bookings = Bookings::new(&story);
-    let mut subject = Subject { server: Server::start("serve", database)?, peak_kib: &mut report.peak_kib };
-    subject.server.ready()?;
+    let mut subject = Subject { server: ready("serve", database)?, peak_kib: &mut report.peak_kib };
     let booked = booking(&mut subject, &bookings, &fixture)?;
     drop(subject);
 
     println!("booking, with the worker in the same process");
     database.settle()?;
-    let mut subject = Subject { server: Server::start("run", database)?, peak_kib: &mut report.peak_kib };
-    subject.server.ready()?;
+    let mut subject = Subject { server: ready("run", database)?, peak_kib: &mut report.peak_kib };
     let ours = subject.load(&[201], &|turn, into| bookings.write(turn, into))?;
     let theirs = median(booked.rounds.iter().map(|round| round.theirs).collect());
     report.cases.push(booked);
@@ -120,14 +140,17 @@ fn measure(database: &Database, report: &mut Report) -> Result<()> {
     });
     drop(subject);
 
-    database.settle()?;
-    let mut subject = Subject { server: Server::start("serve", database)?, peak_kib: &mut report.peak_kib };
-    subject.server.ready()?;
-    report.cases.extend(hot::slot(&mut subject, &story, &fixture)?);
-    drop(subject);
+    hot_slot(database, &story, &fixture, report)?;
     report.cases.extend(history::two_million(&mut report.peak_kib)?);
     // Last, because hundreds of thousands of rows change what else is in memory.
     report.cases.push(people::among_many(database)?);
+    Ok(())
+}
+
+fn hot_slot(database: &Database, story: &Story, fixture: &pgbench::Fixture, report: &mut Report) -> Result<()> {
+    database.settle()?;
+    let mut subject = Subject { server: ready("serve", database)?, peak_kib: &mut report.peak_kib };
+    report.cases.extend(hot::slot(&mut subject, story, fixture)?);
     Ok(())
 }
 

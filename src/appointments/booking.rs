@@ -11,6 +11,7 @@ use uuid::Uuid;
 use validator::Validate;
 
 use super::{
+    crowd::{self, Start},
     facts::{About, Facts, facts},
     limits,
     model::{Appointment, AppointmentState, address_place},
@@ -168,24 +169,35 @@ impl Rules {
     pub fn place(
         &self,
         facts: &Facts,
-        (channel, place): (Channel, Option<Place>),
+        what: (Channel, Option<Place>),
         starts_at: DateTime<Utc>,
     ) -> Result<(Placed, i16)> {
         facts.resident_id.ok_or_else(resident_unknown)?;
-        rules::identity(facts.level, facts.level_needed, channel)?;
+        rules::identity(facts.level, facts.level_needed, what.0)?;
+        let placed = self.fit(facts, what, starts_at)?;
+        // A limit of one's own says more than that others were faster.
+        let nth = limits::next(&self.settings, what.0, &facts.standing, starts_at, self.now)?;
+        Ok((placed?, nth))
+    }
+
+    /// Where a start fits, whoever asks; the inner error is that others were faster.
+    pub fn fit(
+        &self,
+        facts: &Facts,
+        (channel, place): (Channel, Option<Place>),
+        starts_at: DateTime<Utc>,
+    ) -> Result<Result<Placed, AppointmentError>> {
         let place = rules::place(place, &facts.places)?;
         limits::within_days(&self.settings, channel, starts_at, self.now)?;
         if facts.own_specialist && facts.openings.is_empty() {
             return Err(Code::NoSpecialist.into());
         }
         let wish = Wish::new(channel, place, facts.slots, facts.travel_minutes);
-        let placed = placing::choose(&facts.openings, &self.calendar, &self.settings, &wish, starts_at, self.now);
-        // What is not offered is nobody's; otherwise a limit of one's own says more than that others were faster.
-        if placed == Err(AppointmentError::NotOffered) {
-            return Err(AppointmentError::NotOffered.into());
+        match placing::choose(&facts.openings, &self.calendar, &self.settings, &wish, starts_at, self.now) {
+            // What is not offered is nobody's.
+            Err(AppointmentError::NotOffered) => Err(AppointmentError::NotOffered.into()),
+            placed => Ok(placed),
         }
-        let nth = limits::next(&self.settings, channel, &facts.standing, starts_at, self.now)?;
-        Ok((placed?, nth))
     }
 }
 
@@ -308,15 +320,22 @@ async fn take(
     let (resident, channel) = whom(&caller, command.resident_id, command.channel)?;
     let rules = Rules::of(&app, &caller).await?;
     let (scope, who) = (caller.scope, Caller::clone(&caller));
+    let BookAppointment { unit_id: unit, matter_id: matter, place, starts_at, .. } = command;
+    let start = Start { county: scope.county, unit, matter, place, starts_at: starts_at.to_utc() };
     let booking = Booking { id: Uuid::now_v7(), caller: who, scope, command, resident, channel, hold, rules };
-    let inner = app.clone();
-    app.once(once, move |conn| {
+    let (inner, rules) = (app.clone(), booking.rules.clone());
+    let book = move |conn: &mut PgConnection| {
         let row = booking.run(conn, &inner)?;
         let (id, version) = (row.id, row.version);
         let view = AppointmentView::new(&inner, &booking.caller, lang, row)?;
         Answer::created(format!("/v1/appointments/{id}"), version, &view)
-    })
-    .await
+    };
+    app.count(&once).await?;
+    if resident == caller.subject {
+        crowd::decide(&app, once, &rules, start, book).await
+    } else {
+        app.once_counted(once, book).await
+    }
 }
 
 /// Book an appointment

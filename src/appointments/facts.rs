@@ -112,12 +112,17 @@ pub struct Facts {
     pub openings: Vec<Opening>,
 }
 
+/// Whoever did not come before this may book.
+pub fn no_shows_since(settings: &Settings, now: DateTime<Utc>) -> DateTime<Utc> {
+    now - TimeDelta::days(settings.booking_no_show_days + settings.booking_pause_days + 1)
+}
+
 /// The facts about one start; none if unit or matter do not exist.
 pub fn facts(conn: &mut PgConnection, settings: &Settings, about: About) -> Result<Option<Facts>> {
     let About { county, unit, matter, resident, starts_at, but, now } = about;
     let day = local_date(starts_at);
     let next = day.checked_add_days(Days::new(1)).unwrap_or(day);
-    let since = now - TimeDelta::days(settings.booking_no_show_days + settings.booking_pause_days + 1);
+    let since = no_shows_since(settings, now);
     // The longest travel that a matter can have.
     let after = starts_at - TimeDelta::minutes(240);
     let ask = FactsOf { county, unit, matter, resident, day, after, before: local_midnight(next), since, now, but };

@@ -18,6 +18,7 @@
 //! The window is chosen by the system: the one with most places left.
 
 pub mod booking;
+mod crowd;
 pub mod day;
 pub mod facts;
 pub mod jobs;
@@ -36,6 +37,7 @@ pub mod views;
 pub mod waiting;
 pub mod writing;
 
+pub use crowd::Crowds;
 pub use model::{Appointment, AppointmentState};
 pub use notices::withdraw;
 pub use placing::{Offered, Placed, Wish, offered};

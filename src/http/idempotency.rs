@@ -118,10 +118,10 @@ impl Responder for Answer {
 /// What a repeatable write is known by: whose it is, which operation, which key, which request.
 #[derive(Clone, Debug)]
 pub struct Once {
-    county: i32,
-    caller: Uuid,
-    operation: &'static str,
-    key: String,
+    pub county: i32,
+    pub caller: Uuid,
+    pub operation: &'static str,
+    pub key: String,
     digest: [u8; 32],
 }
 
@@ -141,7 +141,7 @@ impl Once {
     }
 
     /// A number for the advisory lock; a collision only makes somebody repeat.
-    fn lock(&self) -> i64 {
+    pub fn lock(&self) -> i64 {
         let digest = crypto::digest(format!("{}/{}", self.county, self.place()).as_bytes());
         i64::from_be_bytes(*digest.first_chunk().expect("32 bytes hold 8"))
     }
@@ -198,8 +198,21 @@ impl App {
     where
         F: Fn(&mut PgConnection) -> Result<Answer> + Clone + Send + 'static,
     {
+        self.count(&once).await?;
+        self.once_counted(once, work).await
+    }
+
+    /// Takes one of the writes that a caller has in a minute.
+    pub async fn count(&self, once: &Once) -> Result<()> {
         let who = format!("{}:{}", once.county, once.caller);
-        limits::take(self, "writes", &who, self.config.writes_per_minute).await?;
+        limits::take(self, "writes", &who, self.config.writes_per_minute).await
+    }
+
+    /// [`once`](Self::once) for what has been counted before, because something had to be asked first.
+    pub async fn once_counted<F>(self: &std::sync::Arc<Self>, once: Once, work: F) -> Result<Answer>
+    where
+        F: Fn(&mut PgConnection) -> Result<Answer> + Clone + Send + 'static,
+    {
         match self.attempt(once.clone(), work.clone()).await {
             // The connection died while committing: the key tells what became of it.
             Err(unknown) if unknown.code == Code::OutcomeUnknown => {

@@ -14,6 +14,7 @@ mod changes;
 mod closing;
 mod consents;
 mod counties;
+mod crowd;
 mod data_requests;
 mod exceptions;
 mod generator;

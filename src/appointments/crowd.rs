@@ -1,0 +1,218 @@
+//! The crowd before a slot that is full: refused together, by one look, without a transaction or a stored key.
+//!
+//! When a start has been refused once, those who want it next are likely to be many. Whoever comes then stands in line for the
+//! next look, which begins after they came, so that nobody is refused for what is over; while one look is under way the line
+//! grows for the next. Only residents who book for themselves are turned away here, and only if nothing of their own has to be
+//! said first: anybody else, and everybody once there is a place again, is decided in the ordinary way.
+
+use std::{
+    mem,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use chrono::{DateTime, NaiveDate, Utc};
+use diesel::{
+    PgConnection, QueryableByName, RunQueryDsl,
+    sql_types::{Array, BigInt, Date, Integer, Text, Timestamptz, Uuid as SqlUuid},
+};
+use quick_cache::sync::Cache;
+use tokio::sync::oneshot;
+use uuid::Uuid;
+
+use super::{
+    booking::Rules,
+    facts::{About, facts, no_shows_since},
+    rules::AppointmentError,
+};
+use crate::{
+    app::App,
+    clock::local_date,
+    error::{Code, Result},
+    http::idempotency::{Answer, Once},
+    people::IdentityLevel,
+    statement,
+    windows::{Channel, Place},
+};
+
+/// Starts that are remembered as full, the least wanted of them forgotten.
+const STARTS: usize = 1_000;
+
+/// What somebody wants for themselves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Start {
+    pub county: i32,
+    pub unit: Uuid,
+    pub matter: Uuid,
+    pub place: Option<Place>,
+    pub starts_at: DateTime<Utc>,
+}
+
+/// Starts that were full when they were last asked for.
+pub struct Crowds(Cache<Start, Arc<Crowd>>);
+
+impl Default for Crowds {
+    fn default() -> Self {
+        Self(Cache::new(STARTS))
+    }
+}
+
+/// Those who wait for the next look.
+#[derive(Default)]
+struct Crowd(Mutex<Line>);
+
+#[derive(Default)]
+struct Line {
+    waiting: Vec<Waiting>,
+    /// Somebody looks; the next look is theirs too.
+    led: bool,
+}
+
+struct Waiting {
+    once: Once,
+    rules: Rules,
+    tell: oneshot::Sender<Option<AppointmentError>>,
+}
+
+impl Crowd {
+    fn line(&self) -> MutexGuard<'_, Line> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Books, or refuses with others what is full.
+pub async fn decide<F>(app: &Arc<App>, once: Once, rules: &Rules, start: Start, book: F) -> Result<Answer>
+where
+    F: Fn(&mut PgConnection) -> Result<Answer> + Clone + Send + 'static,
+{
+    if let Some(crowd) = app.crowds.0.get(&start)
+        && let Some(refusal) = stand_in_line(app, crowd, once.clone(), rules.clone(), start).await
+    {
+        return Err(refusal.into());
+    }
+    let answer = app.once_counted(once, book).await;
+    let refused = answer.as_ref().is_err_and(|error| matches!(error.code, Code::SlotFull | Code::SlotWaitedFor));
+    if refused && app.crowds.0.get(&start).is_none() {
+        app.crowds.0.insert(start, Arc::default());
+    }
+    answer
+}
+
+/// What the next look says; none if that has to be found out in the ordinary way.
+async fn stand_in_line(
+    app: &Arc<App>,
+    crowd: Arc<Crowd>,
+    once: Once,
+    rules: Rules,
+    start: Start,
+) -> Option<AppointmentError> {
+    let (tell, told) = oneshot::channel();
+    let led = {
+        let mut line = crowd.line();
+        line.waiting.push(Waiting { once, rules, tell });
+        mem::replace(&mut line.led, true)
+    };
+    if !led {
+        // Goes on if whoever came first hangs up.
+        actix_web::rt::spawn(lead(app.clone(), Leading { crowd, over: false }, start));
+    }
+    told.await.ok().flatten()
+}
+
+/// The duty to look until nobody waits. Whoever still waits when it ends in another way is not kept waiting.
+struct Leading {
+    crowd: Arc<Crowd>,
+    over: bool,
+}
+
+impl Drop for Leading {
+    fn drop(&mut self) {
+        if !self.over {
+            *self.crowd.line() = Line::default();
+        }
+    }
+}
+
+async fn lead(app: Arc<App>, mut leading: Leading, start: Start) {
+    loop {
+        let waiting = {
+            let mut line = leading.crowd.line();
+            if line.waiting.is_empty() {
+                line.led = false;
+                leading.over = true;
+                return;
+            }
+            mem::take(&mut line.waiting)
+        };
+        let mut refusals = look(&app, start, &waiting).await.unwrap_or_default();
+        for (number, one) in waiting.into_iter().enumerate() {
+            // Somebody who has hung up.
+            let _ = one.tell.send(refusals.get_mut(number).and_then(Option::take));
+        }
+    }
+}
+
+statement! {
+    /// Of those who wait, by their number from 1: how sure we are who they are, if the key is new and there is nothing of their
+    /// own that a booking would have to mind.
+    struct FreeOfElse {
+        county: i32 as Integer, locks: Vec<i64> as Array<BigInt>, residents: Vec<Uuid> as Array<SqlUuid>,
+        operations: Vec<&'static str> as Array<Text>, keys: Vec<String> as Array<Text>,
+        matter: Uuid as SqlUuid, day: NaiveDate as Date, since: DateTime<Utc> as Timestamptz,
+    }
+    "SELECT w.number, p.identity_level AS level \
+     FROM unnest({locks}, {residents}, {operations}, {keys}) WITH ORDINALITY w (lock, resident, operation, key, number) \
+     JOIN residents p ON p.county_id = {county} AND p.id = w.resident AND p.merged_into IS NULL AND p.closed_at IS NULL \
+     CROSS JOIN LATERAL idempotency_gate(w.lock, {county}, w.resident, w.operation, w.key) g \
+     WHERE g.locked AND g.request_digest IS NULL \
+       AND NOT EXISTS (SELECT FROM appointments a WHERE a.county_id = {county} AND a.resident_id = w.resident \
+         AND a.state IN ('held', 'booked', 'arrived', 'called', 'serving') AND a.channel <> 'walk_in' \
+         AND (a.state = 'held' OR (a.matter_id = {matter} AND a.on_date = {day}))) \
+       AND NOT EXISTS (SELECT FROM appointments a WHERE a.county_id = {county} AND a.resident_id = w.resident AND a.state = 'no_show' \
+         AND a.starts_at > {since} AND a.channel = 'public')"
+}
+
+#[derive(QueryableByName)]
+struct Free {
+    #[diesel(sql_type = BigInt)]
+    number: i64,
+    #[diesel(sql_type = Text)]
+    level: IdentityLevel,
+}
+
+/// What each of those who wait is refused with; none if there is a place, or something else to say.
+async fn look(app: &App, start: Start, waiting: &[Waiting]) -> Result<Vec<Option<AppointmentError>>> {
+    let Some(Waiting { rules, .. }) = waiting.last() else { return Ok(Vec::new()) };
+    let Start { county, unit, matter, place, starts_at } = start;
+    let (rules, number) = (rules.clone(), waiting.len());
+    let each = || waiting.iter().map(|one| &one.once);
+    let ask = FreeOfElse {
+        county,
+        locks: each().map(Once::lock).collect(),
+        residents: each().map(|once| once.caller).collect(),
+        operations: each().map(|once| once.operation).collect(),
+        keys: each().map(|once| once.key.clone()).collect(),
+        matter,
+        day: local_date(starts_at),
+        since: no_shows_since(&rules.settings, rules.now),
+    };
+    let looked = app.db.read("look_at_crowd", move |conn| {
+        let about = About { county, unit, matter, resident: Uuid::nil(), starts_at, but: None, now: rules.now };
+        // Whose windows these are depends on who asks.
+        let Some(facts) = facts(conn, &rules.settings, about)?.filter(|facts| !facts.own_specialist) else {
+            return Ok(None);
+        };
+        let Err(refusal) = rules.fit(&facts, (Channel::Public, place), starts_at)? else { return Ok(None) };
+        let mut refusals = vec![None; number];
+        for Free { number, level } in ask.clone().load::<Free>(conn)? {
+            if let Some(place) = refusals.get_mut(number as usize - 1).filter(|_| level >= facts.level_needed) {
+                *place = Some(refusal.clone());
+            }
+        }
+        Ok(Some(refusals))
+    });
+    let looked = looked.await;
+    if !matches!(looked, Ok(Some(_))) {
+        app.crowds.0.remove(&start);
+    }
+    Ok(looked?.unwrap_or_default())
+}
