@@ -258,7 +258,7 @@ pub async fn make_past(world: &World) -> anyhow::Result<usize> {
 statement! {
     /// What the table's trigger wrote for the phones of the booked: nobody is told of what was made up.
     struct Untold { county: i32 as Integer, ids: Vec<String> as Array<Text> }
-    "DELETE FROM outbox o USING unnest({ids}) id WHERE o.county_id = {county} AND o.kind = 'notify_appointment' AND o.payload ->> 'appointment' = id"
+    "DELETE FROM outbox o USING unnest({ids}) AS made (appointment) WHERE o.county_id = {county} AND o.kind = 'notify_appointment' AND o.payload ->> 'appointment' = made.appointment"
 }
 
 /// Into the table like everybody else's: were a slot overbooked, the trigger would refuse.

@@ -69,7 +69,7 @@ async fn whoever_has_the_place_is_told_so() {
         .json(t.booking("2026-11-25T10:00:00+08:00").await)
         .send()
         .await
-        .problem(409, "idempotency_key_reused");
+        .problem(422, "idempotency_key_reused");
     t.run_jobs().await;
 }
 
