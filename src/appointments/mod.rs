@@ -20,6 +20,7 @@
 pub mod booking;
 pub mod day;
 pub mod facts;
+pub mod holding;
 pub mod jobs;
 pub mod lapsing;
 pub mod limits;
@@ -34,6 +35,7 @@ pub mod store;
 mod subject;
 pub mod views;
 pub mod waiting;
+mod within;
 pub mod writing;
 
 pub use model::{Appointment, AppointmentState};
