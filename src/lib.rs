@@ -10,9 +10,6 @@
 //! | [`consents`], [`data_requests`] | what residents agreed to, per purpose; a copy of one's data, a correction, closing the record |
 //! | [`audit`] | who looked at what and who changed what, sealed in batches |
 //! | [`staff`], [`sessions`] | who works here, their posts, deputies and absences; logging in, tokens, devices, logging out |
-//! | [`matters`], [`windows`] | the catalogue; windows, opening rules, free slots |
-//! | [`opening`] | changing what is open: rules, dated exceptions, absences; and what becomes of those who have booked |
-//! | [`appointments`] | booking, looking, cancelling |
 //! | [`matters`], [`windows`] | the catalogue; windows, and the free slots that follow from rules, exceptions, calendar and bookings |
 //! | [`opening`] | changing what is open: rules, dated exceptions, absences; and what becomes of those who have booked |
 //! | [`appointments`] | holding, booking, moving, cancelling; the waiting list; what people are told, and reminders |

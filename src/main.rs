@@ -2,6 +2,7 @@
 
 mod commands;
 mod keepers;
+mod serving;
 
 use std::path::PathBuf;
 

@@ -21,6 +21,7 @@ pub mod booking;
 mod crowd;
 pub mod day;
 pub mod facts;
+pub mod holding;
 pub mod jobs;
 pub mod lapsing;
 pub mod limits;
@@ -35,6 +36,7 @@ pub mod store;
 mod subject;
 pub mod views;
 pub mod waiting;
+mod within;
 pub mod writing;
 
 pub use crowd::Crowds;

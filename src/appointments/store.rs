@@ -7,7 +7,10 @@ use diesel::{
 };
 use uuid::Uuid;
 
-use super::model::{Appointment, AppointmentState};
+use super::{
+    model::{Appointment, AppointmentState},
+    within::{binds, within},
+};
 use crate::{
     clock::{local_date, local_midnight},
     db::{
@@ -38,14 +41,6 @@ macro_rules! appointments {
     };
 }
 
-/// Within a scope: of one resident and those who let this one act, or at a unit and the units below, or booked by oneself.
-macro_rules! within {
-    () => {
-        " AND ({own}::uuid IS NULL OR a.resident_id = {own} OR acts_for({county}, a.resident_id, {own}, 'book', {today})) \
-          AND ({within}::uuid IS NULL OR a.booked_by = {me} OR unit_within({county}, a.unit_id, {within})) "
-    };
-}
-
 statement! {
     struct Several { county: i32 as Integer, ids: Vec<Uuid> as Array<SqlUuid> }
     concat!(appointments!(), "WHERE a.county_id = {county} AND a.id = ANY ({ids})")
@@ -62,7 +57,7 @@ statement! {
         county: i32 as Integer, id: Uuid as SqlUuid, own: Option<Uuid> as Nullable<SqlUuid>, within: Option<Uuid> as Nullable<SqlUuid>,
         me: Uuid as SqlUuid, today: NaiveDate as Date,
     }
-    concat!(appointments!(), "WHERE a.county_id = {county} AND a.id = {id}", within!())
+    concat!(appointments!(), "WHERE a.county_id = {county} AND a.id = {id}", within!("a"))
 }
 
 statement! {
@@ -74,7 +69,7 @@ statement! {
     }
     concat!(appointments!(), "WHERE a.county_id = {county} AND a.resident_id = {resident} \
         AND ({unit}::uuid IS NULL OR a.unit_id = {unit}) AND (a.starts_at, a.id) > ({after_at}, {after_id}) \
-        AND a.starts_at >= {from} AND a.starts_at < {to} AND ({state}::text IS NULL OR a.state = {state})", within!(),
+        AND a.starts_at >= {from} AND a.starts_at < {to} AND ({state}::text IS NULL OR a.state = {state})", within!("a"),
         "ORDER BY a.starts_at, a.id LIMIT {limit}")
 }
 
@@ -86,7 +81,7 @@ statement! {
         after_at: DateTime<Utc> as Timestamptz, after_id: Uuid as SqlUuid, limit: i64 as BigInt,
     }
     concat!(appointments!(), "WHERE a.county_id = {county} AND a.unit_id = {unit} AND (a.starts_at, a.id) > ({after_at}, {after_id}) \
-        AND a.starts_at >= {from} AND a.starts_at < {to} AND ({state}::text IS NULL OR a.state = {state})", within!(),
+        AND a.starts_at >= {from} AND a.starts_at < {to} AND ({state}::text IS NULL OR a.state = {state})", within!("a"),
         "ORDER BY a.starts_at, a.id LIMIT {limit}")
 }
 
@@ -104,15 +99,6 @@ pub enum Of {
     /// Of a resident, everywhere or at one unit's centre.
     Resident(Uuid, Option<Uuid>),
     Unit(Uuid),
-}
-
-/// The scope as the binds of `within!`.
-fn binds(scope: Scope) -> (Option<Uuid>, Option<Uuid>) {
-    match scope.reach {
-        Reach::Own(own) => (Some(own), None),
-        Reach::Unit(unit) => (None, Some(unit)),
-        Reach::County => (None, None),
-    }
 }
 
 /// The appointment with an id, if `me` may see it.
@@ -157,7 +143,7 @@ statement! {
     }
     concat!("SELECT count(*) AS n FROM appointments a WHERE a.county_id = {county} AND ({resident}::uuid IS NULL OR a.resident_id = {resident}) \
         AND ({unit}::uuid IS NULL OR a.unit_id = {unit}) AND a.starts_at >= {from} AND a.starts_at < {to} \
-        AND ({state}::text IS NULL OR a.state = {state})", within!())
+        AND ({state}::text IS NULL OR a.state = {state})", within!("a"))
 }
 
 #[derive(QueryableByName)]

@@ -2,6 +2,7 @@
 
 pub mod cached;
 pub mod caller;
+pub mod command;
 pub mod csv;
 pub mod document;
 pub mod etag;
@@ -37,9 +38,9 @@ pub fn routes(list: &mut ServiceConfig) {
         .service(appointments::day::get_centre_day)
         .service(appointments::routes::list_appointments)
         .service(appointments::booking::book_appointment)
-        .service(appointments::booking::hold_appointment)
+        .service(appointments::holding::hold_appointment)
         .service(appointments::routes::get_appointment)
-        .service(appointments::booking::book_held_appointment)
+        .service(appointments::holding::book_held_appointment)
         .service(appointments::moving::reschedule_appointment)
         .service(appointments::moving::cancel_appointment)
         .service(appointments::routes::get_appointment_history)

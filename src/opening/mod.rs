@@ -16,6 +16,7 @@ mod affected;
 pub mod affected_routes;
 pub mod exception_routes;
 mod exceptions;
+mod places;
 mod presence;
 pub mod rule_routes;
 mod settle;

@@ -10,7 +10,8 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{
-    affected::{self, Booking, Centre, Way},
+    affected::{self, Booking, Centre},
+    places::{self, Way},
     store,
 };
 use crate::{
@@ -131,7 +132,7 @@ impl Frame {
     }
 
     fn centre(&self, conn: &mut PgConnection, unit: Uuid) -> Result<Centre> {
-        let ahead = self.settings.booking_days_ahead.max(affected::DAYS);
+        let ahead = self.settings.booking_days_ahead.max(places::DAYS);
         store::centre(conn, self.caller.county, unit, ahead, self.now)
     }
 
@@ -167,7 +168,7 @@ impl Frame {
         let (held, bookings): (Vec<_>, Vec<_>) =
             all.into_iter().partition(|booking| booking.state == AppointmentState::Held);
         let taken = store::taken(conn, county, &bookings, local_date(self.now))?;
-        let places = affected::places(&mut centre, &bookings, taken, &self.way());
+        let places = places::places(&mut centre, &bookings, taken, &self.way());
         let ids = bookings.iter().map(|booking| booking.id).collect();
         let rows = appointments::several(conn, county, ids)?;
         let rows: HashMap<Uuid, Appointment> = rows.into_iter().map(|row| (row.id, row)).collect();

@@ -9,7 +9,10 @@ use diesel::{
 };
 use uuid::Uuid;
 
-use super::affected::{Booking, Centre, Desk, Needs, Taken};
+use super::{
+    affected::{Booking, Centre, Desk, Needs},
+    places::Taken,
+};
 use crate::{
     appointments::{self, AppointmentState},
     clock::local_date,

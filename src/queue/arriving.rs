@@ -125,11 +125,8 @@ pub async fn arrive_appointment(
 ) -> Result<Answer> {
     let once = Once::new(&caller, "arrive_appointment", key, body.digest);
     let rules = Rules::of(&app, &caller.county_key).await?;
-    let (who, hand, now) = (
-        Caller::clone(&caller),
-        Hand { scope: caller.scope, me: caller.subject, today: local_date(app.clock.now()) },
-        app.clock.now(),
-    );
+    let (who, now) = (Caller::clone(&caller), app.clock.now());
+    let hand = Hand::of(&caller, now);
     let (entry, code, inner) = (Audit::new("arrive", "appointment", id.0), body.value.code, app.clone());
     app.once(once, move |conn| {
         let row = store::lock(conn, hand, id.0)?;
@@ -229,11 +226,8 @@ pub async fn create_arrival(
     let once = Once::new(&caller, "create_arrival", key, body.digest);
     let (by, unit) = (body.value.by()?, body.value.unit_id);
     let rules = Rules::of(&app, &caller.county_key).await?;
-    let (who, hand, now) = (
-        Caller::clone(&caller),
-        Hand { scope: caller.scope, me: caller.subject, today: local_date(app.clock.now()) },
-        app.clock.now(),
-    );
+    let (who, now) = (Caller::clone(&caller), app.clock.now());
+    let hand = Hand::of(&caller, now);
     let (entry, inner) = (Audit::new("arrive", "appointment", Uuid::nil()), app.clone());
     app.once(once, move |conn| {
         store::reach(conn, hand, unit)?;
@@ -291,11 +285,8 @@ pub async fn create_walk_in(
     body: Valid<CreateWalkIn>,
 ) -> Result<Answer> {
     let once = Once::new(&caller, "create_walk_in", key, body.digest);
-    let (who, hand, now) = (
-        Caller::clone(&caller),
-        Hand { scope: caller.scope, me: caller.subject, today: local_date(app.clock.now()) },
-        app.clock.now(),
-    );
+    let (who, now) = (Caller::clone(&caller), app.clock.now());
+    let hand = Hand::of(&caller, now);
     let (id, command) = (Uuid::now_v7(), body.value);
     let (entry, inner) = (Audit::new("walk_in", "appointment", id), app.clone());
     app.once(once, move |conn| {

@@ -3,11 +3,11 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex},
-    time::{Duration, Instant},
 };
 
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine};
 use bytes::Bytes;
+use chrono::{DateTime, TimeDelta, Utc};
 use diesel::{
     QueryableByName, RunQueryDsl,
     sql_types::{Binary, Integer, Text, Uuid as SqlUuid},
@@ -29,7 +29,12 @@ use crate::{
 };
 
 /// How old what a screen shows may be, and how long an ended screen may go on.
-const FRESH: Duration = Duration::from_secs(1);
+const FRESH: TimeDelta = TimeDelta::seconds(1);
+
+/// By the clock of the application, which may also be set back.
+fn is_fresh(read_at: DateTime<Utc>, now: DateTime<Utc>) -> bool {
+    (now - read_at).abs() < FRESH
+}
 
 /// More than anybody in a hall reads.
 const SHOWN: usize = 30;
@@ -62,12 +67,12 @@ pub struct Board {
 }
 
 /// The last reading of a unit, or that it failed, and when. Held while somebody reads: the others wait for the same.
-type Reading = Arc<tokio::sync::Mutex<Option<(Option<Arc<Board>>, Instant)>>>;
+type Reading = Arc<tokio::sync::Mutex<Option<(Option<Arc<Board>>, DateTime<Utc>)>>>;
 
 /// The halls that somebody looks at.
 pub struct Boards {
     readings: Mutex<HashMap<(i32, Uuid), Reading>>,
-    screens: Cache<[u8; 32], (Arc<Screen>, Instant)>,
+    screens: Cache<[u8; 32], (Arc<Screen>, DateTime<Utc>)>,
     closing: watch::Sender<bool>,
 }
 
@@ -80,9 +85,9 @@ impl Default for Boards {
 impl Boards {
     /// The screen of a secret; 404 when there is none, or one that was ended.
     pub async fn screen(&self, app: &App, secret: &str) -> Result<Arc<Screen>> {
-        let hash = crypto::digest(secret.as_bytes());
-        if let Some((screen, read)) = self.screens.get(&hash)
-            && read.elapsed() < FRESH
+        let (hash, now) = (crypto::digest(secret.as_bytes()), app.clock.now());
+        if let Some((screen, read_at)) = self.screens.get(&hash)
+            && is_fresh(read_at, now)
         {
             return Ok(screen);
         }
@@ -92,7 +97,7 @@ impl Boards {
             self.screens.remove(&hash);
             return Err(Code::NotFound.into());
         };
-        self.screens.insert(hash, (screen.clone(), Instant::now()));
+        self.screens.insert(hash, (screen.clone(), now));
         Ok(screen)
     }
 
@@ -110,13 +115,14 @@ impl Boards {
             Err(_) => return Err(Error::internal("a thread panicked with the readings of halls")),
         };
         let mut last = reading.lock().await;
+        let now = app.clock.now();
         match &*last {
-            Some((Some(board), at)) if at.elapsed() < FRESH => return Ok(board.clone()),
-            Some((None, at)) if at.elapsed() < FRESH => return Err(Error::unavailable("failed a moment ago")),
+            Some((Some(board), at)) if is_fresh(*at, now) => return Ok(board.clone()),
+            Some((None, at)) if is_fresh(*at, now) => return Err(Error::unavailable("failed a moment ago")),
             _ => {}
         }
         let read = read(app, screen).await.map(Arc::new);
-        *last = Some((read.as_ref().ok().cloned(), Instant::now()));
+        *last = Some((read.as_ref().ok().cloned(), app.clock.now()));
         read
     }
 

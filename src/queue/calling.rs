@@ -1,10 +1,7 @@
 //! Calling: who is next, this very one, again, did not come, being served, done, to another window.
 
-use std::sync::Arc;
-
-use actix_web::{post, web::Data};
-use chrono::{DateTime, Utc};
-use diesel::{PgConnection, RunQueryDsl};
+use actix_web::post;
+use diesel::RunQueryDsl;
 use serde::Deserialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -12,93 +9,26 @@ use validator::Validate;
 
 use super::{
     arriving::Rules,
+    buttons::{Button, QueueCommand, press},
     model::{Ticket, TicketView},
-    rules::{self, Outcome},
+    rules,
     store::{self, CallNext, Hand},
 };
 use crate::{
-    app::App,
     audit::{self, Audit},
     clock::local_date,
     db::found,
-    error::{Code, Error, Lang, Result},
+    error::{Code, Result},
     http::{
         caller::{Caller, Can},
+        command::Command,
         document::{IdempotencyHeader, IfMatchHeader},
         etag::IfMatch,
-        idempotency::{Answer, IdempotencyKey, Once},
+        idempotency::{Answer, Once},
         permissions::ServeQueue,
-        valid::{Id, Valid},
+        valid::Id,
     },
 };
-
-/// A button somebody pressed at the desk: who, when, and what the audit log calls it.
-pub struct Button {
-    pub who: Caller,
-    pub hand: Hand,
-    pub now: DateTime<Utc>,
-    entry: Audit,
-    lang: Lang,
-    app: Arc<App>,
-}
-
-impl Button {
-    pub fn new(caller: &Can<ServeQueue>, app: &Data<App>, lang: Lang, action: &'static str, id: Uuid) -> Self {
-        let (who, hand) = (
-            Caller::clone(caller),
-            Hand { scope: caller.scope, me: caller.subject, today: local_date(app.clock.now()) },
-        );
-        let (now, entry) = (app.clock.now(), Audit::new(action, "appointment", id));
-        Self { who, hand, now, entry, lang, app: app.clone().into_inner() }
-    }
-
-    pub fn because(self, reason: Option<String>) -> Self {
-        Self { entry: self.entry.because(reason), ..self }
-    }
-
-    /// Decides on the locked ticket and does it.
-    pub fn press(
-        &self,
-        conn: &mut PgConnection,
-        id: Uuid,
-        rule: impl FnOnce(&mut PgConnection, &Ticket) -> Result<Outcome>,
-    ) -> Result<Answer> {
-        let row = store::lock(conn, self.hand, id)?;
-        let row = match rule(conn, &row)? {
-            Outcome::Already => row,
-            Outcome::Becomes(new) => store::apply(conn, *new, self.who.staff(), self.now)?,
-        };
-        self.answer(conn, row)
-    }
-
-    fn answer(&self, conn: &mut PgConnection, row: Ticket) -> Result<Answer> {
-        audit::record(conn, &self.who, self.now, &self.entry.of(row.id))?;
-        Answer::ok(row.version, &TicketView::new(&self.app, self.lang, row)?)
-    }
-
-    fn call_next(&self, conn: &mut PgConnection, window: Uuid, rules: Rules) -> Result<Answer> {
-        let desk = store::lock_desk(conn, self.hand, window)?.ok_or(Code::NotFound)?;
-        rules::free(&desk)?;
-        let next = CallNext {
-            county: self.who.county,
-            unit: desk.unit_id,
-            window,
-            matters: desk.matters,
-            today: local_date(self.now),
-            soon: self.now + rules.grace,
-            by: self.who.subject,
-            now: self.now,
-        };
-        let row = found(next.get_result(conn))?.ok_or(Code::NobodyWaits)?;
-        self.answer(conn, row)
-    }
-}
-
-/// A command without words.
-#[derive(Clone, Deserialize, Validate, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(example = json!({}))]
-pub struct QueueCommand {}
 
 /// Which window.
 #[derive(Clone, Deserialize, Validate, ToSchema)]
@@ -107,10 +37,6 @@ pub struct QueueCommand {}
 pub struct ToWindow {
     /// A window of the same centre.
     window_id: Uuid,
-}
-
-fn unknown_window() -> Error {
-    Error::field("/window_id", "unknown_window", "本中心没有这个窗口", "the centre has no such window")
 }
 
 /// Call the next one
@@ -122,20 +48,28 @@ fn unknown_window() -> Error {
     request_body = QueueCommand, responses((status = 200, description = "The ticket that is called", body = TicketView)),
     extensions(("x-errors" = json!(["nobody_waits", "window_busy", "window_closed", "window_paused"]))))]
 #[post("/v1/windows/{id}/call_next")]
-pub async fn call_next_ticket(
-    caller: Can<ServeQueue>,
-    id: Id,
-    key: IdempotencyKey,
-    lang: Lang,
-    app: Data<App>,
-    body: Valid<QueueCommand>,
-) -> Result<Answer> {
-    let once = Once::new(&caller, "call_next_ticket", key, body.digest);
+pub async fn call_next_ticket(caller: Can<ServeQueue>, id: Id, command: Command<QueueCommand>) -> Result<Answer> {
+    let Command { key, lang, app, digest, .. } = command;
+    let once = Once::new(&caller, "call_next_ticket", key, digest);
     let rules = Rules::of(&app, &caller.county_key).await?;
-    let button = Button::new(&caller, &app, lang, "call", id.0);
-    app.once(once, {
-        let button = Arc::new(button);
-        move |conn| button.call_next(conn, id.0, rules)
+    let (who, now) = (Caller::clone(&caller), app.clock.now());
+    let (hand, entry, inner) = (Hand::of(&caller, now), Audit::new("call", "appointment", id.0), app.clone());
+    app.once(once, move |conn| {
+        let desk = store::lock_desk(conn, hand, id.0)?.ok_or(Code::NotFound)?;
+        rules::free(&desk)?;
+        let next = CallNext {
+            county: who.county,
+            unit: desk.unit_id,
+            window: id.0,
+            matters: desk.matters,
+            today: local_date(now),
+            soon: now + rules.grace,
+            by: who.subject,
+            now,
+        };
+        let row: Ticket = found(next.get_result(conn))?.ok_or(Code::NobodyWaits)?;
+        audit::record(conn, &who, now, &entry.of(row.id))?;
+        Answer::ok(row.version, &TicketView::new(&inner, lang, row)?)
     })
     .await
 }
@@ -148,25 +82,8 @@ pub async fn call_next_ticket(
     request_body = ToWindow, responses((status = 200, description = "The ticket that is called", body = TicketView)),
     extensions(("x-errors" = json!(["already_called", "not_booked", "not_today", "window_busy", "window_closed", "window_paused"]))))]
 #[post("/v1/appointments/{id}/call")]
-pub async fn call_ticket(
-    caller: Can<ServeQueue>,
-    id: Id,
-    key: IdempotencyKey,
-    lang: Lang,
-    app: Data<App>,
-    body: Valid<ToWindow>,
-) -> Result<Answer> {
-    let once = Once::new(&caller, "call_ticket", key, body.digest);
-    let (window, button) = (body.value.window_id, Arc::new(Button::new(&caller, &app, lang, "call", id.0)));
-    app.once(once, move |conn| {
-        // Windows are locked before tickets, as by `call_next`.
-        let desk = store::lock_desk(conn, button.hand, window)?;
-        button.press(conn, id.0, |_, row| {
-            let desk = desk.filter(|desk| desk.unit_id == row.unit_id).ok_or_else(unknown_window)?;
-            rules::call(row, &desk, button.now)
-        })
-    })
-    .await
+pub async fn call_ticket(caller: Can<ServeQueue>, id: Id, command: Command<ToWindow>) -> Result<Answer> {
+    press(caller, id, command, |to| Button::Call(to.window_id)).await
 }
 
 /// Call again
@@ -175,17 +92,8 @@ pub async fn call_ticket(
 #[utoipa::path(tag = "queue", security(("token" = ["queue:serve"])), params(("id" = Uuid, Path, description = "The appointment"), IdempotencyHeader),
     request_body = QueueCommand, responses((status = 200, description = "The ticket", body = TicketView)), extensions(("x-errors" = json!(["not_booked"]))))]
 #[post("/v1/appointments/{id}/recall")]
-pub async fn recall_ticket(
-    caller: Can<ServeQueue>,
-    id: Id,
-    key: IdempotencyKey,
-    lang: Lang,
-    app: Data<App>,
-    body: Valid<QueueCommand>,
-) -> Result<Answer> {
-    let once = Once::new(&caller, "recall_ticket", key, body.digest);
-    let button = Arc::new(Button::new(&caller, &app, lang, "recall", id.0));
-    app.once(once, move |conn| button.press(conn, id.0, |_, row| rules::recall(row, button.now))).await
+pub async fn recall_ticket(caller: Can<ServeQueue>, id: Id, command: Command<QueueCommand>) -> Result<Answer> {
+    press(caller, id, command, |_| Button::Recall).await
 }
 
 /// Skip a ticket
@@ -200,21 +108,9 @@ pub async fn skip_ticket(
     caller: Can<ServeQueue>,
     id: Id,
     seen: IfMatch,
-    key: IdempotencyKey,
-    lang: Lang,
-    app: Data<App>,
-    body: Valid<QueueCommand>,
+    command: Command<QueueCommand>,
 ) -> Result<Answer> {
-    let once = Once::new(&caller, "skip_ticket", key, body.digest);
-    let rules = Rules::of(&app, &caller.county_key).await?;
-    let button = Arc::new(Button::new(&caller, &app, lang, "skip", id.0));
-    app.once(once, move |conn| {
-        button.press(conn, id.0, |_, row| {
-            seen.check(row.version)?;
-            rules::skip(row, rules.calls, button.now)
-        })
-    })
-    .await
+    press(caller, id, command, |_| Button::Skip(seen)).await
 }
 
 /// Serve a ticket
@@ -223,17 +119,8 @@ pub async fn skip_ticket(
 #[utoipa::path(tag = "queue", security(("token" = ["queue:serve"])), params(("id" = Uuid, Path, description = "The appointment"), IdempotencyHeader),
     request_body = QueueCommand, responses((status = 200, description = "The ticket", body = TicketView)), extensions(("x-errors" = json!(["not_booked"]))))]
 #[post("/v1/appointments/{id}/serve")]
-pub async fn serve_ticket(
-    caller: Can<ServeQueue>,
-    id: Id,
-    key: IdempotencyKey,
-    lang: Lang,
-    app: Data<App>,
-    body: Valid<QueueCommand>,
-) -> Result<Answer> {
-    let once = Once::new(&caller, "serve_ticket", key, body.digest);
-    let button = Arc::new(Button::new(&caller, &app, lang, "serve", id.0));
-    app.once(once, move |conn| button.press(conn, id.0, |_, row| rules::serve(row, button.now))).await
+pub async fn serve_ticket(caller: Can<ServeQueue>, id: Id, command: Command<QueueCommand>) -> Result<Answer> {
+    press(caller, id, command, |_| Button::Serve).await
 }
 
 /// Finish
@@ -243,17 +130,8 @@ pub async fn serve_ticket(
 #[utoipa::path(tag = "queue", security(("token" = ["queue:serve"])), params(("id" = Uuid, Path, description = "The appointment"), IdempotencyHeader),
     request_body = QueueCommand, responses((status = 200, description = "Done", body = TicketView)), extensions(("x-errors" = json!(["not_booked", "not_begun"]))))]
 #[post("/v1/appointments/{id}/finish")]
-pub async fn finish_appointment(
-    caller: Can<ServeQueue>,
-    id: Id,
-    key: IdempotencyKey,
-    lang: Lang,
-    app: Data<App>,
-    body: Valid<QueueCommand>,
-) -> Result<Answer> {
-    let once = Once::new(&caller, "finish_appointment", key, body.digest);
-    let button = Arc::new(Button::new(&caller, &app, lang, "finish", id.0));
-    app.once(once, move |conn| button.press(conn, id.0, |_, row| rules::finish(row, button.now))).await
+pub async fn finish_appointment(caller: Can<ServeQueue>, id: Id, command: Command<QueueCommand>) -> Result<Answer> {
+    press(caller, id, command, |_| Button::Finish).await
 }
 
 /// Transfer a ticket
@@ -267,20 +145,7 @@ pub async fn transfer_ticket(
     caller: Can<ServeQueue>,
     id: Id,
     seen: IfMatch,
-    key: IdempotencyKey,
-    lang: Lang,
-    app: Data<App>,
-    body: Valid<ToWindow>,
+    command: Command<ToWindow>,
 ) -> Result<Answer> {
-    let once = Once::new(&caller, "transfer_ticket", key, body.digest);
-    let (window, button) = (body.value.window_id, Arc::new(Button::new(&caller, &app, lang, "transfer", id.0)));
-    app.once(once, move |conn| {
-        button.press(conn, id.0, |conn, row| {
-            seen.check(row.version)?;
-            let desk = store::desk(conn, button.who.county, window)?;
-            let desk = desk.filter(|desk| desk.unit_id == row.unit_id).ok_or_else(unknown_window)?;
-            rules::transfer(row, &desk)
-        })
-    })
-    .await
+    press(caller, id, command, |to| Button::Transfer(to.window_id, seen)).await
 }

@@ -1,8 +1,6 @@
 //! Who did not come, who is excused, and the end of the day.
 
-use std::sync::Arc;
-
-use actix_web::{post, web::Data};
+use actix_web::post;
 use chrono::{DateTime, Utc};
 use diesel::{
     prelude::*,
@@ -14,22 +12,16 @@ use uuid::Uuid;
 use validator::Validate;
 
 use super::{
-    arriving::Rules,
-    calling::{Button, QueueCommand},
+    buttons::{Button, QueueCommand, press},
     model::TicketView,
-    rules,
 };
 use crate::{
-    app::App,
     appointments::model::AppointmentState,
     clock::{local_date, local_midnight},
-    error::{Lang, Result, Text},
+    error::{Result, Text},
     http::{
-        caller::Can,
-        document::IdempotencyHeader,
-        idempotency::{Answer, IdempotencyKey, Once},
-        permissions::ServeQueue,
-        valid::{Id, Valid},
+        caller::Can, command::Command, document::IdempotencyHeader, idempotency::Answer, permissions::ServeQueue,
+        valid::Id,
     },
     statement,
     todos::{self, NewTodo},
@@ -42,18 +34,8 @@ use crate::{
     request_body = QueueCommand, responses((status = 200, description = "Did not come", body = TicketView)),
     extensions(("x-errors" = json!(["no_show_too_early", "not_booked"]))))]
 #[post("/v1/appointments/{id}/no_show")]
-pub async fn note_no_show(
-    caller: Can<ServeQueue>,
-    id: Id,
-    key: IdempotencyKey,
-    lang: Lang,
-    app: Data<App>,
-    body: Valid<QueueCommand>,
-) -> Result<Answer> {
-    let once = Once::new(&caller, "note_no_show", key, body.digest);
-    let rules = Rules::of(&app, &caller.county_key).await?;
-    let button = Arc::new(Button::new(&caller, &app, lang, "no_show", id.0));
-    app.once(once, move |conn| button.press(conn, id.0, |_, row| rules::no_show(row, rules.grace, button.now))).await
+pub async fn note_no_show(caller: Can<ServeQueue>, id: Id, command: Command<QueueCommand>) -> Result<Answer> {
+    press(caller, id, command, |_| Button::NoShow).await
 }
 
 /// Why it does not count.
@@ -77,16 +59,9 @@ pub struct ExcuseAppointment {
 pub async fn excuse_appointment(
     caller: Can<ServeQueue>,
     id: Id,
-    key: IdempotencyKey,
-    lang: Lang,
-    app: Data<App>,
-    body: Valid<ExcuseAppointment>,
+    command: Command<ExcuseAppointment>,
 ) -> Result<Answer> {
-    let once = Once::new(&caller, "excuse_appointment", key, body.digest);
-    let reason = body.value.reason;
-    let button = Button::new(&caller, &app, lang, "excuse", id.0).because(Some(reason.clone()));
-    let button = Arc::new(button);
-    app.once(once, move |conn| button.press(conn, id.0, |_, row| rules::excuse(row, &reason, button.now))).await
+    press(caller, id, command, |why| Button::Excuse(why.reason)).await
 }
 
 /// Rows at once: each brings its change, its history and perhaps a message.

@@ -121,8 +121,8 @@ pub struct QueueView {
     responses((status = 200, description = "The line", body = QueueView)))]
 #[get("/v1/units/{id}/queue")]
 pub async fn get_unit_queue(caller: Can<ReadQueue>, id: Id, lang: Lang, app: Data<App>) -> Result<HttpResponse> {
-    let (hand, now) =
-        (Hand { scope: caller.scope, me: caller.subject, today: local_date(app.clock.now()) }, app.clock.now());
+    let now = app.clock.now();
+    let hand = Hand::of(&caller, now);
     let rules = Rules::of(&app, &caller.county_key).await?;
     let here = (caller.county, id.0);
     let line = app.db.read("get_unit_queue", move |conn| {

@@ -20,6 +20,7 @@
 
 pub mod arriving;
 pub mod board;
+pub mod buttons;
 pub mod calling;
 pub mod closing;
 pub mod halls;

@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{
-    calling::QueueCommand,
+    buttons::QueueCommand,
     model::{Desk, local},
     store::{self, Hand},
 };
@@ -15,7 +15,6 @@ use crate::{
     app::App,
     appointments::model::AppointmentState,
     audit::{self, Audit},
-    clock::local_date,
     db::changes::{self, Change},
     error::{Code, Result},
     http::{
@@ -56,11 +55,8 @@ impl From<&Desk> for QueueWindowView {
 }
 
 async fn set(app: Data<App>, caller: Can<ServeQueue>, (id, pause): (Uuid, bool), once: Once) -> Result<Answer> {
-    let (who, hand, now) = (
-        Caller::clone(&caller),
-        Hand { scope: caller.scope, me: caller.subject, today: local_date(app.clock.now()) },
-        app.clock.now(),
-    );
+    let (who, now) = (Caller::clone(&caller), app.clock.now());
+    let hand = Hand::of(&caller, now);
     let entry = Audit::new(if pause { "pause" } else { "resume" }, "window", id);
     let answer = app
         .once(once, move |conn| {

@@ -13,14 +13,13 @@ use uuid::Uuid;
 use validator::Validate;
 
 use super::{
-    calling::QueueCommand,
+    buttons::QueueCommand,
     model::local,
     store::{self, Hand},
 };
 use crate::{
     app::App,
     audit::{self, Audit},
-    clock::local_date,
     crypto,
     db::found,
     error::{Code, Error, Result},
@@ -138,11 +137,8 @@ pub async fn create_screen(
     body: Valid<CreateScreen>,
 ) -> Result<HttpResponse> {
     let secret = BASE64_URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>());
-    let (who, hand, now) = (
-        Caller::clone(&caller),
-        Hand { scope: caller.scope, me: caller.subject, today: local_date(app.clock.now()) },
-        app.clock.now(),
-    );
+    let (who, now) = (Caller::clone(&caller), app.clock.now());
+    let hand = Hand::of(&caller, now);
     let (screen, name) = (Uuid::now_v7(), body.value.name.trim().to_owned());
     if name.is_empty() {
         return Err(Error::field("/name", "length", "不能为空", "must not be empty"));
@@ -189,7 +185,7 @@ pub async fn list_screens(
     let query = query.0;
     let limit = page::limit(query.limit)?;
     let after = page::after(&app.keys, "screens", query.cursor.as_deref())?.unwrap_or(After::START).id;
-    let (hand, unit) = (Hand { scope: caller.scope, me: caller.subject, today: local_date(app.clock.now()) }, id.0);
+    let (hand, unit) = (Hand::of(&caller, app.clock.now()), id.0);
     let (county, count) = (caller.county, query.count.unwrap_or(false));
     let read = app.db.read("list_screens", move |conn| {
         store::reach(conn, hand, unit)?;
@@ -216,11 +212,8 @@ pub async fn end_screen(
     body: Valid<QueueCommand>,
 ) -> Result<Answer> {
     let once = Once::new(&caller, "end_screen", key, body.digest);
-    let (who, hand, now) = (
-        Caller::clone(&caller),
-        Hand { scope: caller.scope, me: caller.subject, today: local_date(app.clock.now()) },
-        app.clock.now(),
-    );
+    let (who, now) = (Caller::clone(&caller), app.clock.now());
+    let hand = Hand::of(&caller, now);
     let (entry, inner) = (Audit::new("end", "screen", id.0), app.clone());
     app.once(once, move |conn| {
         let county = who.county;

@@ -10,9 +10,10 @@ use uuid::Uuid;
 use super::model::{Desk, Ticket};
 use crate::{
     appointments::model::AppointmentState,
+    clock::local_date,
     db::found,
     error::{Code, Error, Result, Retry},
-    http::caller::{Reach, Scope},
+    http::caller::{Can, Reach, Scope},
     statement,
 };
 
@@ -64,6 +65,10 @@ pub struct Hand {
 }
 
 impl Hand {
+    pub fn of<P>(caller: &Can<P>, now: DateTime<Utc>) -> Self {
+        Self { scope: caller.scope, me: caller.subject, today: local_date(now) }
+    }
+
     fn within(self) -> Option<Uuid> {
         match self.scope.reach {
             Reach::Unit(unit) => Some(unit),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use actix_web::{HttpResponse, get, http::header, post, web::Data};
-use chrono::{DateTime, FixedOffset, Utc};
+use chrono::{DateTime, FixedOffset, NaiveDate, Utc};
 use diesel::PgConnection;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -20,7 +20,8 @@ use crate::{
     clock::{CST, local_date},
     error::{Code, Error, Lang, Result, Text},
     http::{
-        caller::{Caller, Can, Reach, Scope},
+        caller::{Caller, Can, Reach},
+        command::Command,
         document::IdempotencyHeader,
         etag::etag,
         idempotency::{Answer, IdempotencyKey, Once},
@@ -271,27 +272,75 @@ pub struct FinishTodo {
     note: String,
 }
 
-/// What a command does to a todo that the caller sees.
-type Decide = Arc<dyn Fn(&mut PgConnection, &Todo) -> Result<Move> + Send + Sync>;
+/// What is done to a todo, with what it needs to know.
+enum Order {
+    Take,
+    PutBack,
+    /// To whom.
+    HandOver(Uuid),
+    /// With this note.
+    Finish(String),
+}
 
-/// Runs a command on a todo that the caller sees, and records who did it.
-async fn act(
-    app: Data<App>,
-    (caller, scope, lang): (Caller, Scope, Lang),
-    (once, action): (Once, &'static str),
-    id: Uuid,
-    decide: Decide,
+impl Order {
+    /// The operation, and what the audit log calls it.
+    const fn names(&self) -> (&'static str, &'static str) {
+        match self {
+            Self::Take => ("take_todo", "take"),
+            Self::PutBack => ("put_back_todo", "put_back"),
+            Self::HandOver(_) => ("hand_over_todo", "hand_over"),
+            Self::Finish(_) => ("finish_todo", "done"),
+        }
+    }
+
+    /// What becomes of a locked todo.
+    fn decide(&self, conn: &mut PgConnection, app: &App, todo: &Todo, (me, today): (Uuid, NaiveDate)) -> Result<Move> {
+        let county = todo.county_id;
+        match self {
+            // Ordered against a dismissal: nobody who has left ends up holding it.
+            Self::Take => match staff::store::lock_active(conn, county, me)? {
+                true => Ok(Move::Hold(Some(me))),
+                false => Err(Code::SessionEnded.into()),
+            },
+            // Without a unit nobody but an administrator would see it again.
+            Self::PutBack => match todo.holder_id {
+                Some(holder) if holder == me => Ok(Move::Hold(None)),
+                _ => Err(Code::TodoNotHeld.into()),
+            },
+            // Whoever is away is stood in for.
+            Self::HandOver(to) => match staff::store::lock_active(conn, county, *to)? {
+                true => Ok(Move::Hold(Some(staff::cover_of(conn, county, *to, today)?))),
+                false => Err(staff_unknown("/holder_id")),
+            },
+            Self::Finish(note) => match todo.holder_id {
+                Some(holder) if holder != me => Err(Code::TodoNotHeld.into()),
+                _ => Ok(Move::Done(app.keys.seal(county, &note_place(todo.id), note.trim().as_bytes()))),
+            },
+        }
+    }
+}
+
+/// Does it to a todo that the caller sees, and records who did.
+async fn act<T>(
+    caller: Can<WriteTodos>,
+    id: Id,
+    command: Command<T>,
+    order: impl FnOnce(T) -> Order,
 ) -> Result<Answer> {
-    let (now, inner) = (app.clock.now(), app.clone());
-    let entry = Audit::new(action, "todo", id);
+    let Command { key, lang, app, body, digest } = command;
+    let order = Arc::new(order(body));
+    let (operation, action) = order.names();
+    let once = Once::new(&caller, operation, key, digest);
+    let (who, scope, now) = (Caller::clone(&caller), caller.scope, app.clock.now());
+    let (entry, inner) = (Audit::new(action, "todo", id.0), app.clone());
     app.once(once, move |conn| {
-        let todo = store::lock(conn, scope, caller.subject, id)?.ok_or(Code::NotFound)?;
+        let todo = store::lock(conn, scope, who.subject, id.0)?.ok_or(Code::NotFound)?;
         if !TodoState::WAITING.contains(&todo.state) {
             return Err(Code::TodoNotWaiting.into());
         }
-        let order = decide(conn, &todo)?;
-        let todo = store::apply(conn, &todo, order, caller.subject, now)?;
-        audit::record(conn, &caller, now, &entry)?;
+        let step = order.decide(conn, &inner, &todo, (who.subject, local_date(now)))?;
+        let todo = store::apply(conn, &todo, step, who.subject, now)?;
+        audit::record(conn, &who, now, &entry)?;
         Answer::ok(todo.version, &TodoView::new(&inner, lang, &todo)?)
     })
     .await
@@ -303,22 +352,8 @@ async fn act(
 #[utoipa::path(tag = "todos", security(("token" = ["todos:write"])), params(("id" = Uuid, Path, description = "The todo"), IdempotencyHeader),
     request_body = MoveTodo, responses((status = 200, description = "Held by the caller", body = TodoView)), extensions(("x-errors" = json!(["todo_not_waiting"]))))]
 #[post("/v1/todos/{id}/take")]
-pub async fn take_todo(
-    caller: Can<WriteTodos>,
-    id: Id,
-    key: IdempotencyKey,
-    lang: Lang,
-    app: Data<App>,
-    body: Valid<MoveTodo>,
-) -> Result<Answer> {
-    let once = (Once::new(&caller, "take_todo", key, body.digest), "take");
-    let (who, me) = ((Caller::clone(&caller), caller.scope, lang), caller.subject);
-    // Ordered against a dismissal: nobody who has left ends up holding it.
-    let take = move |conn: &mut PgConnection, todo: &Todo| match staff::store::lock_active(conn, todo.county_id, me)? {
-        true => Ok(Move::Hold(Some(me))),
-        false => Err(Code::SessionEnded.into()),
-    };
-    act(app, who, once, id.0, Arc::new(take)).await
+pub async fn take_todo(caller: Can<WriteTodos>, id: Id, command: Command<MoveTodo>) -> Result<Answer> {
+    act(caller, id, command, |_| Order::Take).await
 }
 
 /// Put a todo back
@@ -327,22 +362,8 @@ pub async fn take_todo(
 #[utoipa::path(tag = "todos", security(("token" = ["todos:write"])), params(("id" = Uuid, Path, description = "The todo"), IdempotencyHeader),
     request_body = MoveTodo, responses((status = 200, description = "Open", body = TodoView)), extensions(("x-errors" = json!(["todo_not_waiting", "todo_not_held"]))))]
 #[post("/v1/todos/{id}/put_back")]
-pub async fn put_back_todo(
-    caller: Can<WriteTodos>,
-    id: Id,
-    key: IdempotencyKey,
-    lang: Lang,
-    app: Data<App>,
-    body: Valid<MoveTodo>,
-) -> Result<Answer> {
-    let once = (Once::new(&caller, "put_back_todo", key, body.digest), "put_back");
-    let (who, me) = ((Caller::clone(&caller), caller.scope, lang), caller.subject);
-    // Without a unit nobody but an administrator would see it again.
-    let back = move |_: &mut PgConnection, todo: &Todo| match todo.holder_id {
-        Some(holder) if holder == me => Ok(Move::Hold(None)),
-        _ => Err(Code::TodoNotHeld.into()),
-    };
-    act(app, who, once, id.0, Arc::new(back)).await
+pub async fn put_back_todo(caller: Can<WriteTodos>, id: Id, command: Command<MoveTodo>) -> Result<Answer> {
+    act(caller, id, command, |_| Order::PutBack).await
 }
 
 /// Hand a todo over
@@ -351,23 +372,8 @@ pub async fn put_back_todo(
 #[utoipa::path(tag = "todos", security(("token" = ["todos:write"])), params(("id" = Uuid, Path, description = "The todo"), IdempotencyHeader),
     request_body = HandOverTodo, responses((status = 200, description = "Held by the other", body = TodoView)), extensions(("x-errors" = json!(["todo_not_waiting"]))))]
 #[post("/v1/todos/{id}/hand_over")]
-pub async fn hand_over_todo(
-    caller: Can<WriteTodos>,
-    id: Id,
-    key: IdempotencyKey,
-    lang: Lang,
-    app: Data<App>,
-    body: Valid<HandOverTodo>,
-) -> Result<Answer> {
-    let once = (Once::new(&caller, "hand_over_todo", key, body.digest), "hand_over");
-    let (who, to) = ((Caller::clone(&caller), caller.scope, lang), body.value.holder_id);
-    let today = local_date(app.clock.now());
-    let over = move |conn: &mut PgConnection, todo: &Todo| match staff::store::lock_active(conn, todo.county_id, to)? {
-        // Whoever is away is stood in for.
-        true => Ok(Move::Hold(Some(staff::cover_of(conn, todo.county_id, to, today)?))),
-        false => Err(staff_unknown("/holder_id")),
-    };
-    act(app, who, once, id.0, Arc::new(over)).await
+pub async fn hand_over_todo(caller: Can<WriteTodos>, id: Id, command: Command<HandOverTodo>) -> Result<Answer> {
+    act(caller, id, command, |to| Order::HandOver(to.holder_id)).await
 }
 
 /// Finish a todo
@@ -377,20 +383,6 @@ pub async fn hand_over_todo(
 #[utoipa::path(tag = "todos", security(("token" = ["todos:write"])), params(("id" = Uuid, Path, description = "The todo"), IdempotencyHeader),
     request_body = FinishTodo, responses((status = 200, description = "Done", body = TodoView)), extensions(("x-errors" = json!(["todo_not_waiting", "todo_not_held"]))))]
 #[post("/v1/todos/{id}/done")]
-pub async fn finish_todo(
-    caller: Can<WriteTodos>,
-    id: Id,
-    key: IdempotencyKey,
-    lang: Lang,
-    app: Data<App>,
-    body: Valid<FinishTodo>,
-) -> Result<Answer> {
-    let once = (Once::new(&caller, "finish_todo", key, body.digest), "done");
-    let (who, me, county) = ((Caller::clone(&caller), caller.scope, lang), caller.subject, caller.county);
-    let note = app.keys.seal(county, &note_place(id.0), body.value.note.trim().as_bytes());
-    let done = move |_: &mut PgConnection, todo: &Todo| match todo.holder_id {
-        Some(holder) if holder != me => Err(Code::TodoNotHeld.into()),
-        _ => Ok(Move::Done(note.clone())),
-    };
-    act(app, who, once, id.0, Arc::new(done)).await
+pub async fn finish_todo(caller: Can<WriteTodos>, id: Id, command: Command<FinishTodo>) -> Result<Answer> {
+    act(caller, id, command, |done| Order::Finish(done.note)).await
 }

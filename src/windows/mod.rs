@@ -8,6 +8,7 @@
 //! Nothing of it is stored: a slot is what the rules say at the moment of asking. [`openings()`] brings everything in one statement.
 
 mod exceptions;
+pub mod left;
 pub mod model;
 pub mod openings;
 mod overlap;
@@ -21,10 +22,11 @@ pub use exceptions::{
     Wanted as WantedExceptions, coming as coming_exceptions, count as count_exceptions, delete as delete_exception,
     find as find_exception, insert as insert_exceptions, list as list_exceptions,
 };
+pub use left::{Busy, Left, Opening, Waiting};
 pub use model::{Channel, Exception, ExceptionKind, Place, Rule, Window, WindowState};
 pub use openings::{Asked, openings};
 pub use overlap::overlap;
 pub use routes::{changed as window_changed, check_matters, check_officer, reachable};
-pub use rules::{Busy, Left, Opening, Run, Slot, Waiting, runs, slots_of_day};
+pub use rules::{Run, Slot, runs, slots_of_day};
 pub use store::{delete_rule, details, find, insert_rule, rule, serve, touch, update, update_rule};
 pub use views::{WindowView, view};

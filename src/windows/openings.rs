@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::rules::Opening;
+use super::left::Opening;
 use crate::{
     error::{Error, Result},
     statement,

@@ -13,9 +13,9 @@ use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use super::{
+    left::Opening,
     model::{Channel, Place},
     openings,
-    rules::Opening,
 };
 use crate::{
     app::App,

@@ -13,17 +13,17 @@ use super::{
     rules,
 };
 use crate::{
-    appointments::notices,
+    appointments::{
+        notices,
+        within::{binds, within},
+    },
     clock::local_date,
     db::{
         changes::{self, Change},
         found,
     },
     error::{Code, Error, Result, Retry},
-    http::{
-        caller::{Reach, Scope},
-        page::After,
-    },
+    http::{caller::Scope, page::After},
     statement,
     windows::{Channel, Place},
 };
@@ -54,14 +54,6 @@ macro_rules! ahead {
     };
 }
 
-/// Within a scope: of one resident and those who let this one act, or at a unit and the units below, or entered by oneself.
-macro_rules! within {
-    () => {
-        " AND ({own}::uuid IS NULL OR e.resident_id = {own} OR acts_for({county}, e.resident_id, {own}, 'book', {today})) \
-          AND ({within}::uuid IS NULL OR e.booked_by = {me} OR unit_within({county}, e.unit_id, {within})) "
-    };
-}
-
 /// What a list is narrowed to.
 macro_rules! filtered {
     () => {
@@ -74,7 +66,7 @@ statement! {
         county: i32 as Integer, id: Uuid as SqlUuid, own: Option<Uuid> as Nullable<SqlUuid>, within: Option<Uuid> as Nullable<SqlUuid>,
         me: Uuid as SqlUuid, today: NaiveDate as Date,
     }
-    concat!(entries!(ahead!()), "WHERE e.county_id = {county} AND e.id = {id}", within!())
+    concat!(entries!(ahead!()), "WHERE e.county_id = {county} AND e.id = {id}", within!("e"))
 }
 
 statement! {
@@ -84,7 +76,7 @@ statement! {
         on: Option<NaiveDate> as Nullable<Date>, after_at: DateTime<Utc> as Timestamptz, after_id: Uuid as SqlUuid, limit: i64 as BigInt,
     }
     concat!(entries!(ahead!()), "WHERE e.county_id = {county} AND e.resident_id = {resident} AND ({unit}::uuid IS NULL OR e.unit_id = {unit}) \
-        AND (e.created_at, e.id) > ({after_at}, {after_id})", filtered!(), within!(), "ORDER BY e.created_at, e.id LIMIT {limit}")
+        AND (e.created_at, e.id) > ({after_at}, {after_id})", filtered!(), within!("e"), "ORDER BY e.created_at, e.id LIMIT {limit}")
 }
 
 statement! {
@@ -94,7 +86,7 @@ statement! {
         on: Option<NaiveDate> as Nullable<Date>, after_at: DateTime<Utc> as Timestamptz, after_id: Uuid as SqlUuid, limit: i64 as BigInt,
     }
     concat!(entries!(ahead!()), "WHERE e.county_id = {county} AND e.unit_id = {unit} \
-        AND (e.created_at, e.id) > ({after_at}, {after_id})", filtered!(), within!(), "ORDER BY e.created_at, e.id LIMIT {limit}")
+        AND (e.created_at, e.id) > ({after_at}, {after_id})", filtered!(), within!("e"), "ORDER BY e.created_at, e.id LIMIT {limit}")
 }
 
 statement! {
@@ -104,7 +96,7 @@ statement! {
         on: Option<NaiveDate> as Nullable<Date>,
     }
     concat!("SELECT count(*) AS n FROM waiting_entries e WHERE e.county_id = {county} AND ({resident}::uuid IS NULL OR e.resident_id = {resident}) \
-        AND ({unit}::uuid IS NULL OR e.unit_id = {unit})", filtered!(), within!())
+        AND ({unit}::uuid IS NULL OR e.unit_id = {unit})", filtered!(), within!("e"))
 }
 
 #[derive(QueryableByName)]
@@ -121,15 +113,6 @@ pub struct Filter {
     pub unit: Option<Uuid>,
     pub state: Option<WaitingState>,
     pub on: Option<NaiveDate>,
-}
-
-/// The scope as the binds of `within!`.
-fn binds(scope: Scope) -> (Option<Uuid>, Option<Uuid>) {
-    match scope.reach {
-        Reach::Own(own) => (Some(own), None),
-        Reach::Unit(unit) => (None, Some(unit)),
-        Reach::County => (None, None),
-    }
 }
 
 /// The entry with an id, if `me` may see it.
