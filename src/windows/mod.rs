@@ -11,6 +11,7 @@ mod exceptions;
 pub mod model;
 pub mod openings;
 mod overlap;
+mod reach;
 pub mod routes;
 pub mod rules;
 pub mod slots;
@@ -24,6 +25,7 @@ pub use exceptions::{
 pub use model::{Channel, Exception, ExceptionKind, Place, Rule, Window, WindowState};
 pub use openings::{Asked, openings};
 pub use overlap::overlap;
+pub(crate) use reach::may;
 pub use routes::{changed as window_changed, check_matters, check_officer, reachable};
 pub use rules::{Busy, Left, Opening, Run, Slot, Waiting, runs, slots_of_day};
 pub use store::{delete_rule, details, find, insert_rule, rule, serve, touch, update, update_rule};
