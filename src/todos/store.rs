@@ -80,6 +80,17 @@ pub fn drop_about(
     Ok(())
 }
 
+/// Unit and due time of what still waits about things of a kind.
+pub fn waiting_about(
+    conn: &mut PgConnection,
+    county: i32,
+    kind: Kind,
+    about: &str,
+) -> QueryResult<Vec<(Option<Uuid>, Option<DateTime<Utc>>)>> {
+    let of = todos::table.filter(todos::county_id.eq(county)).filter(todos::kind.eq(kind));
+    of.filter(todos::about.eq(about)).filter(waiting()).select((todos::unit_id, todos::due_at)).load(conn)
+}
+
 fn entry(todo: Todo) -> Entry {
     Entry {
         entity: "todo",
