@@ -177,7 +177,7 @@ async fn whom_the_staff_cancel_is_told_why() {
     because(&junxi, &second, json!(why)).await;
     let sent = t.wechat.sent.lock().expect("sent").last().expect("one").clone();
     assert_eq!(sent["template_id"], "fake-template-cancelled");
-    assert_eq!(sent["data"]["thing4"]["value"], "窗口设备检修，恢复时间另行通知，给您…");
+    assert_eq!(sent["data"]["thing4"]["value"], "窗口设备检修，恢复时间另行通知，给您带…");
     // What was not said is not there, and what residents say of their own is not repeated.
     let third = booked(&t, &zhang).await;
     because(&junxi, &third, Value::Null).await;
