@@ -50,7 +50,7 @@ fn day_of(unit: Uuid, day: NaiveDate) -> Uuid {
 /// Centres and days that somebody is still asked to decide on.
 fn waiting(conn: &mut PgConnection, county: i32) -> QueryResult<Vec<(Uuid, NaiveDate)>> {
     let rows = todos::waiting_about(conn, county, Kind::Decide, ABOUT)?;
-    Ok(rows.into_iter().filter_map(|(unit, due)| unit.zip(due.map(local_date))).collect())
+    Ok(rows.into_iter().filter_map(|todo| todo.unit_id.zip(todo.due_at.map(local_date))).collect())
 }
 
 /// The windows whose bookings of a day have nobody to come to.

@@ -80,15 +80,10 @@ pub fn drop_about(
     Ok(())
 }
 
-/// Unit and due time of what still waits about things of a kind.
-pub fn waiting_about(
-    conn: &mut PgConnection,
-    county: i32,
-    kind: Kind,
-    about: &str,
-) -> QueryResult<Vec<(Option<Uuid>, Option<DateTime<Utc>>)>> {
+/// What still waits about things of a kind.
+pub fn waiting_about(conn: &mut PgConnection, county: i32, kind: Kind, about: &str) -> QueryResult<Vec<Todo>> {
     let of = todos::table.filter(todos::county_id.eq(county)).filter(todos::kind.eq(kind));
-    of.filter(todos::about.eq(about)).filter(waiting()).select((todos::unit_id, todos::due_at)).load(conn)
+    of.filter(todos::about.eq(about)).filter(waiting()).select(Todo::as_select()).load(conn)
 }
 
 fn entry(todo: Todo) -> Entry {
