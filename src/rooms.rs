@@ -4,14 +4,18 @@
 //! data, sealing under a new key) walks the list [`ROOMS`]. A new room declares a [`Room`] and adds its line; nothing that
 //! walks the list knows any room by name.
 
-use chrono::{DateTime, Utc};
+use std::sync::Arc;
+
+use chrono::{DateTime, NaiveDate, Utc};
 use diesel::PgConnection;
 use serde_json::Value;
 use uuid::Uuid;
 
 use crate::{
     app::App,
-    appointments, consents, data_requests,
+    appointments,
+    calendar::Calendar,
+    consents, data_requests,
     error::{Result, Text},
     messages, opening, people, proxies, queue, sessions, staff, todos,
 };
@@ -35,6 +39,7 @@ type OfDay = fn(&mut PgConnection, &Day) -> Result<Vec<Entry>>;
 type OpenFor = fn(&mut PgConnection, Person) -> Result<Vec<Entry>>;
 type HandsOver = fn(&mut PgConnection, &HandOver) -> Result<usize>;
 type OnAbsence = fn(&mut PgConnection, &Absent) -> Result<()>;
+type OnCalendar = fn(&mut PgConnection, &DaysChanged) -> Result<()>;
 type Merges = fn(&mut PgConnection, &Merge) -> Result<usize>;
 type Export = fn(&mut PgConnection, &App, Person) -> Result<Value>;
 type Erase = fn(&mut PgConnection, &App, Person) -> Result<usize>;
@@ -50,6 +55,8 @@ pub struct Room {
     pub hand_over: Option<HandsOver>,
     /// Sees to what waits for somebody who is not there, or is there again.
     pub absent: Option<OnAbsence>,
+    /// Sees to what was arranged for days that work no more, or again.
+    pub days_changed: Option<OnCalendar>,
     /// Moves what belongs to a resident's duplicate to the record that stays; how many things.
     pub merge: Option<Merges>,
     /// Everything the room knows of a resident, plain, for themselves (PIPL art. 45).
@@ -69,6 +76,7 @@ impl Room {
             open_for: None,
             hand_over: None,
             absent: None,
+            days_changed: None,
             merge: None,
             export: None,
             erase: None,
@@ -123,6 +131,15 @@ pub struct HandOver {
 pub struct Absent {
     pub county: i32,
     pub staff: Uuid,
+    pub now: DateTime<Utc>,
+}
+
+/// The calendar says otherwise than before whether these days work.
+#[derive(Clone, Debug)]
+pub struct DaysChanged {
+    pub county: i32,
+    pub days: Vec<NaiveDate>,
+    pub calendar: Arc<Calendar>,
     pub now: DateTime<Utc>,
 }
 

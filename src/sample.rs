@@ -30,7 +30,7 @@ const TEMPLATES: &[(messages::Kind, &str)] = &[
     (messages::Kind::AppointmentBooked, "fake-template-booked"),
     (messages::Kind::ProxyBooked, "fake-template-booked"),
     (messages::Kind::AppointmentChanged, "fake-template-changed"),
-    (messages::Kind::AppointmentCancelled, "fake-template-changed"),
+    (messages::Kind::AppointmentCancelled, "fake-template-cancelled"),
     (messages::Kind::AppointmentTomorrow, "fake-template-reminder"),
     (messages::Kind::AppointmentSoon, "fake-template-reminder"),
     (messages::Kind::PlaceOffered, "fake-template-waiting"),

@@ -39,7 +39,7 @@ pub async fn play(story: &mut Story) -> Result<()> {
     let booked = book(stage, story.wang()?, counter).await?;
     say("自助机：没预约的人取号 · at the kiosk: a ticket for somebody without an appointment");
     let walk_in = stage.post(&format!("{hall}/walk_ins"), json!({"matter_id": counter.place.matter}));
-    let walk_in = walk_in.key(&nonce()).send(200).await?.str("/ticket")?.to_owned();
+    let walk_in = walk_in.key(&nonce()).send(201).await?.str("/ticket")?.to_owned();
     let visitor = match booked {
         Some(appointment) => Some(arrive(stage, story.wang()?, appointment, &hall).await?),
         None => None,

@@ -4,7 +4,7 @@ use actix_web::{HttpResponse, get, web::Data};
 use chrono::{DateTime, Datelike, Days, FixedOffset, NaiveDate, Utc};
 use diesel::{
     QueryableByName, RunQueryDsl,
-    sql_types::{BigInt, Binary, Bool, Integer, Nullable, Text, Timestamptz, Uuid as SqlUuid},
+    sql_types::{BigInt, Binary, Bool, Date, Integer, Nullable, Text, Timestamptz, Uuid as SqlUuid},
 };
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -21,7 +21,7 @@ use crate::{
         valid::{Id, Query},
     },
     people, statement,
-    windows::{Channel, Place, model::WindowState},
+    windows::{Channel, Place, may, model::WindowState},
 };
 
 #[derive(Clone, Deserialize, IntoParams)]
@@ -101,12 +101,11 @@ statement! {
     /// A line for the centre, if it is within reach, one per window, one per appointment: an index range of one day, whatever
     /// lies before it. Names are looked up one by one, by key: a join would be planned for numbers that are not known.
     pub struct OfDay {
-        county: i32 as Integer, unit: Uuid as SqlUuid, within: Option<Uuid> as Nullable<SqlUuid>,
+        county: i32 as Integer, unit: Uuid as SqlUuid, within: Option<Uuid> as Nullable<SqlUuid>, me: Uuid as SqlUuid, today: NaiveDate as Date,
         from: DateTime<Utc> as Timestamptz, to: DateTime<Utc> as Timestamptz, now: DateTime<Utc> as Timestamptz,
     }
-    "WITH centre AS MATERIALIZED ( \
-       SELECT u.id, u.name FROM units u WHERE u.county_id = {county} AND u.id = {unit} \
-          AND ({within}::uuid IS NULL OR unit_within({county}, u.id, {within}))) \
+    concat!("WITH centre AS MATERIALIZED ( \
+       SELECT u.id, u.name FROM (SELECT county_id, id, name, id AS unit_id FROM units) u WHERE u.county_id = {county} AND u.id = {unit}", may!("u"), ") \
      SELECT 0 AS kind, c.id, c.name, NULL AS state, NULL::uuid AS officer_id, NULL AS officer, NULL::timestamptz AS paused_at, \
             NULL AS channel, NULL AS place, NULL::uuid AS window_id, NULL::uuid AS desk_id, NULL::uuid AS matter_id, NULL::uuid AS resident_id, \
             NULL::bytea AS resident_name, NULL::timestamptz AS starts_at, NULL::timestamptz AS ends_at, NULL AS ticket, \
@@ -123,7 +122,7 @@ statement! {
             a.arrived_at, a.on_time, a.called_at, a.finished_at, a.version \
      FROM appointments a WHERE a.county_id = {county} AND a.unit_id = {unit} AND a.starts_at >= {from} AND a.starts_at < {to} \
        AND a.state <> 'lapsed' AND (a.state <> 'held' OR a.held_until > {now}) AND EXISTS (SELECT FROM centre) \
-     ORDER BY kind, starts_at, name, id"
+     ORDER BY kind, starts_at, name, id")
 }
 
 /// A line of [`OfDay`]: 0 the centre, 1 a window, 2 an appointment, whose name is that of its matter.
@@ -225,7 +224,8 @@ impl Line {
 
 /// The day of a centre
 ///
-/// Its windows and every appointment of that day with its state and ticket, for the desk and the township. Names are masked.
+/// Its windows and every appointment of that day with its state and ticket, for the desk and the township: whoever has a post there or
+/// above, and whoever sits at one of its open windows, themselves or for an absent colleague, whatever their post. Names are masked.
 #[utoipa::path(tag = "appointments", security(("token" = ["appointments:read"])), params(("id" = Uuid, Path, description = "The unit whose centre it is"), DayQuery),
     responses((status = 200, description = "The day", body = CentreDayView)))]
 #[get("/v1/units/{id}/day")]
@@ -250,7 +250,7 @@ pub async fn get_centre_day(
         return Err(Error::invalid(vec![FieldError::query("date", "range", text)]));
     }
     let (from, to) = (local_midnight(date), local_midnight(date + Days::new(1)));
-    let of = OfDay { county, unit: id.0, within, from, to, now };
+    let of = OfDay { county, unit: id.0, within, me: caller.subject, today: local_date(now), from, to, now };
     let lines: Vec<Line> = app.db.read("get_centre_day", move |conn| Ok(of.clone().load(conn)?)).await?;
     let (mut unit, mut windows, mut appointments) = (None, Vec::new(), Vec::new());
     for line in lines {

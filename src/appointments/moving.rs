@@ -136,7 +136,7 @@ pub async fn reschedule_appointment(
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"reason": "临时有事"}))]
 pub struct CancelAppointment {
-    /// Up to 200 characters.
+    /// Up to 200 characters. What staff say is told to the resident with the cancellation, and to the relative who booked.
     #[validate(length(max = 200))]
     #[schema(max_length = 200)]
     reason: Option<String>,

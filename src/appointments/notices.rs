@@ -100,6 +100,9 @@ pub struct Facts {
     pub called_at: Option<DateTime<Utc>>,
     #[diesel(sql_type = Nullable<Timestamptz>)]
     pub held_until: Option<DateTime<Utc>>,
+    /// Why it was cancelled, unless a resident did: what they say is theirs.
+    #[diesel(sql_type = Nullable<Text>)]
+    pub reason: Option<String>,
     /// It has been given another time or window since the version asked for.
     #[diesel(sql_type = Bool)]
     pub moved_since: bool,
@@ -112,6 +115,8 @@ macro_rules! facts_to_tell {
          (SELECT name FROM units u WHERE u.county_id = a.county_id AND u.id = a.unit_id) AS unit_name, \
          (SELECT name FROM windows w WHERE w.county_id = a.county_id AND w.id = coalesce(a.desk_id, a.window_id)) AS window_name, \
          (SELECT name FROM matters m WHERE m.county_id = a.county_id AND m.id = a.matter_id) AS matter_name, \
+         CASE WHEN a.state = 'cancelled' AND NOT EXISTS (SELECT FROM residents p WHERE p.county_id = a.county_id AND p.id = a.updated_by) \
+           THEN a.cancel_reason END AS reason, \
          EXISTS (SELECT FROM appointment_events e WHERE e.county_id = a.county_id AND e.appointment_id = a.id AND e.version > {version} \
            AND (e.from_starts_at, e.from_window_id) IS DISTINCT FROM (e.to_starts_at, e.to_window_id)) AS moved_since"
     };
@@ -142,7 +147,7 @@ impl Facts {
         json!({
             "matter": self.matter_name, "unit": self.unit_name, "window": self.window_name, "place": self.place,
             "starts_at": local(self.starts_at), "ticket": self.ticket, "offered_until": self.held_until.map(local),
-            "called_until": self.called_at.map(|at| local(at + CALLED)),
+            "reason": self.reason, "called_until": self.called_at.map(|at| local(at + CALLED)),
         })
     }
 
@@ -226,6 +231,7 @@ mod tests {
             ticket: None,
             called_at: None,
             held_until: Some(at("2026-11-23T09:30:00+08:00")),
+            reason: None,
             moved_since,
         };
         let (soon, past) = ("2026-11-23T10:00:00+08:00", "2026-11-23T08:30:00+08:00");

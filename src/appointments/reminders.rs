@@ -1,7 +1,8 @@
 //! Reminders: the day before and the hour before, once each in effect.
 //!
 //! The mark on the appointment and the message are one transaction, so a pass may run anywhere, any number of times, and late: a
-//! reminder whose time was missed is made up for as long as it is of use. The quiet hours are the business of messages.
+//! reminder whose time was missed is made up for as long as it is of use. The quiet hours are the business of messages: the hour before
+//! the first slots of a morning is told when they end (08:30 at 08:00); whoever comes in that very moment has had the day before.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::{

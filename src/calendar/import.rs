@@ -3,14 +3,21 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::ensure;
-use chrono::{Datelike, NaiveDate};
+use chrono::{DateTime, Datelike, NaiveDate, Utc};
+use diesel::PgConnection;
 use serde::Deserialize;
 
-use super::{model::Calendar, model::Day, model::DayKind, store};
+use super::{
+    jobs::{DaysHaveChanged, READ_EVERYWHERE},
+    model::{Calendar, Day, DayKind},
+    store,
+};
 use crate::{
     app::App,
+    clock::local_date,
     error::Result,
     import::{BadRows, Imported, rows},
+    jobs, units,
 };
 
 #[derive(Deserialize)]
@@ -48,10 +55,27 @@ pub fn parse(file: &[u8]) -> Result<Vec<Day>, BadRows> {
     bad.into_result(days)
 }
 
+/// Orders that every county looks at what it has arranged for the days to come that work no more, or again.
+fn tell(conn: &mut PgConnection, (old, new): (&Calendar, &Calendar), now: DateTime<Utc>) -> Result<()> {
+    let today = local_date(now);
+    let named: BTreeSet<_> = old.days.keys().chain(new.days.keys()).copied().collect();
+    let changed = named.into_iter().filter(|day| *day >= today && old.works(*day) != new.works(*day));
+    let days: Vec<NaiveDate> = changed.collect();
+    if days.is_empty() {
+        return Ok(());
+    }
+    let job = DaysHaveChanged { days };
+    for county in units::every_county(conn)? {
+        jobs::push(conn, county, &job, now + READ_EVERYWHERE)?;
+    }
+    Ok(())
+}
+
 /// Imports; with `dry_run` only says what would change. A year's notice may name a few days of the year before or after: a file
-/// that would *remove* days is refused unless that is meant.
+/// that would *remove* days is refused unless that is meant. Bookings on days that it closes are a todo of their centre a minute later.
 pub async fn import(app: &App, file: &[u8], dry_run: bool, allow_removal: bool) -> anyhow::Result<Imported> {
     let days = parse(file)?;
+    let now = app.clock.now();
     let imported = app
         .db
         .write("import_calendar", move |conn| {
@@ -70,10 +94,13 @@ pub async fn import(app: &App, file: &[u8], dry_run: bool, allow_removal: bool) 
             let meant = counts.removed == 0 || allow_removal;
             if !dry_run && counts.differs() && meant {
                 store::replace(conn, &days)?;
+                let all = store::load(conn)?;
+                tell(conn, (&old, &all), now)?;
             }
             Ok(counts)
         })
         .await?;
+    app.calendar.forget();
     ensure!(
         imported.removed == 0 || allow_removal || dry_run,
         "nothing was imported: {} days of the file's years are not in the file; add them, or allow their removal with --allow-removal",

@@ -3,6 +3,7 @@
 //! The arithmetic in `rules` is pure; this file keeps the imported calendar at hand.
 
 pub mod import;
+pub mod jobs;
 pub mod model;
 pub mod routes;
 pub mod rules;
@@ -24,6 +25,15 @@ const FRESH: Duration = Duration::from_secs(10);
 /// The calendar in use, read again every few seconds.
 #[derive(Default)]
 pub struct Current(RwLock<Option<(Arc<Calendar>, Instant)>>);
+
+impl Current {
+    /// Forgets what was read: called by whoever imports.
+    pub fn forget(&self) {
+        if let Ok(mut known) = self.0.write() {
+            *known = None;
+        }
+    }
+}
 
 /// The calendar of today's knowledge. While PostgreSQL is away the last one known goes on.
 pub async fn current(app: &App) -> Result<Arc<Calendar>> {

@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use actix_web::http::header::HeaderName;
+use actix_web::{HttpRequest, http::header::HeaderName};
 use redis::Script;
 
 use crate::{
@@ -33,6 +33,18 @@ pub async fn take(app: &App, policy: &str, who: &str, per_minute: u32) -> Result
 /// [`take`] for what is worth guessing: `per_hour` tries, all of them at once if need be.
 pub async fn take_hourly(app: &App, policy: &str, who: &str, per_hour: u32) -> Result<()> {
     within(app, policy, who, (per_hour, 3600)).await.unwrap_or(Ok(()))
+}
+
+/// The address behind the trusted proxies.
+pub fn address(app: &App, request: &HttpRequest) -> String {
+    let peer = || request.peer_addr().map(|peer| peer.ip().to_string()).unwrap_or_default();
+    // Each proxy adds the address it saw at the right, some on a line of their own; the left is whatever the client claimed.
+    let lines = request.headers().get_all("x-forwarded-for").filter_map(|line| line.to_str().ok());
+    let all: Vec<&str> = lines.flat_map(|line| line.split(',')).map(str::trim).collect();
+    match app.config.trusted_proxies {
+        hops @ 1.. if all.len() >= hops => all[all.len() - hops].to_owned(),
+        _ => peer(),
+    }
 }
 
 /// The right to do something that must not be done twice at once.

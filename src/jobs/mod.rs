@@ -22,7 +22,7 @@ use uuid::Uuid;
 
 use crate::{
     app::App,
-    appointments, consents, data_requests,
+    appointments, calendar, consents, data_requests,
     error::{Error, Result},
     messages,
 };
@@ -105,6 +105,7 @@ jobs! {
     data_requests::jobs::MakeExport,
     data_requests::jobs::CloseRecord,
     data_requests::jobs::EraseAgain,
+    calendar::jobs::DaysHaveChanged,
 }
 
 /// Idempotent passes over what has become old; several workers may run them at once, and one that fails does not keep the

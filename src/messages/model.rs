@@ -34,6 +34,8 @@ text_enum! {
         Time = "time",
         /// `centre`, `home`, `phone` or `video` in the parameters, words in texts.
         Place = "place",
+        /// Why, where that was said: a sentence of its own in texts (`原因：停电检修。`), nothing where it was not.
+        Reason = "reason",
     }
 }
 
@@ -83,6 +85,16 @@ const APPOINTMENT: &[(&str, Form)] = &[
 
 /// The fields of WeChat for it.
 const APPOINTMENT_FIELDS: &[(&str, &str)] = &[("thing1", "matter"), ("thing2", "unit"), ("time3", "starts_at")];
+
+/// What is said of an appointment that is cancelled.
+const CANCELLED: &[(&str, Form)] = &[
+    ("matter", Form::Text),
+    ("unit", Form::Text),
+    ("window", Form::Text),
+    ("starts_at", Form::Time),
+    ("place", Form::Place),
+    ("reason", Form::Reason),
+];
 
 // A new kind is a new row: nothing else knows kinds by name.
 kinds! {
@@ -157,18 +169,18 @@ kinds! {
         wechat_fields: APPOINTMENT_FIELDS,
         page: "pages/appointment",
     };
-    /// 预约取消
+    /// 预约取消: with the reason, if the staff gave one; what residents say of their own is not repeated to the relative.
     AppointmentCancelled = "appointment_cancelled": Definition {
         policy: Policy::AtOnce,
         late: Some("starts_at"),
         by_person: true,
-        placeholders: APPOINTMENT,
+        placeholders: CANCELLED,
         title: Text::fixed("预约已取消", "Appointment cancelled"),
         text: Text::fixed(
-            "{starts_at} 在{unit}党群服务中心（{window}）办理“{matter}”的预约已取消，请勿前往。",
-            "The appointment for {matter} at the service centre of {unit} ({window}), {starts_at}, is cancelled. Please do not come.",
+            "{starts_at} 在{unit}党群服务中心（{window}）办理“{matter}”的预约已取消，请勿前往。{reason}",
+            "The appointment for {matter} at the service centre of {unit} ({window}), {starts_at}, is cancelled. Please do not come.{reason}",
         ),
-        wechat_fields: APPOINTMENT_FIELDS,
+        wechat_fields: &[("thing1", "matter"), ("thing2", "unit"), ("time3", "starts_at"), ("thing4", "reason")],
         page: "pages/appointment",
     };
     /// 提前一天提醒
@@ -291,7 +303,8 @@ pub struct NewMessage {
     pub about: Uuid,
     /// Which time the same thing is told, for example the version that an appointment was moved to; 0 for what is told once.
     pub occasion: i64,
-    /// The kind's placeholders. No personal data: they are stored as they are.
+    /// The kind's placeholders. No personal data: they are stored as they are. A reason of the staff's is as plain as in the
+    /// appointment itself.
     pub params: Value,
 }
 

@@ -46,6 +46,16 @@ fn place(place: &str) -> Text {
     }
 }
 
+/// Why, as a sentence after the others.
+fn because(reason: &str, lang: Lang) -> String {
+    let reason = reason.trim().trim_end_matches(['。', '.']);
+    match lang {
+        _ if reason.is_empty() => String::new(),
+        Lang::Zh => format!("原因：{reason}。"),
+        Lang::En => format!(" Reason: {reason}."),
+    }
+}
+
 /// The text in pieces: outside of braces, and names within them.
 fn pieces(text: &str) -> Vec<(&str, Option<&str>)> {
     let (mut rest, mut found) = (text, Vec::new());
@@ -132,7 +142,17 @@ impl Message {
         match form {
             Some((_, Form::Time)) => self.time(name, "%Y-%m-%d %H:%M"),
             Some((_, Form::Place)) => place(self.param(name)).get(lang).to_owned(),
+            Some((_, Form::Reason)) => because(self.param(name), lang),
             _ => self.param(name).to_owned(),
+        }
+    }
+
+    /// A parameter as a field shows it that holds nothing else.
+    fn alone(&self, name: &str) -> String {
+        let placeholders = self.kind.definition().placeholders;
+        match placeholders.iter().any(|(known, form)| *known == name && *form == Form::Reason) {
+            true => self.param(name).trim().to_owned(),
+            false => self.shown(name, Lang::Zh),
         }
     }
 
@@ -163,7 +183,7 @@ impl Message {
             let value = match field_kind(field) {
                 Some("time") => self.time(name, "%Y年%m月%d日 %H:%M"),
                 Some("date") => self.time(name, "%Y年%m月%d日"),
-                Some(kind) => fitted(kind, &self.shown(name, Lang::Zh)),
+                Some(kind) => fitted(kind, &self.alone(name)),
                 None => continue,
             };
             data.insert(field.clone(), json!({"value": value}));

@@ -9,6 +9,7 @@ use uuid::Uuid;
 use validator::{Validate, ValidationError};
 
 use super::{
+    closed_days,
     exception_routes::KEPT,
     presence,
     settle::{AffectedView, Decision, Frame, Order},
@@ -50,8 +51,9 @@ struct UnfitQuery {
 
 /// List bookings that fit no opening
 ///
-/// Of a window, earliest first, with the nearest time to which each could move: because nobody sits there on their day, or because
-/// they were kept when the opening changed. Names are masked.
+/// Of a window, earliest first, with the nearest time to which each could move: because nobody sits there on their day, because the
+/// calendar has closed the day (a todo about a `closed_day` of the centre), or because they were kept when the opening changed.
+/// Names are masked.
 #[utoipa::path(tag = "windows", security(("token" = ["windows:write"])), params(("id" = Uuid, Path, description = "The window"), UnfitQuery),
     responses((status = 200, description = "A page of bookings", body = Page<AffectedView>)))]
 #[get("/v1/windows/{id}/affected")]
@@ -146,6 +148,7 @@ fn resolve(
     if !order.dry_run {
         plan.carry_out(conn, frame, &order)?;
         presence::check(conn, scope.county, &[id], frame.now)?;
+        closed_days::decided(conn, (scope.county, window.unit_id), &frame.calendar, frame.now)?;
         audit::record(conn, &frame.caller, frame.now, entry)?;
     }
     let view = ResolvedView { dry_run: order.dry_run, affected_count: plan.len(), affected };

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::{
     affected::Centre,
+    clashes::Clashes,
     exceptions::{CreateOpeningExceptions, OpeningExceptionView},
     rule_routes::AffectedQuery,
     settle::{AffectedView, Frame, Order, Plan},
@@ -236,12 +237,16 @@ fn remove(
     if day.on_date < local_date(frame.now) {
         return Err(Error::new(Code::DayOver));
     }
+    let mut clash = Ok(());
     let change = |centre: &mut Centre| {
+        let before = Clashes::of(centre, &frame.calendar);
         for desk in &mut centre.desks {
             desk.opening.exceptions.retain(|other| other.id != id);
         }
+        clash = before.none_new(centre, frame);
     };
     let (plan, days) = (frame.plan(conn, unit, change)?, [day]);
+    clash?;
     if order.dry_run {
         return answer(frame, &days, (&plan, order, LISTED));
     }
@@ -255,10 +260,11 @@ fn remove(
 
 /// Remove an opening exception
 ///
-/// The day is as the rules say. If bookings fit no more because of it, `affected` says what becomes of them, as for making one.
+/// The day is as the rules and its other exceptions say; where they would open some hours twice (`rules_overlap`), the other
+/// exception goes first. If bookings fit no more because of it, `affected` says what becomes of them, as for making one.
 /// Days that are over cannot be changed (`day_over`). A second time it is not found.
 #[utoipa::path(tag = "windows", security(("token" = ["windows:write"])), params(("id" = Uuid, Path, description = "The exception"), AffectedQuery),
-    responses((status = 200, description = "Removed", body = ExceptionChangeView)), extensions(("x-errors" = json!(["bookings_affected", "day_over"]))))]
+    responses((status = 200, description = "Removed", body = ExceptionChangeView)), extensions(("x-errors" = json!(["bookings_affected", "day_over", "rules_overlap"]))))]
 #[delete("/v1/opening_exceptions/{id}")]
 pub async fn delete_opening_exception(
     caller: Can<WriteWindows>,

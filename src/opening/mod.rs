@@ -10,10 +10,13 @@
 //! Nobody finds a locked door. Whoever changes an opening passes the gate of the centre alone, first thing in the transaction: a
 //! booking is either seen by the change or sees it. So places for those who move can be chosen from what was read.
 //!
-//! An absence cannot wait for a decision: where nobody stands in, a todo asks for one (`resolve_affected`).
+//! An absence cannot wait for a decision: where nobody stands in, a todo asks for one (`resolve_affected`). Nor can a calendar:
+//! where it closes a day that people have booked, a todo of the centre asks.
 
 mod affected;
 pub mod affected_routes;
+mod clashes;
+mod closed_days;
 pub mod exception_routes;
 mod exceptions;
 mod places;
@@ -25,5 +28,9 @@ pub mod window_routes;
 
 use crate::rooms::Room;
 
-pub const ROOM: Room =
-    Room { hand_over: Some(presence::hand_over), absent: Some(presence::absent), ..Room::new("windows") };
+pub const ROOM: Room = Room {
+    hand_over: Some(presence::hand_over),
+    absent: Some(presence::absent),
+    days_changed: Some(closed_days::days_changed),
+    ..Room::new("windows")
+};

@@ -10,6 +10,7 @@ use validator::{Validate, ValidationError};
 
 use super::{
     affected::Centre,
+    clashes::Clashes,
     settle::{Decision, Frame, Order},
     window_routes::{LISTED, WindowChangeView, answer, behind_the_gate, respond},
 };
@@ -176,7 +177,8 @@ fn touched(conn: &mut PgConnection, by: &Caller, window: &Window, entry: &Audit,
 
 /// Add an opening rule
 ///
-/// Slots follow at once. Rules of one window and place must not open the same hours twice. Answers the whole window.
+/// Slots follow at once. Rules of one window and place must not open the same hours twice, nor hours in part that a day to come is
+/// opened for specially. Answers the whole window.
 #[utoipa::path(tag = "windows", security(("token" = ["windows:write"])), params(("id" = Uuid, Path, description = "The window"), IdempotencyHeader),
     request_body = CreateOpeningRule, responses((status = 201, description = "The window with the rule", body = WindowView)),
     extensions(("x-errors" = json!(["rules_overlap"]))))]
@@ -190,12 +192,19 @@ pub async fn create_opening_rule(
 ) -> Result<Answer> {
     let once = Once::new(&caller, "create_opening_rule", key, body.digest);
     let (scope, who, now) = (caller.scope, Caller::clone(&caller), app.clock.now());
+    let frame = Frame::new(&app, &caller).await?;
     let rule = body.value.rule(Uuid::now_v7(), id.0);
     let entry = Audit::new("create", "opening_rule", rule.id);
     let answer = app
         .once(once, move |conn| {
             let window = behind_the_gate(conn, scope, id.0)?;
             no_overlap(conn, scope.county, &rule)?;
+            let mut centre = frame.centre(conn, window.unit_id)?;
+            let before = Clashes::of(&centre, &frame.calendar);
+            if let Some(desk) = centre.desk(id.0) {
+                desk.opening.rules.push(rule.clone());
+            }
+            before.none_new(&centre, &frame)?;
             windows::insert_rule(conn, scope.county, &rule)?;
             let window = touched(conn, &who, &window, &entry, now)?;
             let version = window.version;
@@ -226,13 +235,17 @@ impl Step {
         if let Some(rule) = &self.rule {
             no_overlap(conn, county, rule)?;
         }
+        let mut clash = Ok(());
         let change = |centre: &mut Centre| {
+            let before = Clashes::of(centre, &frame.calendar);
             if let Some(desk) = centre.desk(self.window) {
                 desk.opening.rules.retain(|rule| rule.id != self.id);
                 desk.opening.rules.extend(self.rule.clone());
             }
+            clash = before.none_new(centre, frame);
         };
         let plan = frame.plan(conn, window.unit_id, change)?;
+        clash?;
         if self.order.dry_run {
             return answer(conn, frame, window, (&plan, &self.order, LISTED));
         }

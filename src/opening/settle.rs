@@ -131,7 +131,8 @@ impl Frame {
         Way { calendar: &self.calendar, settings: &self.settings, now: self.now }
     }
 
-    fn centre(&self, conn: &mut PgConnection, unit: Uuid) -> Result<Centre> {
+    /// A centre as it is.
+    pub fn centre(&self, conn: &mut PgConnection, unit: Uuid) -> Result<Centre> {
         let ahead = self.settings.booking_days_ahead.max(places::DAYS);
         store::centre(conn, self.caller.county, unit, ahead, self.now)
     }

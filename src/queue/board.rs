@@ -25,6 +25,7 @@ use crate::{
     crypto,
     db::found,
     error::{Code, Error, Result},
+    http::limits,
     statement, units,
 };
 
@@ -35,6 +36,20 @@ const FRESH: TimeDelta = TimeDelta::seconds(1);
 fn is_fresh(read_at: DateTime<Utc>, now: DateTime<Utc>) -> bool {
     (now - read_at).abs() < FRESH
 }
+
+/// How long a secret that names no screen is remembered as such: a screen that was ended goes on asking.
+const UNKNOWN: TimeDelta = TimeDelta::seconds(10);
+
+/// Secrets that are not known here that an address may try in a minute: more than the screens of a building, which are asked
+/// for once each after a start.
+const GUESSES: u32 = 60;
+
+/// Streams that a screen may have open at once in this process: one is enough, and those whose client has gone without a word
+/// are found out when the next comment is sent.
+const STREAMS: usize = 20;
+
+/// Seconds within which a client that has gone is found out.
+const CLOSED_AFTER: u64 = 30;
 
 /// More than anybody in a hall reads.
 const SHOWN: usize = 30;
@@ -73,16 +88,72 @@ type Reading = Arc<tokio::sync::Mutex<Option<(Option<Arc<Board>>, DateTime<Utc>)
 pub struct Boards {
     readings: Mutex<HashMap<(i32, Uuid), Reading>>,
     screens: Cache<[u8; 32], (Arc<Screen>, DateTime<Utc>)>,
+    unknown: Cache<[u8; 32], DateTime<Utc>>,
+    streams: Arc<Mutex<HashMap<Uuid, usize>>>,
     closing: watch::Sender<bool>,
 }
 
 impl Default for Boards {
     fn default() -> Self {
-        Self { readings: Mutex::default(), screens: Cache::new(2_000), closing: watch::Sender::new(false) }
+        Self {
+            readings: Mutex::default(),
+            screens: Cache::new(2_000),
+            unknown: Cache::new(2_000),
+            streams: Arc::default(),
+            closing: watch::Sender::new(false),
+        }
+    }
+}
+
+/// One of the streams of a screen; dropped with it.
+pub struct Stream {
+    of: Uuid,
+    all: Arc<Mutex<HashMap<Uuid, usize>>>,
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        let Ok(mut all) = self.all.lock() else { return };
+        if let Some(open) = all.get_mut(&self.of) {
+            *open -= 1;
+            if *open == 0 {
+                all.remove(&self.of);
+            }
+        }
     }
 }
 
 impl Boards {
+    /// [`screen`](Self::screen) for whoever asks from outside: an address that tries many secrets has to wait. What this process
+    /// has once known costs nothing, so that a guesser next door shuts no screen out.
+    pub async fn screen_for(&self, app: &App, secret: &str, from: &str) -> Result<Arc<Screen>> {
+        let hash = crypto::digest(secret.as_bytes());
+        if self.screens.get(&hash).is_none() && !self.named_nothing(&hash, app.clock.now()) {
+            limits::take(app, "hall_secrets", from, GUESSES).await?;
+        }
+        self.screen(app, secret).await
+    }
+
+    fn named_nothing(&self, hash: &[u8; 32], now: DateTime<Utc>) -> bool {
+        self.unknown.get(hash).is_some_and(|read_at| (now - read_at).abs() < UNKNOWN)
+    }
+
+    /// Opens a stream of a screen, unless it has too many.
+    pub fn open(&self, screen: &Screen) -> Result<Stream> {
+        let mut all =
+            self.streams.lock().map_err(|_| Error::internal("a thread panicked with the streams of halls"))?;
+        let open = all.entry(screen.id).or_default();
+        if *open >= STREAMS {
+            let (zh, en) = (
+                format!("该屏幕已有 {STREAMS} 个连接，请先关闭其他连接"),
+                format!("The screen has {STREAMS} streams open already; close some of them"),
+            );
+            return Err(Error::new(Code::TooManyRequests).detail(zh, en).retry_after(CLOSED_AFTER));
+        }
+        *open += 1;
+        Ok(Stream { of: screen.id, all: self.streams.clone() })
+    }
+
     /// The screen of a secret; 404 when there is none, or one that was ended.
     pub async fn screen(&self, app: &App, secret: &str) -> Result<Arc<Screen>> {
         let (hash, now) = (crypto::digest(secret.as_bytes()), app.clock.now());
@@ -91,10 +162,14 @@ impl Boards {
         {
             return Ok(screen);
         }
+        if self.named_nothing(&hash, now) {
+            return Err(Code::NotFound.into());
+        }
         let found: Option<Screen> =
             app.db.read("hall_screen", move |conn| found(Find { hash: hash.to_vec() }.get_result(conn))).await?;
         let Some(screen) = found.map(Arc::new) else {
             self.screens.remove(&hash);
+            self.unknown.insert(hash, now);
             return Err(Code::NotFound.into());
         };
         self.screens.insert(hash, (screen.clone(), now));

@@ -1,6 +1,9 @@
 //! The hall in public: what screens show, by polling or as a stream, and kiosks that hand out tickets. No names, ever.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use actix_web::{
     FromRequest, HttpRequest, HttpResponse,
@@ -21,7 +24,7 @@ use validator::Validate;
 
 use super::{
     arriving::{self, NewWalkIn, Rules},
-    board::{Board, HallView, Screen},
+    board::{Board, HallView, Screen, Stream},
     line::Line,
     model::Ticket,
 };
@@ -62,15 +65,21 @@ impl FromRequest for Secret {
     }
 }
 
+/// The screen of a secret, for whoever asks.
+async fn screen(app: &App, request: &HttpRequest, secret: &Secret) -> Result<Arc<Screen>> {
+    app.boards.screen_for(app, &secret.0, &limits::address(app, request)).await
+}
+
 /// What a hall shows
 ///
 /// For screens that poll, say every 3 seconds: windows with the tickets that they call or serve, and who is next. A second old at
-/// most; send the `ETag` as `If-None-Match` and get 304 while nothing has changed.
+/// most; send the `ETag` as `If-None-Match` and get 304 while nothing has changed. An address that tries many secrets has to wait.
 #[utoipa::path(tag = "queue", security(()), params(("secret" = String, Path, description = "The secret of the screen")),
-    responses((status = 200, description = "The hall", body = HallView), (status = 304, description = "Unchanged since the `ETag` sent")))]
+    responses((status = 200, description = "The hall", body = HallView), (status = 304, description = "Unchanged since the `ETag` sent")),
+    extensions(("x-errors" = json!(["too_many_requests"]))))]
 #[get("/v1/halls/{secret}")]
 pub async fn get_hall(secret: Secret, app: Data<App>, request: HttpRequest) -> Result<HttpResponse> {
-    let screen = app.boards.screen(&app, &secret.0).await?;
+    let screen = screen(&app, &request, &secret).await?;
     let board = app.boards.board(&app, &screen).await?;
     let tag = format!("\"{}\"", board.version);
     let same = not_modified(&request, &tag);
@@ -94,6 +103,7 @@ struct Feed {
     spoke: Instant,
     first: bool,
     closing: watch::Receiver<bool>,
+    _open: Stream,
     /// When the browser is to connect again, so that none is forgotten.
     ends: Instant,
 }
@@ -146,17 +156,19 @@ impl Feed {
 ///
 /// Server-Sent Events: an event `hall` with the same JSON at once and whenever it changes, its `id` for `Last-Event-ID` (who already
 /// has that gets the next change), a comment at least every 15 seconds. The stream ends when the screen is ended, when the
-/// server stops, and after an hour; browsers connect again by themselves.
+/// server stops, and after an hour; browsers connect again by themselves. At most 20 at once a screen, and 60 opened a minute.
 #[utoipa::path(tag = "queue", security(()), params(("secret" = String, Path, description = "The secret of the screen")),
     responses((status = 200, description = "The stream", body = HallView, content_type = "text/event-stream")), extensions(("x-errors" = json!(["too_many_requests"]))))]
 #[get("/v1/halls/{secret}/events")]
 pub async fn stream_hall(secret: Secret, app: Data<App>, request: HttpRequest) -> Result<HttpResponse> {
-    let screen = app.boards.screen(&app, &secret.0).await?;
+    let screen = screen(&app, &request, &secret).await?;
     limits::take(&app, "hall_streams", &screen.id.to_string(), PER_MINUTE).await?;
+    let open = app.boards.open(&screen)?;
     app.boards.board(&app, &screen).await?;
     let seen = request.headers().get("last-event-id").and_then(|id| id.to_str().ok());
     let feed = Feed {
         closing: app.boards.closing(),
+        _open: open,
         app,
         secret: secret.0,
         shown: seen.map(str::to_owned),
@@ -207,13 +219,13 @@ pub struct KioskTicketView {
 
 /// A kiosk that hands out a ticket.
 struct Kiosk {
-    screen: std::sync::Arc<Screen>,
+    screen: Arc<Screen>,
     rules: Rules,
 }
 
 impl Kiosk {
-    async fn of(app: &App, secret: &Secret) -> Result<Self> {
-        let screen = app.boards.screen(app, &secret.0).await?;
+    async fn of(app: &App, request: &HttpRequest, secret: &Secret) -> Result<Self> {
+        let screen = screen(app, request, secret).await?;
         limits::take(app, "kiosks", &screen.id.to_string(), PER_MINUTE).await?;
         let rules = Rules::of(app, &screen.county_key).await?;
         Ok(Self { screen, rules })
@@ -253,12 +265,13 @@ impl Kiosk {
 pub async fn arrive_at_kiosk(
     secret: Secret,
     key: IdempotencyKey,
+    request: HttpRequest,
     app: Data<App>,
     body: Valid<ArriveAtKiosk>,
 ) -> Result<Answer> {
-    let kiosk = Kiosk::of(&app, &secret).await?;
+    let kiosk = Kiosk::of(&app, &request, &secret).await?;
     let once = kiosk.once("arrive_at_kiosk", key, body.digest);
-    let (code, now, inner, kiosk) = (body.value.code, app.clock.now(), app.clone(), std::sync::Arc::new(kiosk));
+    let (code, now, inner, kiosk) = (body.value.code, app.clock.now(), app.clone(), Arc::new(kiosk));
     app.once(once, move |conn| {
         let row = arriving::by_code(conn, &inner, kiosk.here(), &code)?;
         let row = arriving::enter(conn, row, kiosk.rules, None, now)?;
@@ -269,23 +282,24 @@ pub async fn arrive_at_kiosk(
 
 /// Take a ticket at a kiosk
 ///
-/// Without an appointment. At most 60 a minute and screen.
+/// Without an appointment. At most 60 a minute and screen. `Location` names the appointment, which staff can see.
 #[utoipa::path(tag = "queue", security(()), params(("secret" = String, Path, description = "The secret of the kiosk"), IdempotencyHeader),
-    request_body = WalkInAtKiosk, responses((status = 200, description = "The ticket", body = KioskTicketView)))]
+    request_body = WalkInAtKiosk, responses((status = 201, description = "The ticket", body = KioskTicketView)))]
 #[post("/v1/halls/{secret}/walk_ins")]
 pub async fn walk_in_at_kiosk(
     secret: Secret,
     key: IdempotencyKey,
+    request: HttpRequest,
     app: Data<App>,
     body: Valid<WalkInAtKiosk>,
 ) -> Result<Answer> {
-    let kiosk = Kiosk::of(&app, &secret).await?;
+    let kiosk = Kiosk::of(&app, &request, &secret).await?;
     let once = kiosk.once("walk_in_at_kiosk", key, body.digest);
-    let (id, matter, now, kiosk) = (Uuid::now_v7(), body.value.matter_id, app.clock.now(), std::sync::Arc::new(kiosk));
+    let (id, matter, now, kiosk) = (Uuid::now_v7(), body.value.matter_id, app.clock.now(), Arc::new(kiosk));
     app.once(once, move |conn| {
         let (county, unit) = kiosk.here();
         let row = arriving::walk_in(conn, NewWalkIn { county, id, unit, matter, resident: None, by: None }, now)?;
-        Answer::ok(row.version, &kiosk.printed(conn, row, now)?)
+        Answer::created(format!("/v1/appointments/{id}"), row.version, &kiosk.printed(conn, row, now)?)
     })
     .await
 }

@@ -3,8 +3,8 @@
 use actix_web::{HttpResponse, get, http::header, web::Data};
 use chrono::{DateTime, FixedOffset, Utc};
 use diesel::PgConnection;
-use serde::Serialize;
-use utoipa::ToSchema;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use super::{
@@ -22,7 +22,7 @@ use crate::{
     http::{
         caller::Can,
         permissions::{ReadAppointments, ReadQueue},
-        valid::Id,
+        valid::{Id, Query},
     },
 };
 
@@ -111,25 +111,44 @@ pub struct QueueView {
     pub done: i64,
     /// Missed their calls today.
     pub missed: i64,
+    /// They themselves, the last first, up to 200; only if asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub missed_tickets: Option<Vec<TicketView>>,
+}
+
+#[derive(Clone, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct QueueQuery {
+    /// Also the tickets that have missed their calls today: whoever comes back after all arrives again.
+    #[param(default = false)]
+    missed: Option<bool>,
 }
 
 /// A centre's line now
 ///
 /// Windows with what they call or serve, and who waits in the order in which they are called. Estimated minutes are the people
 /// ahead × the mean time of serving today ÷ the windows that are open, not paused and serve the matter, rounded up.
-#[utoipa::path(tag = "queue", security(("token" = ["queue:read"])), params(("id" = Uuid, Path, description = "The unit")),
+#[utoipa::path(tag = "queue", security(("token" = ["queue:read"])), params(("id" = Uuid, Path, description = "The unit"), QueueQuery),
     responses((status = 200, description = "The line", body = QueueView)))]
 #[get("/v1/units/{id}/queue")]
-pub async fn get_unit_queue(caller: Can<ReadQueue>, id: Id, lang: Lang, app: Data<App>) -> Result<HttpResponse> {
+pub async fn get_unit_queue(
+    caller: Can<ReadQueue>,
+    id: Id,
+    lang: Lang,
+    app: Data<App>,
+    query: Query<QueueQuery>,
+) -> Result<HttpResponse> {
     let now = app.clock.now();
     let hand = Hand::of(&caller, now);
     let rules = Rules::of(&app, &caller.county_key).await?;
-    let here = (caller.county, id.0);
-    let line = app.db.read("get_unit_queue", move |conn| {
+    let (here, wanted) = ((caller.county, id.0), query.0.missed.unwrap_or(false));
+    let read = app.db.read("get_unit_queue", move |conn| {
         store::reach(conn, hand, id.0)?;
-        Line::read(conn, here, rules, now)
+        let missed = if wanted { Some(store::missed(conn, here, hand.today)?) } else { None };
+        Ok((Line::read(conn, here, rules, now)?, missed))
     });
-    let line = line.await?;
+    let (line, missed) = read.await?;
     let view = |row: &Ticket| TicketView::new(&app, lang, row.clone());
     let waiting = line.waiting.iter().enumerate().map(|(index, row)| {
         let (ahead, estimated_minutes) = line.wait(index);
@@ -143,6 +162,7 @@ pub async fn get_unit_queue(caller: Can<ReadQueue>, id: Id, lang: Lang, app: Dat
         service_minutes: line.service_minutes,
         done: line.done.done,
         missed: line.done.missed,
+        missed_tickets: missed.map(|rows| rows.iter().map(view).collect::<Result<_>>()).transpose()?,
     };
     Ok(HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(view))
 }

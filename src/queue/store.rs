@@ -15,6 +15,7 @@ use crate::{
     error::{Code, Error, Result, Retry},
     http::caller::{Can, Reach, Scope},
     statement,
+    windows::may,
 };
 
 /// The columns of [`Ticket`], of a row called `a`.
@@ -30,21 +31,6 @@ macro_rules! tickets {
                 a.called_at, a.calls, a.served_at, a.finished_at, a.cancelled_at, a.cancel_reason, a.version FROM ",
             $from,
             " a "
-        )
-    };
-}
-
-/// Of the unit of one's post and the units below it, or of a centre where one sits at an open window, as its officer or as the deputy
-/// of an officer who is away (AB 岗).
-macro_rules! may {
-    ($of:literal) => {
-        concat!(
-            " AND ({within}::uuid IS NULL OR unit_within({county}, ",
-            $of,
-            ".unit_id, {within}) OR EXISTS (SELECT FROM windows o WHERE o.county_id = {county} AND o.unit_id = ",
-            $of,
-            ".unit_id AND o.state = 'open' AND (o.officer_id = {me} OR EXISTS (SELECT FROM staff_posts d WHERE d.county_id = {county} \
-               AND d.staff_id = o.officer_id AND d.deputy_id = {me} AND d.ended_at IS NULL AND NOT staff_present({county}, o.officer_id, {today})))))"
         )
     };
 }
@@ -299,6 +285,17 @@ pub fn line(
     soon: DateTime<Utc>,
 ) -> QueryResult<Vec<Ticket>> {
     Line { county, unit, today, soon }.load(conn)
+}
+
+statement! {
+    struct Missed { county: i32 as Integer, unit: Uuid as SqlUuid, today: NaiveDate as Date }
+    concat!(tickets!("appointments"), "WHERE a.county_id = {county} AND a.unit_id = {unit} AND a.state = 'missed' \
+        AND a.on_date = {today} AND a.ticket IS NOT NULL ORDER BY a.called_at DESC, a.id LIMIT 200")
+}
+
+/// Those who have missed their calls at a centre today, the last first.
+pub fn missed(conn: &mut PgConnection, (county, unit): (i32, Uuid), today: NaiveDate) -> QueryResult<Vec<Ticket>> {
+    Missed { county, unit, today }.load(conn)
 }
 
 statement! {

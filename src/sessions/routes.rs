@@ -9,7 +9,7 @@ use validator::Validate;
 use super::{
     live,
     rules::{self, Refresh},
-    start::{TokensView, address, count_login, start, tokens},
+    start::{TokensView, count_login, start, tokens},
     store,
     tokens::{Jwk, RefreshToken},
 };
@@ -85,7 +85,7 @@ pub async fn refresh_session(
     request: HttpRequest,
     body: Valid<RefreshSession>,
 ) -> Result<HttpResponse> {
-    limits::take(&app, "refreshes", &address(&app, &request), app.config.logins_per_minute * 10).await?;
+    limits::take(&app, "refreshes", &limits::address(&app, &request), app.config.logins_per_minute * 10).await?;
     let presented = RefreshToken::parse(&app, &body.value.refresh_token).ok_or(Code::Unauthenticated)?;
     let nexts = presented.nexts(&app);
     let (now, hash) = (app.clock.now(), presented.hash());

@@ -51,20 +51,8 @@ pub struct TokensView {
     pub covers_until: Option<DateTime<FixedOffset>>,
 }
 
-/// The address behind the trusted proxies.
-pub(super) fn address(app: &App, request: &HttpRequest) -> String {
-    let peer = || request.peer_addr().map(|peer| peer.ip().to_string()).unwrap_or_default();
-    // Each proxy adds the address it saw at the right, some on a line of their own; the left is whatever the client claimed.
-    let lines = request.headers().get_all("x-forwarded-for").filter_map(|line| line.to_str().ok());
-    let all: Vec<&str> = lines.flat_map(|line| line.split(',')).map(str::trim).collect();
-    match app.config.trusted_proxies {
-        hops @ 1.. if all.len() >= hops => all[all.len() - hops].to_owned(),
-        _ => peer(),
-    }
-}
-
 pub(super) async fn count_login(app: &App, request: &HttpRequest) -> Result<()> {
-    limits::take_certain(app, "logins", &address(app, request), app.config.logins_per_minute).await?
+    limits::take_certain(app, "logins", &limits::address(app, request), app.config.logins_per_minute).await?
 }
 
 /// The post that a member of staff acts in: their own, or an absent colleague's.

@@ -8,7 +8,7 @@ use validator::Validate;
 
 use super::{
     password::Tries,
-    start::{Proof, TokensView, acting, address, count_login, start_staff},
+    start::{Proof, TokensView, acting, count_login, start_staff},
 };
 use crate::{
     app::App,
@@ -68,7 +68,7 @@ pub async fn log_in_staff_by_wechat(
     let county = app.counties.working(&app, &command.county).await?;
     let tries = match &command.bind_code {
         Some(_) => {
-            let from = address(&app, &request);
+            let from = limits::address(&app, &request);
             limits::take_certain(&app, "bindings", &from, BINDINGS_PER_MINUTE).await??;
             Some(Tries::take(&app, format_args!("bind:{}:{from}", county.key)).await?)
         }

@@ -80,6 +80,12 @@ pub fn drop_about(
     Ok(())
 }
 
+/// What still waits about things of a kind.
+pub fn waiting_about(conn: &mut PgConnection, county: i32, kind: Kind, about: &str) -> QueryResult<Vec<Todo>> {
+    let of = todos::table.filter(todos::county_id.eq(county)).filter(todos::kind.eq(kind));
+    of.filter(todos::about.eq(about)).filter(waiting()).select(Todo::as_select()).load(conn)
+}
+
 fn entry(todo: Todo) -> Entry {
     Entry {
         entity: "todo",

@@ -19,7 +19,7 @@ use crate::{
 };
 
 pub use model::{County, CountyState, DivisionCode, Level};
-pub use store::{exists_in, find_county};
+pub use store::{every_county, exists_in, find_county};
 
 /// How long another process's change may stay unseen.
 /// With what is rendered (`http::cached`) it adds up to the 5 seconds within which a suspension holds.

@@ -26,6 +26,11 @@ use crate::{
 type Remote = (Option<String>, Option<Vec<u8>>);
 type CountyRow = (i32, String, String, Remote, Remote, CountyState);
 
+/// Every county, suspended ones too.
+pub fn every_county(conn: &mut PgConnection) -> QueryResult<Vec<i32>> {
+    counties::table.select(counties::id).order(counties::id).load(conn)
+}
+
 /// The county with a tenant key, with its settings as they are at `now`.
 pub fn find_county(conn: &mut PgConnection, key: &str, now: DateTime<Utc>) -> Result<Option<County>> {
     let (wechat, sms) = ((counties::wechat_appid, counties::wechat_secret), (counties::sms_url, counties::sms_secret));

@@ -146,6 +146,8 @@ async fn moved_to_the_nearest_places_without_overbooking_each_other() {
         told.push(inbox["items"][1]["kind"].clone());
     }
     assert_eq!(json!(told), json!(["appointment_changed", "appointment_changed", "appointment_cancelled"]));
+    let inbox = t.get("/v1/messages?limit=50").by(&booked[2].0).send().await.ok();
+    assert!(text(&inbox["items"][1]["text"]).ends_with("原因：停电检修。"), "{inbox}");
 }
 
 #[actix_web::test]

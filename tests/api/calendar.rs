@@ -1,8 +1,13 @@
 //! The calendar over HTTP.
 
+use chrono::TimeDelta;
 use lianxin::calendar::import;
+use serde_json::json;
 
-use crate::harness::TestApp;
+use crate::{
+    harness::TestApp,
+    openings::{Hall, text},
+};
 
 #[actix_web::test]
 async fn a_deadline_is_explained_day_by_day() {
@@ -45,6 +50,8 @@ async fn an_unpublished_year_is_provisional_until_it_is_loaded() {
     import::import(&t.app, next_year().as_bytes(), false, false).await.expect("imports");
     let after = fresh(&t).await.get(path).send().await.ok();
     assert_eq!(after["provisional"], false);
+    t.pass(TimeDelta::minutes(1));
+    t.run_jobs().await;
 }
 
 #[actix_web::test]
@@ -82,4 +89,63 @@ async fn days_are_removed_only_when_that_is_meant() {
     assert_eq!((imported.created, imported.unchanged, imported.removed as i64), (0, 1, before - 1));
     assert_eq!(t.database.count(&of(2026)), 1);
     assert!(t.database.count(&of(2025)) > 10);
+}
+
+/// The calendar of the sample county, and more days.
+async fn imported(t: &TestApp, more: &str) {
+    let file = format!("{}{more}", include_str!("../../data/working-calendar.csv"));
+    import::import(&t.app, file.as_bytes(), false, true).await.expect("imports");
+}
+
+/// The processes have read the new calendar, and what it means is looked at.
+async fn known(t: &TestApp) {
+    t.pass(TimeDelta::minutes(1));
+    t.run_jobs().await;
+}
+
+#[actix_web::test]
+async fn a_day_that_an_import_closes_is_a_todo_of_those_who_have_booked_it() {
+    let hall = Hall::new().await;
+    let t = &hall.t;
+    let (zhang, id) = hall.booked("zhang", "2026-11-25T09:00").await;
+    hall.booked("li", "2026-11-26T09:00").await;
+    t.run_jobs().await;
+    let todos = async || {
+        let list = t.get(&format!("/v1/todos?kind=decide&unit_id={}", hall.unit)).by(&hall.junxi).send().await.ok();
+        list["items"].as_array().expect("items").clone()
+    };
+    imported(t, "2026-11-25,holiday,临时放假\n").await;
+    assert_eq!(t.run_jobs().await, 0, "other processes may still book by the old calendar");
+    known(t).await;
+    let waiting = todos().await;
+    assert_eq!(waiting.len(), 1, "{waiting:?}");
+    assert_eq!(
+        (&waiting[0]["about"], &waiting[0]["due_at"]),
+        (&json!("closed_day"), &json!("2026-11-25T00:00:00+08:00"))
+    );
+    let title = text(&waiting[0]["title"]);
+    assert!(title.contains("2026-11-25") && title.contains("村级窗口"), "{title}");
+    // The same again, and a day more that nobody has booked: nothing is asked twice.
+    t.database.run(
+        "INSERT INTO outbox (county_id, kind, payload, run_at) VALUES (1, 'days_have_changed', '{\"days\": [\"2026-11-25\"]}', '2026-01-01')",
+    );
+    imported(t, "2026-11-25,holiday,临时放假\n2026-11-27,holiday,临时放假\n").await;
+    known(t).await;
+    assert_eq!(todos().await, waiting);
+    // It works after all, and then not.
+    imported(t, "").await;
+    known(t).await;
+    assert!(todos().await.is_empty(), "nobody has to decide");
+    imported(t, "2026-11-25,holiday,临时放假\n").await;
+    known(t).await;
+    assert_eq!(todos().await.len(), 1);
+    // It leads to the bookings of its windows; once they are decided on it is done.
+    let path = format!("/v1/windows/{}", hall.window);
+    let list = t.get(&format!("{path}/affected?from=2026-11-25&to=2026-11-25")).by(&hall.junxi).send().await.ok();
+    assert_eq!((list["items"].as_array().map(Vec::len), &list["items"][0]["id"]), (Some(1), &json!(id)));
+    let body = json!({"from": "2026-11-25", "to": "2026-11-25", "affected": "move"});
+    t.post(&format!("{path}/resolve_affected")).by(&hall.junxi).json(body).send().await.ok();
+    assert_eq!(hall.seen(&zhang, &id).await["starts_at"], "2026-11-26T09:30:00+08:00");
+    assert!(todos().await.is_empty());
+    t.run_jobs().await;
 }

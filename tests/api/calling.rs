@@ -154,10 +154,18 @@ async fn three_calls_in_vain_and_back_with_the_same_ticket() {
     }
     let counts = line(&t, &junxi).await;
     assert_eq!((&counts["missed"], &counts["done"]), (&json!(1), &json!(0)));
+    assert_eq!(counts["missed_tickets"], json!(null), "only for who asks");
+    let missed = async || {
+        let path = format!("/v1/units/{}/queue?missed=true", t.unit("均溪镇").await);
+        t.get(&path).by(&junxi).send().await.ok()["missed_tickets"].clone()
+    };
+    let who = missed().await;
+    assert_eq!((who.as_array().map(Vec::len), id(&who[0]), &who[0]["ticket"]), (Some(1), mine.clone(), &json!("A001")));
     let back = arrive(&t, &junxi, &mine).await;
     assert_eq!((&back["ticket"], &back["state"], &back["calls"]), (&json!("A001"), &json!("arrived"), &json!(0)));
     assert_eq!((&back["on_time"], &back["arrived_at"]), (&json!(false), &json!(at("08:50"))));
     assert_eq!(numbers(&line(&t, &junxi).await), ["B001", "A001"], "behind those who wait");
+    assert_eq!(missed().await, json!([]), "back in the line");
     assert_eq!(next(&t, &junxi, &window).await.ok()["id"], other["id"]);
     t.run_jobs().await;
 }
@@ -212,8 +220,15 @@ async fn pausing_closing_and_who_sits_there() {
     let cadre = t.staff("cadre").await;
     next(&t, &cadre, &desks[1]).await.problem(404, "not_found");
     act(&t, &cadre, &format!("/v1/windows/{}/pause", desks[1]), json!({})).await.problem(404, "not_found");
+    let day = format!("/v1/units/{}/day", t.unit("均溪镇").await);
+    t.get(&day).by(&cadre).send().await.problem(404, "not_found");
     t.database.run(&format!("UPDATE windows SET officer_id = '{}' WHERE id = '{}'", cadre.subject, desks[1]));
     assert_eq!(next(&t, &cadre, &desks[1]).await.ok()["id"], ticket["id"]);
+    // And then they see its day.
+    let seen = t.get(&day).by(&cadre).send().await.ok();
+    assert_eq!((id(&seen["appointments"][0]), &seen["windows"][1]["id"].is_string()), (id(&ticket), &true));
+    t.database.run(&format!("UPDATE windows SET state = 'closed' WHERE id = '{}'", desks[1]));
+    t.get(&day).by(&cadre).send().await.problem(404, "not_found");
     let audited = "SELECT count(*) AS n FROM audit_log WHERE action IN ('pause', 'resume') AND entity = 'window'";
     assert_eq!(t.database.count(audited), 2);
 }

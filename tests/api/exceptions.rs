@@ -130,3 +130,29 @@ async fn what_cannot_be_is_refused() {
     let admin = t.staff("admin").await;
     t.call(Method::DELETE, &path).by(&admin).send().await.problem(422, "day_over");
 }
+
+#[actix_web::test]
+async fn what_a_closed_day_hid_or_a_rule_adds_does_not_open_hours_twice() {
+    let hall = Hall::new().await;
+    let t = &hall.t;
+    let shut = hall.except(closed("2026-11-24", "2026-11-24")).await.created();
+    // Nothing is open there: hours that begin askew clash with nothing yet.
+    let extra = hall.except(open("2026-11-24", "10:45", "12:15")).await.created();
+    let delete = |made: &Value, query: &str| {
+        let path = format!("/v1/opening_exceptions/{}{query}", text(&made["items"][0]["id"]));
+        t.call(Method::DELETE, &path).by(&hall.junxi).send()
+    };
+    let refused = delete(&shut, "").await.problem(422, "rules_overlap");
+    assert!(refused["detail"].as_str().is_some_and(|detail| detail.contains("2026-11-24")), "{}", refused.body);
+    delete(&shut, "?dry_run=true").await.problem(422, "rules_overlap");
+    assert_eq!(hall.free("2026-11-24").await.len(), 0, "still closed");
+    delete(&extra, "").await.ok();
+    delete(&shut, "").await.ok();
+    assert_eq!(hall.free("2026-11-24").await.len(), 4);
+    // A rule that would open hours askew to those of a day to come, new or changed.
+    hall.except(open("2026-12-01", "18:00", "19:00")).await.created();
+    hall.add_rule(rule("17:15", "18:15")).await.problem(422, "rules_overlap");
+    hall.put_rule(rule("17:15", "18:15")).await.problem(422, "rules_overlap");
+    hall.add_rule(rule("17:00", "18:00")).await.created();
+    assert_eq!(hall.free("2026-12-01").await.len(), 8);
+}

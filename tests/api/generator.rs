@@ -182,6 +182,8 @@ fn of_day(unit: &str, day: &str) -> String {
         ("county", "1".to_owned()),
         ("unit", format!("'{unit}'::uuid")),
         ("within", "NULL".to_owned()),
+        ("me", "NULL::uuid".to_owned()),
+        ("today", format!("'{day}'::date")),
         ("from", format!("'{day}T00:00:00+08:00'::timestamptz")),
         ("to", format!("'{day}T00:00:00+08:00'::timestamptz + interval '1 day'")),
         ("now", "now()".to_owned()),

@@ -123,11 +123,14 @@ async fn a_kiosk_hands_out_tickets() {
     let path = format!("/v1/halls/{secret}/walk_ins");
     let body = json!({"matter_id": t.matter().await});
     let press = |key: &'static str| t.post(&path).key(key).json(body.clone()).send();
-    let first = press("one").await.ok();
-    assert_eq!(first, json!({"ticket": "B001", "ahead": 1, "estimated_minutes": 5}));
-    let again = press("one").await.is(200);
-    assert_eq!((&again.body, again.header("idempotency-replayed")), (&first, "true"));
-    assert_eq!(press("two").await.ok()["ticket"], "B002");
+    let first = press("one").await.is(201);
+    assert_eq!(first.body, json!({"ticket": "B001", "ahead": 1, "estimated_minutes": 5}));
+    let made = t.get(first.header("location")).by(&junxi).send().await.ok();
+    assert_eq!((&made["ticket"], &made["state"]), (&json!("B001"), &json!("arrived")), "where the staff find it");
+    let again = press("one").await.is(201);
+    assert_eq!((&again.body, again.header("idempotency-replayed")), (&first.body, "true"));
+    assert_eq!(again.header("location"), first.header("location"));
+    assert_eq!(press("two").await.created()["ticket"], "B002");
     t.call(reqwest::Method::POST, &path).json(body.clone()).send().await.problem(400, "idempotency_key_missing");
     let unknown = t.post(&path).json(json!({"matter_id": mine})).send().await.problem(422, "invalid");
     assert_eq!(unknown.faults(), ["/matter_id:not_served"]);
@@ -217,6 +220,68 @@ async fn a_quiet_stream_is_kept_alive_and_ends_with_the_server() {
     assert!(comment.starts_with(':') && begun.elapsed() < Duration::from_secs(16), "{comment} {:?}", begun.elapsed());
     t.app.boards.close();
     assert_eq!(events.next().await, None, "ends");
+}
+
+#[actix_web::test]
+async fn a_screen_has_so_many_streams_and_no_more() {
+    let t = TestApp::new().await;
+    let junxi = desk(&t, "08:50").await;
+    let (_, secret) = screen(&t, &junxi, "均溪镇").await;
+    let (_, other) = screen(&t, &junxi, "均溪镇").await;
+    let path = format!("/v1/halls/{secret}/events");
+    let mut streams = Vec::new();
+    for _ in 0..20 {
+        streams.push(Events::open(&t, &secret, "").await);
+    }
+    let refused = t.get(&path).send().await.problem(429, "too_many_requests");
+    assert_eq!(refused.header("retry-after"), "30");
+    assert!(refused["detail"].as_str().is_some_and(|detail| detail.contains("20")), "{}", refused.body);
+    Events::open(&t, &other, "").await;
+    t.get(&format!("/v1/halls/{secret}")).send().await.ok();
+    // Whoever goes makes room for another, once the server has found it out.
+    drop(streams.split_off(10));
+    let begun = Instant::now();
+    loop {
+        let reply = t.http.get(format!("{}{path}", t.url)).send().await.expect("answers");
+        if reply.status() == 200 {
+            break;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(35), "never released");
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    drop(streams);
+}
+
+#[actix_web::test]
+async fn whoever_guesses_secrets_has_to_wait_and_screens_do_not() {
+    let t = TestApp::new().await;
+    let junxi = desk(&t, "08:50").await;
+    let (ended, gone) = screen(&t, &junxi, "均溪镇").await;
+    let (_, secret) = screen(&t, &junxi, "均溪镇").await;
+    let path = format!("/v1/halls/{secret}");
+    t.get(&path).send().await.ok();
+    let gone = format!("/v1/halls/{gone}");
+    t.get(&gone).send().await.ok();
+    act(&t, &junxi, &format!("/v1/screens/{ended}/end"), json!({})).await.ok();
+    // One that was ended goes on asking: that is no guess.
+    for _ in 0..80 {
+        t.get(&gone).send().await.problem(404, "not_found");
+    }
+    let guesses = join_all((0..80).map(|number| {
+        let t = &t;
+        async move { t.get(&format!("/v1/halls/{number:043}")).send().await }
+    }));
+    let (waits, unknown): (Vec<_>, Vec<_>) = guesses.await.into_iter().partition(|reply| reply.status == 429);
+    assert!(waits.len() >= 10 && unknown.len() >= 50, "{} of 80", waits.len());
+    let wait = waits.into_iter().next().expect("one").problem(429, "too_many_requests");
+    assert!(!wait.header("retry-after").is_empty());
+    unknown.into_iter().for_each(|reply| drop(reply.problem(404, "not_found")));
+    t.get(&path).send().await.ok();
+    let body = json!({"matter_id": t.matter().await});
+    let (new, kiosk) = (format!("/v1/halls/{}/walk_ins", "y".repeat(43)), format!("{path}/walk_ins"));
+    t.post(&new).json(body.clone()).send().await.problem(429, "too_many_requests");
+    t.post(&kiosk).json(body).send().await.created();
+    Events::open(&t, &secret, "").await;
 }
 
 #[actix_web::test]

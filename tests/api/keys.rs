@@ -137,6 +137,26 @@ async fn rotated_in_steps_while_everybody_is_found_and_the_old_key_goes() {
     assert_eq!(alone.left_under(1), 0);
 }
 
+#[actix_web::test]
+async fn the_codes_of_appointments_are_sealed_again_and_lead_to_the_same_ticket() {
+    let t = TestApp::new().await;
+    let mine = crate::queue::booked(&t, "zhang", "09:00").await;
+    let zhang = t.resident("zhang").await;
+    let path = format!("/v1/appointments/{mine}/code");
+    let code = t.get(&path).by(&zhang).send().await.ok()["handle"].clone();
+    let both = Other::with(&t, &format!("{DEVELOPMENT_KEYS},{NEW}"));
+    let done = rotation::reseal(&both.app, 500, |_| true).await.expect("ran");
+    let handles = done.columns.iter().find(|column| column.column == "appointment_handles.handle").expect("a column");
+    assert_eq!((handles.resealed, done.stuck.is_empty()), (1, true), "{done:?}");
+    // With the new key alone it opens, and is found by its index.
+    let new = Other::with(&t, NEW);
+    assert_eq!(new.call(Method::GET, &path).by(&zhang).send().await.ok()["handle"], code);
+    let junxi = crate::queue::desk(&t, "08:50").await;
+    let body = json!({"unit_id": t.unit("均溪镇").await, "code": code});
+    let ticket = new.call(Method::POST, "/v1/arrivals").key("one").by(&junxi).json(body).send().await.ok();
+    assert_eq!((&ticket["id"], &ticket["ticket"]), (&json!(mine), &json!("A001")));
+}
+
 /// Compare-and-set: a write in between is never lost, whoever comes first.
 #[actix_web::test]
 async fn what_is_written_meanwhile_stays() {

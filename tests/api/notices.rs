@@ -143,6 +143,51 @@ async fn the_relative_who_booked_is_told_as_long_as_they_may_act() {
 }
 
 #[actix_web::test]
+async fn whom_the_staff_cancel_is_told_why() {
+    let t = TestApp::new().await;
+    let (zhang, li) =
+        (with_wechat(&t, "zhang", Some("13800138000")).await, with_wechat(&t, "li", Some("13800138001")).await);
+    let grant = json!({"template_ids": ["fake-template-cancelled"]});
+    t.post("/v1/messages/grants").by(&li).json(grant).send().await.created();
+    let (first, second) = (booked(&t, &zhang).await, booked(&t, &li).await);
+    t.run_jobs().await;
+    let junxi = t.staff("junxi").await;
+    let because = async |by: &Session, appointment: &str, reason: Value| {
+        let body = json!({"reason": reason});
+        t.post(&format!("/v1/appointments/{appointment}/cancel")).by(by).json(body).send().await.ok();
+        t.run_jobs().await;
+    };
+    let why = "窗口设备检修，恢复时间另行通知，给您带来不便。";
+    because(&junxi, &first, json!(why)).await;
+    let inbox = async |who: &Session, language: &str| {
+        let page = t.get("/v1/messages?limit=50").by(who).header("accept-language", language).send().await.ok();
+        page["items"].as_array().and_then(|all| all.last()).expect("a message")["text"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned()
+    };
+    let told = inbox(&zhang, "zh-CN").await;
+    assert!(told.ends_with(&format!("请勿前往。原因：{why}")), "{told}");
+    assert!(
+        inbox(&zhang, "en")
+            .await
+            .ends_with("Please do not come. Reason: 窗口设备检修，恢复时间另行通知，给您带来不便.")
+    );
+    assert_eq!(texts(&t).last().expect("one")["text"], json!(told), "and by SMS");
+    because(&junxi, &second, json!(why)).await;
+    let sent = t.wechat.sent.lock().expect("sent").last().expect("one").clone();
+    assert_eq!(sent["template_id"], "fake-template-cancelled");
+    assert_eq!(sent["data"]["thing4"]["value"], "窗口设备检修，恢复时间另行通知，给您带…");
+    // What was not said is not there, and what residents say of their own is not repeated.
+    let third = booked(&t, &zhang).await;
+    because(&junxi, &third, Value::Null).await;
+    assert!(inbox(&zhang, "zh-CN").await.ends_with("请勿前往。"));
+    let fourth = booked(&t, &zhang).await;
+    because(&zhang, &fourth, json!("住院")).await;
+    assert!(inbox(&zhang, "zh-CN").await.ends_with("请勿前往。"));
+}
+
+#[actix_web::test]
 async fn who_is_called_is_told_at_once_or_never() {
     let t = TestApp::new().await;
     let zhang = with_wechat(&t, "zhang", Some("13800138000")).await;

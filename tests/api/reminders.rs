@@ -138,3 +138,33 @@ async fn nobody_is_reminded_of_what_is_cancelled_or_over_or_woken_for_it() {
     t.tick().await;
     assert_eq!(reminders(&t), (0, 1));
 }
+
+#[actix_web::test]
+async fn the_first_of_the_morning_are_reminded_when_the_quiet_hours_end() {
+    let t = TestApp::new().await;
+    let mut sent = 0;
+    for (who, phone, starts_at) in
+        [("a", "13800138001", "08:00"), ("b", "13800138002", "08:30"), ("c", "13800138003", "09:00")]
+    {
+        let by = with_wechat(&t, who, Some(phone)).await;
+        booked(&t, &by, &format!("2026-11-25T{starts_at}:00+08:00")).await;
+        sent += 1;
+    }
+    // The day before at the same hour, when nobody sleeps.
+    for (time, more) in [("2026-11-24T07:59:00+08:00", 0), ("2026-11-24T09:00:00+08:00", 3)] {
+        t.set_time(time);
+        t.tick().await;
+        sent += more;
+        assert_eq!(texts(&t).len(), sent, "{time}");
+    }
+    for (time, more) in [("07:00", 0), ("07:30", 0), ("07:59", 0), ("08:00", 2), ("08:30", 0), ("09:00", 0)] {
+        t.set_time(&format!("2026-11-25T{time}:00+08:00"));
+        t.tick().await;
+        sent += more;
+        assert_eq!(texts(&t).len(), sent, "{time}");
+    }
+    assert_eq!(reminders(&t), (3, 3), "in the inbox of all, at once");
+    let told: Vec<_> = texts(&t)[sent - 2..].iter().map(|sms| sms["text"].to_string()).collect();
+    let has = |time: &str| told.iter().any(|text| text.contains(time));
+    assert!(has("2026-11-25 08:30") && has("2026-11-25 09:00"), "{told:?}");
+}
