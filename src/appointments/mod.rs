@@ -15,7 +15,8 @@
 //! itself when a hold runs out, also while no process is alive; rescheduling is one UPDATE; and rules may change their slots without
 //! anything to recount. A second trigger writes what follows from every move: history, change feed, notice, next in line.
 //!
-//! The window is chosen by the system: the one with most places left.
+//! The window is chosen by the system: the one with most places left. When a start has been refused as full, those who want it next
+//! are refused together, by one look for all of them (`crowd`).
 
 pub mod booking;
 mod crowd;

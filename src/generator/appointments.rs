@@ -10,7 +10,7 @@ use diesel::{
 use uuid::Uuid;
 
 use super::{
-    BATCH, Dice, World,
+    BATCH, Dice, LIVE_BATCH, World,
     centres::{Centre, Window},
 };
 use crate::{clock::CST, db::schema::appointments, statement};
@@ -285,7 +285,7 @@ pub async fn make_booked(world: &World) -> anyhow::Result<usize> {
             let Some(place) = filling.place(world.now) else { break };
             rows.push(filling.booked(&place));
         }
-        made += world.put(rows, copy_booked).await?;
+        made += world.put_by(LIVE_BATCH, rows, copy_booked).await?;
     }
     Ok(made)
 }

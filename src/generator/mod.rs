@@ -50,6 +50,8 @@ const MAKERS: &[(&str, Maker)] = &[
 
 /// Rows in one COPY and one transaction: well within the time that a statement has.
 const BATCH: usize = 2_000;
+/// The same for rows whose triggers have work to do.
+const LIVE_BATCH: usize = 200;
 
 /// How many residents, and how many of their appointments are over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -164,10 +166,14 @@ impl World {
     }
 
     /// Writes rows in batches.
-    async fn put<R: Send + Sync + 'static>(&self, mut rows: Vec<R>, copy: Copy<R>) -> Result<usize> {
+    async fn put<R: Send + Sync + 'static>(&self, rows: Vec<R>, copy: Copy<R>) -> Result<usize> {
+        self.put_by(BATCH, rows, copy).await
+    }
+
+    async fn put_by<R: Send + Sync + 'static>(&self, batch: usize, mut rows: Vec<R>, copy: Copy<R>) -> Result<usize> {
         let mut written = 0;
         while !rows.is_empty() {
-            let rest = rows.split_off(rows.len().min(BATCH));
+            let rest = rows.split_off(rows.len().min(batch));
             written += self.app.db.write("generate", move |conn| Ok(copy(conn, &rows)?)).await?;
             rows = rest;
         }
