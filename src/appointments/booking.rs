@@ -328,11 +328,9 @@ pub async fn take(
         let view = AppointmentView::new(&inner, &booking.caller, lang, row)?;
         Answer::created(format!("/v1/appointments/{id}"), version, &view)
     };
-    app.count(&once).await?;
-    if resident == caller.subject {
-        crowd::decide(&app, once, &rules, start, book).await
-    } else {
-        app.once_counted(once, book).await
+    match resident == caller.subject {
+        true => crowd::decide(&app, once, &rules, start, book).await,
+        false => app.once(once, book).await,
     }
 }
 

@@ -7,7 +7,10 @@
 
 use std::{
     mem,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use chrono::{DateTime, NaiveDate, Utc};
@@ -69,8 +72,10 @@ struct Line {
 
 struct Waiting {
     once: Once,
+    /// As a write of theirs.
+    counted: bool,
     rules: Rules,
-    tell: oneshot::Sender<Option<AppointmentError>>,
+    tell: oneshot::Sender<Result<()>>,
 }
 
 impl Crowd {
@@ -84,12 +89,33 @@ pub async fn decide<F>(app: &Arc<App>, once: Once, rules: &Rules, start: Start, 
 where
     F: Fn(&mut PgConnection) -> Result<Answer> + Clone + Send + 'static,
 {
-    if let Some(crowd) = app.crowds.0.get(&start)
-        && let Some(refusal) = stand_in_line(app, crowd, once.clone(), rules.clone(), start).await
-    {
-        return Err(refusal.into());
+    if let Some(crowd) = app.crowds.0.get(&start) {
+        stand_in_line(app, crowd, (once.clone(), false), rules.clone(), start).await?;
+        return gather(app, start, app.once_counted(once, book).await);
     }
-    let answer = app.once_counted(once, book).await;
+    app.count(&once).await?;
+    // Whoever has waited for a connection meanwhile may stand in line after all.
+    let (inner, late) = (app.clone(), Arc::new(AtomicBool::new(false)));
+    let (unless_late, was_late, then) = (book.clone(), late.clone(), once.clone());
+    let answer = app.once_counted(once, move |conn| {
+        if inner.crowds.0.get(&start).is_some() {
+            late.store(true, Ordering::Relaxed);
+            return Err(Code::SlotFull.into());
+        }
+        unless_late(conn)
+    });
+    let answer = answer.await;
+    if !was_late.load(Ordering::Relaxed) {
+        return gather(app, start, answer);
+    }
+    if let Some(crowd) = app.crowds.0.get(&start) {
+        stand_in_line(app, crowd, (then.clone(), true), rules.clone(), start).await?;
+    }
+    gather(app, start, app.once_counted(then, book).await)
+}
+
+/// Remembers a start that is full.
+fn gather(app: &App, start: Start, answer: Result<Answer>) -> Result<Answer> {
     let refused = answer.as_ref().is_err_and(|error| matches!(error.code, Code::SlotFull | Code::SlotWaitedFor));
     if refused && app.crowds.0.get(&start).is_none() {
         app.crowds.0.insert(start, Arc::default());
@@ -97,25 +123,26 @@ where
     answer
 }
 
-/// What the next look says; none if that has to be found out in the ordinary way.
+/// The refusal that the next look finds, if it finds one; otherwise it has to be found out in the ordinary way. Whoever has
+/// not been counted is.
 async fn stand_in_line(
     app: &Arc<App>,
     crowd: Arc<Crowd>,
-    once: Once,
+    (once, counted): (Once, bool),
     rules: Rules,
     start: Start,
-) -> Option<AppointmentError> {
+) -> Result<()> {
     let (tell, told) = oneshot::channel();
     let led = {
         let mut line = crowd.line();
-        line.waiting.push(Waiting { once, rules, tell });
+        line.waiting.push(Waiting { once, counted, rules, tell });
         mem::replace(&mut line.led, true)
     };
     if !led {
         // Goes on if whoever came first hangs up.
         actix_web::rt::spawn(lead(app.clone(), Leading { crowd, over: false }, start));
     }
-    told.await.ok().flatten()
+    told.await.unwrap_or(Ok(()))
 }
 
 /// The duty to look until nobody waits. Whoever still waits when it ends in another way is not kept waiting.
@@ -143,10 +170,14 @@ async fn lead(app: Arc<App>, mut leading: Leading, start: Start) {
             }
             mem::take(&mut line.waiting)
         };
-        let mut refusals = look(&app, start, &waiting).await.unwrap_or_default();
-        for (number, one) in waiting.into_iter().enumerate() {
-            // Somebody who has hung up.
-            let _ = one.tell.send(refusals.get_mut(number).and_then(Option::take));
+        let uncounted = waiting.iter().filter(|one| !one.counted);
+        let mut counts = app.count_each(uncounted.map(|one| &one.once)).await.into_iter();
+        let mut refusals = look(&app, start, &waiting).await.unwrap_or_default().into_iter();
+        for one in waiting {
+            let counted = if one.counted { Ok(()) } else { counts.next().unwrap_or(Ok(())) };
+            let refused = refusals.next().flatten().map_or(Ok(()), |refusal| Err(refusal.into()));
+            // Or has hung up.
+            let _ = one.tell.send(counted.and(refused));
         }
     }
 }
@@ -164,9 +195,10 @@ statement! {
      JOIN residents p ON p.county_id = {county} AND p.id = w.resident AND p.merged_into IS NULL AND p.closed_at IS NULL \
      CROSS JOIN LATERAL idempotency_gate(w.lock, {county}, w.resident, w.operation, w.key) g \
      WHERE g.locked AND g.request_digest IS NULL \
-       AND NOT EXISTS (SELECT FROM appointments a WHERE a.county_id = {county} AND a.resident_id = w.resident \
-         AND a.state IN ('held', 'booked', 'arrived', 'called', 'serving') AND a.channel <> 'walk_in' \
-         AND (a.state = 'held' OR (a.matter_id = {matter} AND a.on_date = {day}))) \
+       AND NOT EXISTS (SELECT FROM appointments a WHERE a.county_id = {county} AND a.resident_id = w.resident AND a.matter_id = {matter} \
+         AND a.on_date = {day} AND a.state IN ('held', 'booked', 'arrived', 'called', 'serving') AND a.channel <> 'walk_in') \
+       AND NOT EXISTS (SELECT FROM appointments a WHERE a.county_id = {county} AND a.resident_id = w.resident AND a.state = 'held' \
+         AND a.waiting_id IS NULL) \
        AND NOT EXISTS (SELECT FROM appointments a WHERE a.county_id = {county} AND a.resident_id = w.resident AND a.state = 'no_show' \
          AND a.starts_at > {since} AND a.channel = 'public')"
 }

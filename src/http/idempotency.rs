@@ -140,6 +140,11 @@ impl Once {
         format!("idempotency_keys.body/{}/{}/{}", self.caller, self.operation, self.key)
     }
 
+    /// Whose writes are counted together.
+    fn who(&self) -> String {
+        format!("{}:{}", self.county, self.caller)
+    }
+
     /// A number for the advisory lock; a collision only makes somebody repeat.
     pub fn lock(&self) -> i64 {
         let digest = crypto::digest(format!("{}/{}", self.county, self.place()).as_bytes());
@@ -204,8 +209,13 @@ impl App {
 
     /// Takes one of the writes that a caller has in a minute.
     pub async fn count(&self, once: &Once) -> Result<()> {
-        let who = format!("{}:{}", once.county, once.caller);
-        limits::take(self, "writes", &who, self.config.writes_per_minute).await
+        limits::take(self, "writes", &once.who(), self.config.writes_per_minute).await
+    }
+
+    /// [`count`](Self::count) for many at once.
+    pub async fn count_each(&self, all: impl Iterator<Item = &Once>) -> Vec<Result<()>> {
+        let whos: Vec<_> = all.map(Once::who).collect();
+        limits::take_each(self, "writes", &whos, self.config.writes_per_minute).await
     }
 
     /// [`once`](Self::once) for what has been counted before, because something had to be asked first.

@@ -76,21 +76,39 @@ pub async fn take_certain(app: &App, policy: &str, who: &str, per_minute: u32) -
     within(app, policy, who, (per_minute, 60)).await
 }
 
+/// [`take`] for many at once, in one round trip: for each, whether they may.
+pub async fn take_each(app: &App, policy: &str, whos: &[String], per_minute: u32) -> Vec<Result<()>> {
+    let (interval, window_ms) = (60_000.0 / f64::from(per_minute), 60_000.0);
+    let mut pipe = redis::pipe();
+    pipe.load_script(&GCRA).ignore();
+    for who in whos {
+        let key = app.redis.key(format_args!("rate:{policy}:{who}"));
+        pipe.invoke_script(GCRA.key(key).arg(interval).arg(window_ms));
+    }
+    let asked = app.redis.run(async |mut redis| pipe.query_async::<Vec<i64>>(&mut redis).await).await;
+    let waits = asked.unwrap_or_else(|_| vec![0; whos.len()]);
+    waits.into_iter().map(|wait| verdict(policy, wait, (per_minute, 60))).collect()
+}
+
 async fn within(app: &App, policy: &str, who: &str, (most, window): (u32, u32)) -> Result<Result<()>, Away> {
     let key = app.redis.key(format_args!("rate:{policy}:{who}"));
     let window_ms = f64::from(window) * 1000.0;
     let interval = window_ms / f64::from(most);
     let ask = async |mut redis| GCRA.key(key).arg(interval).arg(window_ms).invoke_async::<i64>(&mut redis).await;
-    let wait = app.redis.run(ask).await?;
+    Ok(verdict(policy, app.redis.run(ask).await?, (most, window)))
+}
+
+/// What the milliseconds to wait mean to whoever asks.
+fn verdict(policy: &str, wait: i64, (most, window): (u32, u32)) -> Result<()> {
     if wait == 0 {
-        return Ok(Ok(()));
+        return Ok(());
     }
     let seconds = (wait as u64).div_ceil(1000);
     metrics::counter!("lianxin_rate_limited_total", "policy" => policy.to_owned()).increment(1);
-    Ok(Err(Error::new(Code::TooManyRequests)
+    Err(Error::new(Code::TooManyRequests)
         .detail(format!("每 {window} 秒至多 {most} 次"), format!("At most {most} in {window} seconds"))
         .retry_after(seconds)
         // draft-ietf-httpapi-ratelimit-headers-10
         .header(HeaderName::from_static("ratelimit"), format!("\"{policy}\";r=0;t={seconds}"))
-        .header(HeaderName::from_static("ratelimit-policy"), format!("\"{policy}\";q={most};w={window}"))))
+        .header(HeaderName::from_static("ratelimit-policy"), format!("\"{policy}\";q={most};w={window}")))
 }
