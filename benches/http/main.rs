@@ -69,6 +69,10 @@ fn main() -> Result<()> {
         Ok("hot") => {
             let story = Story::play(&ready("run", &database)?, &database)?;
             let fixture = pgbench::Fixture::prepare(&database, &story)?;
+            // As in the whole run: among thousands of others.
+            let mut subject = Subject { server: ready("serve", &database)?, peak_kib: &mut report.peak_kib };
+            booking(&mut subject, &Bookings::new(&story), &fixture)?;
+            drop(subject);
             hot_slot(&database, &story, &fixture, &mut report)?;
         }
         Ok("history") => report.cases.extend(history::two_million(&mut report.peak_kib)?),
