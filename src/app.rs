@@ -4,8 +4,8 @@ use anyhow::{Context, Result};
 use secrecy::ExposeSecret;
 
 use crate::{
-    appointments, calendar, clock::Clock, config::Config, crypto::Keyring, db::Db, http::cached::Rendered, messages,
-    queue, redis::Redis, sessions::Tokens, units::Counties, wechat,
+    appointments, attachments::Files, calendar, clock::Clock, config::Config, crypto::Keyring, db::Db,
+    http::cached::Rendered, messages, queue, redis::Redis, sessions::Tokens, units::Counties, wechat,
 };
 
 pub struct App {
@@ -25,6 +25,8 @@ pub struct App {
     pub boards: queue::Boards,
     pub wechat: wechat::Client,
     pub sms: messages::sms::Gateway,
+    /// Where attachments lie.
+    pub files: Files,
 }
 
 impl App {
@@ -45,6 +47,7 @@ impl App {
             boards: queue::Boards::default(),
             wechat: wechat::Client::new(&config.wechat_url)?,
             sms: messages::sms::Gateway::new()?,
+            files: Files::new(&config)?,
             clock,
             config,
         })

@@ -80,6 +80,16 @@ pub struct Config {
     /// Where the private PostgreSQL and Redis of development keep their data.
     #[serde(default = "data_dir")]
     pub lianxin_data: PathBuf,
+    /// The folder of attachments; in development `files` in `LIANXIN_DATA`. Not both this and `S3_BUCKET`.
+    pub lianxin_files: Option<PathBuf>,
+    /// The bucket of attachments in an S3-compatible store.
+    pub s3_bucket: Option<String>,
+    /// `https://…` of the store; without it, Amazon's.
+    pub s3_endpoint: Option<String>,
+    #[serde(default = "region")]
+    pub s3_region: String,
+    pub s3_access_key: Option<SecretString>,
+    pub s3_secret_key: Option<SecretString>,
 }
 
 fn loopback() -> String {
@@ -105,6 +115,9 @@ fn logins() -> u32 {
 }
 fn data_dir() -> PathBuf {
     ".lianxin".into()
+}
+fn region() -> String {
+    "us-east-1".into()
 }
 
 impl Config {
@@ -168,6 +181,7 @@ impl Config {
             let fits = origin == "*" || scheme && !origin.ends_with('/');
             ensure!(fits, "CORS_ORIGINS: {origin} is no origin; it looks like https://h5.example, without a path");
         }
+        self.check_files()?;
         if self.is_development() {
             return Ok(());
         }
@@ -183,6 +197,25 @@ impl Config {
         ensure!(self.cors_origins != "*", "CORS_ORIGINS=* is for development; name the origins");
         Ok(())
     }
+
+    /// Attachments need one place, the same for every process.
+    fn check_files(&self) -> Result<()> {
+        let Some(_) = &self.s3_bucket else {
+            let loose = self.s3_endpoint.is_some() || self.s3_access_key.is_some() || self.s3_secret_key.is_some();
+            ensure!(!loose, "S3_BUCKET is not set, but other S3_ variables are");
+            ensure!(
+                self.is_development() || self.lianxin_files.is_some(),
+                "LIANXIN_FILES is not set: the folder of attachments; or S3_BUCKET for an S3-compatible store"
+            );
+            return Ok(());
+        };
+        ensure!(self.lianxin_files.is_none(), "LIANXIN_FILES and S3_BUCKET are both set; attachments lie in one place");
+        let keys = self.s3_access_key.is_some() && self.s3_secret_key.is_some();
+        ensure!(keys, "S3_BUCKET needs S3_ACCESS_KEY and S3_SECRET_KEY");
+        let secure = self.s3_endpoint.as_ref().is_none_or(|endpoint| endpoint.starts_with("https://"));
+        ensure!(secure || self.is_development(), "S3_ENDPOINT must be https:// in production");
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -194,6 +227,7 @@ mod tests {
         config.mode = Mode::Production;
         config.database_url = Some("postgres://x".into());
         config.redis_url = Some("redis://x".into());
+        config.lianxin_files = Some("/srv/files".into());
         config.encryption_keys = Some("1:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=".into());
         config
     }
@@ -203,7 +237,7 @@ mod tests {
         assert_eq!(Mode::default(), Mode::Production);
         production().check().expect("complete");
         type Spoil = fn(&mut Config);
-        let cases: [(&str, Spoil); 7] = [
+        let cases: [(&str, Spoil); 10] = [
             ("CORS_ORIGINS", |c| c.cors_origins = "h5.example".into()),
             ("ENCRYPTION_KEYS", |c| c.encryption_keys = None),
             ("ENCRYPTION_KEYS", |c| c.encryption_keys = Some(DEVELOPMENT_KEYS.into())),
@@ -211,6 +245,9 @@ mod tests {
             ("REDIS_URL", |c| c.redis_url = None),
             ("WECHAT_URL", |c| c.wechat_url = "http://127.0.0.1:1".into()),
             ("CORS_ORIGINS", |c| c.cors_origins = "*".into()),
+            ("LIANXIN_FILES", |c| c.lianxin_files = None),
+            ("S3_BUCKET", |c| c.s3_secret_key = Some("x".into())),
+            ("S3_ACCESS_KEY", |c| (c.lianxin_files, c.s3_bucket) = (None, Some("files".into()))),
         ];
         for (names, spoil) in cases {
             let mut config = production();

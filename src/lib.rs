@@ -14,6 +14,7 @@
 //! | [`opening`] | changing what is open: rules, dated exceptions, absences; and what becomes of those who have booked |
 //! | [`appointments`] | holding, booking, moving, cancelling; the waiting list; what people are told, and reminders |
 //! | [`queue`] | the hall: arriving, tickets, calling, screens, the end of the day |
+//! | [`attachments`] | files: uploaded, at once or in pieces (tus), checked, attached to a thing, read by signed links |
 //! | [`messages`] | the inbox; WeChat, SMS or a person who brings it; templates and grants |
 //! | [`todos`], [`desk`] | what waits for a human; one's day, and everything open for the person at the counter |
 //!
@@ -60,6 +61,7 @@ pub mod db;
 
 pub mod app;
 pub mod appointments;
+pub mod attachments;
 pub mod audit;
 pub mod calendar;
 pub mod clock;

@@ -13,10 +13,11 @@ use uuid::Uuid;
 
 use crate::{
     app::App,
-    appointments,
+    appointments, attachments,
     calendar::Calendar,
     consents, data_requests,
     error::{Result, Text},
+    http::caller::{Caller, Scope},
     messages, opening, people, proxies, queue, sessions, staff, todos,
 };
 
@@ -33,6 +34,7 @@ pub const ROOMS: &[Room] = &[
     data_requests::ROOM,
     staff::ROOM,
     queue::ROOM,
+    attachments::ROOM,
 ];
 
 type OfDay = fn(&mut PgConnection, &Day) -> Result<Vec<Entry>>;
@@ -43,6 +45,7 @@ type OnCalendar = fn(&mut PgConnection, &DaysChanged) -> Result<()>;
 type Merges = fn(&mut PgConnection, &Merge) -> Result<usize>;
 type Export = fn(&mut PgConnection, &App, Person) -> Result<Value>;
 type Erase = fn(&mut PgConnection, &App, Person) -> Result<usize>;
+type MaySee = fn(&mut PgConnection, &Caller, Scope, Uuid) -> Result<bool>;
 
 /// What a room has to say; what it leaves out does not concern it.
 pub struct Room {
@@ -65,6 +68,8 @@ pub struct Room {
     pub erase: Option<Erase>,
     /// Columns that hold sealed values, for sealing them under a new key.
     pub sealed: &'static [Sealed],
+    /// The kind of thing that attachments can belong to here, and whether a caller may see such a thing: then its attachments too.
+    pub attached: Option<(&'static str, MaySee)>,
 }
 
 impl Room {
@@ -81,6 +86,7 @@ impl Room {
             export: None,
             erase: None,
             sealed: &[],
+            attached: None,
         }
     }
 }

@@ -79,6 +79,49 @@ diesel::table! {
 }
 
 diesel::table! {
+    attachment_pieces (county_id, attachment_id, start) {
+        county_id -> Int4,
+        attachment_id -> Uuid,
+        start -> Int8,
+        bytes -> Int8,
+        object -> Text,
+    }
+}
+
+diesel::table! {
+    attachments (county_id, id) {
+        county_id -> Int4,
+        id -> Uuid,
+        uploader_id -> Uuid,
+        by_staff -> Bool,
+        resident_id -> Nullable<Uuid>,
+        about -> Nullable<Text>,
+        about_id -> Nullable<Uuid>,
+        state -> Text,
+        resumable -> Bool,
+        name -> Nullable<Bytea>,
+        metadata -> Nullable<Bytea>,
+        declared_type -> Nullable<Text>,
+        length -> Int8,
+        received -> Int8,
+        writer -> Nullable<Uuid>,
+        folder -> Text,
+        media_type -> Nullable<Text>,
+        bytes -> Nullable<Int8>,
+        sha256 -> Nullable<Bytea>,
+        width -> Nullable<Int4>,
+        height -> Nullable<Int4>,
+        refusal -> Nullable<Text>,
+        expires_at -> Nullable<Timestamptz>,
+        removed_at -> Nullable<Timestamptz>,
+        cleared_at -> Nullable<Timestamptz>,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+        version -> Int8,
+    }
+}
+
+diesel::table! {
     audit_batches (county_id, id) {
         county_id -> Int4,
         id -> Int8,
@@ -640,6 +683,7 @@ diesel::table! {
     }
 }
 
+diesel::joinable!(attachments -> counties (county_id));
 diesel::joinable!(audit_batches -> counties (county_id));
 diesel::joinable!(audit_log -> counties (county_id));
 diesel::joinable!(consent_texts -> counties (county_id));
@@ -658,6 +702,8 @@ diesel::allow_tables_to_appear_in_same_query!(
     appointment_events,
     appointment_handles,
     appointments,
+    attachment_pieces,
+    attachments,
     audit_batches,
     audit_log,
     calendar_days,

@@ -121,6 +121,17 @@ codes! {
     PreconditionRequired 428 "precondition_required" "缺少 If-Match 请求头" "The If-Match header is missing";
     TooManyRequests 429 "too_many_requests" "请求过于频繁，请稍后再试" "Too many requests; try again later";
     LoginLocked 429 "login_locked" "登录失败次数过多，账号暂时锁定" "Too many failed logins; the account is locked for a while";
+    AttachmentInUse 409 "attachment_in_use" "附件已提交，不能删除" "The attachment belongs to something; it cannot be removed";
+    AttachmentNotReady 409 "attachment_not_ready" "附件尚未处理完成" "The attachment is not ready";
+    TooManyUploads 409 "too_many_uploads" "尚未使用的附件过多，请先删除" "Too much has been uploaded and not used; remove some of it first";
+    UploadOffset 409 "upload_offset" "Upload-Offset 与已收到的字节数不符" "Upload-Offset is not where the upload stands";
+    LinkExpired 410 "link_expired" "链接已过期，请重新获取" "The link has expired; ask for a new one";
+    UploadExpired 410 "upload_expired" "上传已过期，请重新上传" "The upload has expired; begin anew";
+    TusVersion 412 "tus_version" "Tus-Resumable 须为 1.0.0" "Tus-Resumable must be 1.0.0";
+    UploadMediaType 415 "upload_media_type" "上传请求的 Content-Type 不正确" "The Content-Type of the upload is not the one expected";
+    RangeNotSatisfiable 416 "range_not_satisfiable" "请求的范围超出文件" "The range lies outside the file";
+    UploadLocked 423 "upload_locked" "另一个请求正在续传" "Another request has taken over this upload";
+    ChecksumMismatch 460 "checksum_mismatch" "校验和不符，请重传这一段" "The checksum does not fit; send this part again";
     Internal 500 "internal" "服务器内部错误，已记录" "Something broke on our side; it has been logged";
     Unavailable 503 "unavailable" "服务暂时不可用，未做任何更改" "The service is away for a moment; nothing was changed";
     OutcomeUnknown 503 "outcome_unknown" "结果未知，请用同一个键重试" "The outcome is unknown; repeat with the same key to learn it";

@@ -40,6 +40,7 @@ use crate::{
         (name = "account", description = "账号: one's own password, one-time codes and WeChat binding"),
         (name = "staff", description = "工作人员: accounts, posts, deputies (AB 岗), absences, transfer and dismissal"),
         (name = "messages", description = "消息: a resident's inbox"),
+        (name = "attachments", description = "附件: files, uploaded at once or in pieces (tus), and links to read them"),
         (name = "units", description = "区划: county, townships, villages"),
         (name = "calendar", description = "工作日: holidays, make-up workdays and deadlines"),
         (name = "jobs", description = "Failed jobs, to be seen and replayed"),
@@ -81,6 +82,10 @@ pub fn finish(mut document: openapi::OpenApi) -> openapi::OpenApi {
             (HttpMethod::Post, &mut item.post),
             (HttpMethod::Put, &mut item.put),
             (HttpMethod::Delete, &mut item.delete),
+            // Of tus only.
+            (HttpMethod::Patch, &mut item.patch),
+            (HttpMethod::Head, &mut item.head),
+            (HttpMethod::Options, &mut item.options),
         ];
         for (method, operation) in operations {
             if let Some(operation) = operation {
@@ -107,14 +112,14 @@ fn complete(path: &str, method: &HttpMethod, operation: &mut Operation) {
             .any(|parameter| matches!(parameter, RefOr::T(parameter) if parameter.name == name))
     };
     let has_parameters = operation.parameters.iter().flatten().next().is_some();
-    let body = operation.request_body.is_some();
     let keyed = takes_parameter("Idempotency-Key");
     let mut codes: Vec<Code> = Vec::new();
     if permission.is_some() {
         codes.extend([Code::Unauthenticated, Code::TokenExpired, Code::SessionEnded, Code::Forbidden]);
         codes.push(Code::CountySuspended);
     }
-    if body {
+    let json = matches!(&operation.request_body, Some(RefOr::T(body)) if body.content.contains_key("application/json"));
+    if json {
         codes.extend([Code::MalformedJson, Code::BodyTooLarge, Code::UnsupportedMediaType, Code::Invalid]);
     }
     if has_parameters {
@@ -216,6 +221,15 @@ pub struct IfMatchHeader;
 impl utoipa::IntoParams for IfMatchHeader {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<openapi::path::Parameter> {
         vec![header("If-Match", "The `ETag` that was read; 412 when somebody changed the thing since.", "\"3\"")]
+    }
+}
+
+/// The `Tus-Resumable` parameter.
+pub struct TusHeader;
+
+impl utoipa::IntoParams for TusHeader {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<openapi::path::Parameter> {
+        vec![header("Tus-Resumable", "The version of tus; 412 for any other.", "1.0.0")]
     }
 }
 

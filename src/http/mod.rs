@@ -11,6 +11,7 @@ pub mod idempotency;
 pub mod limits;
 pub mod page;
 pub mod permissions;
+pub mod resumable;
 pub mod serve;
 pub mod valid;
 pub mod way;
@@ -19,7 +20,7 @@ use actix_web::{HttpRequest, HttpResponse, http::header, web};
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use crate::{
-    appointments, audit, calendar, consents, data_requests, desk,
+    appointments, attachments, audit, calendar, consents, data_requests, desk,
     error::{Code, Error, Result},
     jobs, matters, messages, opening, people, proxies, queue, sessions, settings, staff, telemetry, todos, units,
     windows,
@@ -177,6 +178,16 @@ pub fn routes(list: &mut ServiceConfig) {
         .service(settings::routes::get_setting)
         .service(settings::routes::list_setting_history)
         .service(settings::routes::set_setting)
+        .service(attachments::routes::upload_attachment)
+        .service(attachments::routes::get_attachment)
+        .service(attachments::routes::remove_attachment)
+        .service(attachments::links::create_attachment_link)
+        .service(attachments::links::get_file)
+        .service(attachments::tus::describe_uploads)
+        .service(attachments::tus::create_upload)
+        .service(attachments::tus::get_upload)
+        .service(attachments::tus::append_upload)
+        .service(attachments::tus::remove_upload)
         .service(telemetry::get_liveness)
         .service(telemetry::get_readiness)
         .service(telemetry::get_metrics);

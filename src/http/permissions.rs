@@ -154,6 +154,10 @@ permissions! {
     ServeQueue "queue:serve": Specialist Village, VillageCadre Village, TownshipStaff Township, CountyAdmin County;
     /// See the line of a centre.
     ReadQueue "queue:read": Specialist Village, VillageCadre Village, TownshipStaff Township, Supervisor Township, CountyAdmin County;
+    /// Upload files, and take back what belongs to nothing yet.
+    UploadAttachments "attachments:upload": Resident Own, Specialist Own, VillageCadre Own, TownshipStaff Own, DepartmentStaff Own, Supervisor Own, CountyAdmin Own;
+    /// Read files: one's own until they are attached, then those of things that one may see.
+    ReadAttachments "attachments:read": Resident Own, Specialist Village, VillageCadre Village, TownshipStaff Township, DepartmentStaff County, Supervisor Township, CountyAdmin County;
     /// Set up and end the screens and kiosks of a hall.
     WriteScreens "screens:write": VillageCadre Village, TownshipStaff Township, CountyAdmin County;
 }

@@ -43,7 +43,15 @@ impl Document {
     fn new() -> Self {
         let mut paths = Vec::new();
         for (path, item) in &Self::openapi().paths.paths {
-            let methods = [("GET", &item.get), ("POST", &item.post), ("PUT", &item.put), ("DELETE", &item.delete)];
+            let methods = [
+                ("GET", &item.get),
+                ("POST", &item.post),
+                ("PUT", &item.put),
+                ("DELETE", &item.delete),
+                ("HEAD", &item.head),
+                ("PATCH", &item.patch),
+                ("OPTIONS", &item.options),
+            ];
             let methods = methods.into_iter().filter(|(_, operation)| operation.is_some()).map(|(name, _)| name);
             paths.push((path.clone(), methods.collect()));
         }
@@ -78,7 +86,8 @@ async fn get_document(document: Data<Document>) -> HttpResponse {
 }
 
 fn cors(config: &Config) -> Cors {
-    let methods = [Method::GET, Method::POST, Method::PUT, Method::DELETE];
+    // The last two are for tus.
+    let methods = [Method::GET, Method::POST, Method::PUT, Method::DELETE, Method::HEAD, Method::PATCH];
     let cors = Cors::default().allowed_methods(methods).allow_any_header().max_age(3600).expose_headers([
         "ETag",
         "Location",
@@ -87,6 +96,15 @@ fn cors(config: &Config) -> Cors {
         "Idempotency-Replayed",
         "RateLimit",
         "RateLimit-Policy",
+        "Repr-Digest",
+        "Tus-Resumable",
+        "Tus-Version",
+        "Tus-Extension",
+        "Tus-Max-Size",
+        "Upload-Offset",
+        "Upload-Length",
+        "Upload-Metadata",
+        "Upload-Expires",
     ]);
     match config.cors_origins.as_str() {
         "*" => cors.allow_any_origin(),
@@ -124,6 +142,7 @@ pub fn server(app: Data<App>, listener: TcpListener) -> std::io::Result<Server> 
             .split_for_parts();
         service
             .wrap(from_fn(http::caller::identify))
+            .wrap(from_fn(http::resumable::speak_tus))
             .wrap(from_fn(http::way::small_stay_plain))
             .wrap(Compress::default())
             .wrap(cors(&app.config))

@@ -52,8 +52,8 @@ fn trace_id(headers: &HeaderMap) -> Option<&str> {
 
 /// A path as the log has it: a secret that stands for somebody's right to read stays out.
 fn loggable(path: &str) -> &str {
-    const SECRETS: &str = "/v1/halls/";
-    if path.starts_with(SECRETS) { SECRETS } else { path }
+    const SECRETS: &[&str] = &["/v1/halls/", "/v1/files/"];
+    SECRETS.iter().find(|secrets| path.starts_with(**secrets)).unwrap_or(&path)
 }
 
 /// The outermost middleware.
@@ -176,7 +176,7 @@ fn rendered(error: &Error, lang: Lang, path: &str, id: Uuid, method: &Method, st
 
 /// The method as a label: clients can invent methods, and every label stays in memory.
 fn known(method: &Method) -> &'static str {
-    ["GET", "POST", "PUT", "DELETE", "OPTIONS", "HEAD"]
+    ["GET", "POST", "PUT", "DELETE", "OPTIONS", "HEAD", "PATCH"]
         .into_iter()
         .find(|name| *name == method.as_str())
         .unwrap_or("other")

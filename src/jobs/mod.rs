@@ -22,7 +22,7 @@ use uuid::Uuid;
 
 use crate::{
     app::App,
-    appointments, calendar, consents, data_requests,
+    appointments, attachments, calendar, consents, data_requests,
     error::{Error, Result},
     messages,
 };
@@ -106,6 +106,7 @@ jobs! {
     data_requests::jobs::CloseRecord,
     data_requests::jobs::EraseAgain,
     calendar::jobs::DaysHaveChanged,
+    attachments::jobs::ProcessUpload,
 }
 
 /// Idempotent passes over what has become old; several workers may run them at once, and one that fails does not keep the
@@ -123,7 +124,9 @@ pub async fn sweep(app: &App) -> Result<()> {
         ("close_days", crate::queue::close_days),
         ("disable_stale_staff", crate::staff::disable_stale),
     ];
-    passes_of(app, passes, now).await
+    let swept = passes_of(app, passes, now).await;
+    let files = attachments::sweep(app).await;
+    swept.and(files)
 }
 
 /// Idempotent passes over what a minute matters for: what a person waits for. Like [`sweep`], and cheap when nothing is due: each

@@ -128,6 +128,8 @@ settings! {
         "走访时是否记录位置", "Whether a visit records a position";
     visits_photo: Evidence = EVIDENCE, "visits.photo",
         "走访时是否附照片", "Whether a visit carries photos";
+    attachments_max_mib: i64 = number(20, 1, 100, "MiB"), "attachments.max_mib",
+        "单个附件最大多少 MiB", "Size of an attachment in MiB at most";
     messages_quiet_from_hour: i64 = number(20, 17, 23, "hour"), "messages.quiet_from_hour",
         "晚上几点起不打扰（东八区）", "Hour of the evening from which people are left in peace (UTC+8)";
     messages_quiet_until_hour: i64 = number(8, 5, 11, "hour"), "messages.quiet_until_hour",
