@@ -91,6 +91,8 @@ async fn things(t: &TestApp) -> (Things, Session) {
     let ask = json!({"kind": "correct", "words": "姓名有误"});
     let asked =
         t.post(&format!("/v1/residents/{}/data_requests", owner.subject)).by(&owner).json(ask).send().await.is(202);
+    let file = crate::attachments::form("a.pdf", "application/pdf", b"%PDF-1.7 a letter");
+    let file = t.post("/v1/attachments").by(&owner).bytes(crate::attachments::FORM, file).send().await.created();
     let id = |value: &Value| value.as_str().expect("an id").to_owned();
     let proxies = format!("/v1/residents/{}/proxies", owner.subject);
     let proxy = json!({"relation": "child", "may": ["book"]});
@@ -114,6 +116,7 @@ async fn things(t: &TestApp) -> (Things, Session) {
         ("{s}", id(&member["id"])),
         ("{p}", id(&member["posts"][0]["id"])),
         ("{b}", id(&absence["id"])),
+        ("{f}", id(&file["id"])),
         ("{e}", waiting.to_string()),
         ("{y}", id(&proxy["id"])),
         ("{o}", id(&todo["id"])),
@@ -140,6 +143,11 @@ async fn call(t: &TestApp, things: &Things, row: &Row, number: usize, by: Option
     }
     if method == Method::POST {
         call = call.key(&uuid::Uuid::now_v7().to_string());
+    }
+    if path.starts_with("/v1/uploads") {
+        let all = [("tus-resumable", "1.0.0"), ("upload-length", "9"), ("upload-offset", "0")];
+        call = all.into_iter().fold(call, |call, (name, value)| call.header(name, value));
+        call = call.header("content-type", "application/offset+octet-stream");
     }
     if method != Method::GET {
         call = call.header("if-match", "*");
@@ -199,7 +207,7 @@ async fn the_whole_matrix() {
         }
         let status = call(&t, &things, row, number * 10 + 1, Some(&stranger)).await;
         wrong.extend(check("a stranger", status, may("resident")));
-        let private = ["{r}", "{a}", "{m}", "{y}", "{d}"].iter().any(|thing| row.2.contains(thing));
+        let private = ["{r}", "{a}", "{m}", "{y}", "{d}", "{f}"].iter().any(|thing| row.2.contains(thing));
         if private && may("resident") && status != 404 {
             wrong.push(format!("{operation} by a stranger: {status}, must not find it"));
         }

@@ -2,7 +2,7 @@
 
 /// Operation, method, path, body. `{r}` is a resident of 红星村, `{a}` their appointment in 均溪镇, `{m}` their message,
 /// `{w}` a window there, `{t}` a matter, `{u}` 均溪镇, `{v}` 红星村, `{j}` a job, `{y}` who may act for `{r}`, `{o}` a todo of 红星村,
-/// `{k}` the ID number of a child, `{d}` a data request of `{r}`, `{e}` their entry of the waiting list.
+/// `{k}` the ID number of a child, `{d}` a data request of `{r}`, `{f}` a file of theirs, `{e}` their entry of the waiting list.
 pub type Row = (&'static str, &'static str, &'static str, &'static str);
 
 pub const ROWS: &[Row] = &[
@@ -235,6 +235,16 @@ pub const ROWS: &[Row] = &[
     ("stream_hall", "GET", "/v1/halls/nobody-knows-this-secret-of-a-screen/events", ""),
     ("arrive_at_kiosk", "POST", "/v1/halls/{h}/arrivals", r#"{"code": "22222222222222222222"}"#),
     ("walk_in_at_kiosk", "POST", "/v1/halls/{h}/walk_ins", r#"{"matter_id": "{t}"}"#),
+    ("upload_attachment", "POST", "/v1/attachments", "{}"),
+    ("get_attachment", "GET", "/v1/attachments/{f}", ""),
+    ("create_attachment_link", "POST", "/v1/attachments/{f}/link", ""),
+    ("get_file", "GET", "/v1/files/nobody-made-this", ""),
+    ("describe_uploads", "OPTIONS", "/v1/uploads", ""),
+    ("create_upload", "POST", "/v1/uploads", ""),
+    ("get_upload", "HEAD", "/v1/uploads/{f}", ""),
+    ("append_upload", "PATCH", "/v1/uploads/{f}", ""),
+    ("remove_upload", "DELETE", "/v1/uploads/{f}", ""),
+    ("remove_attachment", "DELETE", "/v1/attachments/{f}", ""),
     ("get_liveness", "GET", "/livez", ""),
     ("get_readiness", "GET", "/readyz", ""),
     ("get_metrics", "GET", "/metrics", ""),

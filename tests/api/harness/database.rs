@@ -165,6 +165,7 @@ async fn make(conn: &mut PgConnection, name: &str) {
     config.redis_url = Some(std::env::var("REDIS_URL").expect("make test sets it").into());
     config.redis_prefix = "template".into();
     config.database_pool = 1;
+    config.lianxin_files = Some(std::env::temp_dir());
     let app = App::new(config, Clock::manual(at(NOW))).expect("a valid configuration");
     sample::load(&app).await.expect("the sample county");
     drop(app);

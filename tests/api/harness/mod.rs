@@ -44,6 +44,8 @@ pub struct TestApp {
     pub http: reqwest::Client,
     pub wechat: Arc<fake::Wechat>,
     pub database: database::Database,
+    /// Where attachments lie; goes with the test.
+    pub files: tempfile::TempDir,
     server: ServerHandle,
 }
 
@@ -69,6 +71,8 @@ impl TestApp {
         config.database_pool = 8;
         config.http_workers = 2;
         config.log = "error".into();
+        let files = tempfile::tempdir().expect("a folder");
+        config.lianxin_files = Some(files.path().to_owned());
         config.wechat_url = format!("http://{}", listener.local_addr().expect("bound"));
         lianxin::telemetry::start_metrics();
         actix_web::rt::spawn(fake::server(listener, wechat.clone()).expect("serves"));
@@ -89,7 +93,7 @@ impl TestApp {
         let handle = server.handle();
         actix_web::rt::spawn(server);
         let http = reqwest::Client::builder().no_proxy().build().expect("a client");
-        Self { app, url, http, wechat, database: setup.database, server: handle }
+        Self { app, url, http, wechat, database: setup.database, files, server: handle }
     }
 
     /// Runs every job that is due.

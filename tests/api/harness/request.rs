@@ -45,6 +45,12 @@ impl<'a> Call<'a> {
         self
     }
 
+    /// With another body than JSON, or none of these.
+    pub fn bytes(mut self, media_type: &str, body: impl Into<reqwest::Body>) -> Self {
+        self.builder = self.builder.header("content-type", media_type).body(body);
+        self
+    }
+
     pub fn csv(mut self, file: Vec<u8>) -> Self {
         self.builder = self.builder.header("content-type", "text/csv").body(file);
         self
