@@ -20,7 +20,8 @@ FROM ${RUNTIME}
 RUN apt-get update \
     && apt-get install -y --no-install-recommends ca-certificates \
     && rm -rf /var/lib/apt/lists/* \
-    && useradd --uid 10001 --user-group --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin lianxin
+    && useradd --uid 10001 --user-group --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin lianxin \
+    && install -d -o 10001 -g 10001 -m 700 /var/lib/lianxin/files
 COPY --from=build /usr/local/bin/lianxin /usr/local/bin/lianxin
 # By number, so that Kubernetes' runAsNonRoot can tell.
 USER 10001:10001

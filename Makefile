@@ -8,7 +8,7 @@ BIN = target/debug/lianxin
 # Nothing from a shell that happens to point at a real installation leaks into tests.
 OWN = env -u DATABASE_URL -u DATABASE_OWNER_URL -u REDIS_URL -u LIANXIN_CONFIG LIANXIN_MODE=development
 
-.PHONY: run county demo test bench gate openapi schema services
+.PHONY: run county demo test interop bench gate openapi schema services
 
 ## Everything in one process, with private databases and the sample county, on http://127.0.0.1:8080 (PORT=… for another).
 run: services
@@ -30,6 +30,13 @@ demo:
 test: services
 	cargo build --quiet
 	@$(OWN) LIANXIN_DATA=.lianxin/test LOG=error $(BIN) with-services -- sh scripts/test.sh $(ARGS)
+
+## Official clients of standards against a server of this build: tus-js-client, from the npm registry, over a line that is cut at
+## random. SEED=… for other moments.
+interop: services
+	sh scripts/node.sh
+	cargo build --quiet
+	@$(OWN) LIANXIN_DATA=.lianxin/interop LOG=error SEED=$(SEED) $(BIN) with-services -- sh scripts/interop.sh
 
 ## Measures endpoints against pgbench and a constant handler in one run; ratios go to benches/results.md. ONLY=hot or ONLY=history
 ## measures that part alone and keeps nothing.

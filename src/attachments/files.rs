@@ -1,6 +1,6 @@
 //! The file store: a local folder, or a bucket of an S3-compatible service.
 
-use std::{fs, ops::Range, os::unix::fs::PermissionsExt, path::PathBuf, sync::Arc, time::Duration};
+use std::{fs, ops::Range, os::unix::fs::DirBuilderExt, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use bytes::Bytes;
@@ -42,9 +42,9 @@ impl Files {
             return Ok(Self { store: Arc::new(bucket_of(config, bucket)?), local: None });
         }
         let folder = config.lianxin_files.clone().unwrap_or_else(|| config.lianxin_data.join("files"));
-        fs::create_dir_all(&folder).with_context(|| format!("LIANXIN_FILES: creating {}", folder.display()))?;
-        fs::set_permissions(&folder, fs::Permissions::from_mode(0o700))
-            .with_context(|| format!("LIANXIN_FILES: {} is not this account's", folder.display()))?;
+        // One that is there already has the permissions that somebody gave it.
+        let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder);
+        made.with_context(|| format!("LIANXIN_FILES: creating {}", folder.display()))?;
         let folder = folder.canonicalize().context("LIANXIN_FILES")?;
         // On disk before its row says so.
         let store = LocalFileSystem::new_with_prefix(&folder).context("LIANXIN_FILES")?.with_fsync(true);
