@@ -2,6 +2,7 @@
 
 use std::io::Cursor;
 
+use bytes::Bytes;
 use image::{
     DynamicImage, ImageDecoder, ImageEncoder, ImageFormat, ImageReader, Limits,
     codecs::{jpeg::JpegEncoder, png::PngEncoder, webp::WebPEncoder},
@@ -21,7 +22,7 @@ const QUALITY: u8 = 90;
 /// A file that may be attached, as it is stored.
 #[derive(Debug)]
 pub struct Content {
-    pub bytes: Vec<u8>,
+    pub bytes: Bytes,
     pub media_type: &'static str,
     pub size: Option<(u32, u32)>,
     pub sha256: [u8; 32],
@@ -91,7 +92,7 @@ pub fn look(bytes: Vec<u8>, declared: Option<&str>) -> Result<Content, Refusal> 
         _ => (bytes, None),
     };
     let sha256 = crypto::digest(&bytes);
-    Ok(Content { bytes, media_type, size, sha256 })
+    Ok(Content { bytes: bytes.into(), media_type, size, sha256 })
 }
 
 fn format(media_type: &str) -> ImageFormat {

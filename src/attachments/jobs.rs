@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -37,7 +36,7 @@ impl Job for ProcessUpload {
         }
         let looked = processing::look(&turn, row.declared_type.clone(), move || Ok(bytes)).await?;
         if let Ok(content) = &looked {
-            app.files.put(&row.object(), Bytes::copy_from_slice(&content.bytes)).await?;
+            app.files.put(&row.object(), content.bytes.clone()).await?;
         }
         drop(turn);
         app.db

@@ -1,7 +1,6 @@
 //! Uploading in one request, looking and taking back over HTTP.
 
 use actix_web::{HttpRequest, HttpResponse, delete, get, http::header, post, web};
-use bytes::Bytes;
 use chrono::{DateTime, FixedOffset, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -151,7 +150,7 @@ async fn store(app: &App, who: &Caller, received: &Received, content: &Content, 
         store::begin(conn, new, now)
     };
     app.db.write("begin_attachment", begin).await?;
-    app.files.put(&object, Bytes::copy_from_slice(&content.bytes)).await
+    app.files.put(&object, content.bytes.clone()).await
 }
 
 /// Upload a file
