@@ -80,7 +80,10 @@ async fn a_photo_loses_its_place_and_stands_upright() {
     let made = upload(&t, &chen, "C:\\fake\\照片.jpeg", "image/jpeg", &photo()).send().await;
     assert_eq!(made.header("location"), format!("/v1/attachments/{}", made["id"].as_str().expect("an id")));
     let made = made.created();
-    assert_eq!((&made["state"], &made["media_type"], &made["name"]), (&json!("ready"), &json!("image/jpeg"), &json!("照片.jpeg")));
+    assert_eq!(
+        (&made["state"], &made["media_type"], &made["name"]),
+        (&json!("ready"), &json!("image/jpeg"), &json!("照片.jpeg"))
+    );
     assert_eq!((&made["width"], &made["height"], &made["about"]), (&json!(32), &json!(64), &Value::Null));
     assert_eq!(made["expires_at"], "2026-11-24T08:00:00+08:00");
     let file = t.get(&link(&t, &chen, id(&made)).await).send().await.is(200);
@@ -91,7 +94,10 @@ async fn a_photo_loses_its_place_and_stands_upright() {
     // Turned clockwise: what was left is above.
     assert!(image.get_pixel(16, 10)[0] > 200 && image.get_pixel(16, 54)[2] > 200);
     let digest = hex::encode(lianxin::crypto::digest(&file.bytes));
-    assert_eq!((made["sha256"].as_str(), made["bytes"].as_u64()), (Some(digest.as_str()), Some(file.bytes.len() as u64)));
+    assert_eq!(
+        (made["sha256"].as_str(), made["bytes"].as_u64()),
+        (Some(digest.as_str()), Some(file.bytes.len() as u64))
+    );
     assert_eq!(file.header("etag"), format!("\"{digest}\""));
     assert!(!t.database.everything().contains("照片"), "names are sealed");
 }
@@ -164,7 +170,10 @@ async fn a_county_says_how_large() {
     upload(&t, &chen, "a.pdf", "application/pdf", &large[..1024 * 1024]).send().await.created();
     // Nobody fills the store with what is never used: 1 GiB in 24 hours.
     t.database.run("UPDATE attachments SET length = 1073741000, received = 1073741000");
-    upload(&t, &chen, "a.pdf", "application/pdf", &[PDF, &[7; 2000]].concat()).send().await.problem(409, "too_many_uploads");
+    upload(&t, &chen, "a.pdf", "application/pdf", &[PDF, &[7; 2000]].concat())
+        .send()
+        .await
+        .problem(409, "too_many_uploads");
     pdf(&t, &t.resident("lin").await).await;
 }
 
@@ -183,7 +192,10 @@ async fn links_are_short_lived_and_serve_ranges() {
     assert_eq!((whole.header("cache-control"), whole.header("accept-ranges")), ("no-store", "bytes"));
     assert_eq!(whole.header("content-length"), PDF.len().to_string());
     let part = t.get(&url).header("range", "bytes=1-3").send().await.is(206);
-    assert_eq!((&part.bytes[..], part.header("content-range")), (&b"PDF"[..], format!("bytes 1-3/{}", PDF.len()).as_str()));
+    assert_eq!(
+        (&part.bytes[..], part.header("content-range")),
+        (&b"PDF"[..], format!("bytes 1-3/{}", PDF.len()).as_str())
+    );
     t.get(&url).header("range", "bytes=900-").send().await.problem(416, "range_not_satisfiable");
     t.get(&url).header("range", "bytes=1-3").header("if-range", "\"other\"").send().await.is(200);
     t.get(&url).header("if-none-match", whole.header("etag")).send().await.is(304);
@@ -267,7 +279,10 @@ async fn attaching_takes_only_ones_own_that_is_ready_and_free() {
     let (errand, other) = (Uuid::now_v7(), Uuid::now_v7());
     let refused = attach(&t, &chen, errand, None, vec![one, foreign, Uuid::now_v7()]).await.expect_err("refused");
     let pointers: Vec<_> = refused.errors.iter().map(|error| format!("{:?}", error.at)).collect();
-    assert_eq!((refused.code, pointers), (Code::Invalid, vec![r#"Body("/attachments/1")"#.into(), r#"Body("/attachments/2")"#.into()]));
+    assert_eq!(
+        (refused.code, pointers),
+        (Code::Invalid, vec![r#"Body("/attachments/1")"#.into(), r#"Body("/attachments/2")"#.into()])
+    );
     assert_eq!(t.database.count("SELECT count(*) AS n FROM attachments WHERE about IS NOT NULL"), 0, "all or nothing");
     attach(&t, &chen, errand, Some(chen.subject), vec![one, two]).await.expect("attached");
     attach(&t, &chen, errand, Some(chen.subject), vec![one]).await.expect("the same thing again");

@@ -23,7 +23,10 @@ async fn create(t: &TestApp, by: &Session, length: usize) -> String {
     let metadata = format!("filename {},filetype YXBwbGljYXRpb24vcGRm", BASE64_STANDARD.encode("低保申请.pdf"));
     let call = tus(t, by, Method::POST, "/v1/uploads").header("upload-length", &length.to_string());
     let reply = call.header("upload-metadata", &metadata).send().await.is(201);
-    assert_eq!((reply.header("tus-resumable"), reply.header("upload-expires")), ("1.0.0", "Tue, 24 Nov 2026 00:00:00 GMT"));
+    assert_eq!(
+        (reply.header("tus-resumable"), reply.header("upload-expires")),
+        ("1.0.0", "Tue, 24 Nov 2026 00:00:00 GMT")
+    );
     reply.header("location").to_owned()
 }
 
@@ -75,7 +78,10 @@ async fn in_pieces_by_patch_and_by_override() {
     t.post(&format!("/v1/attachments/{}/link", id(&path))).by(&chen).send().await.problem(409, "attachment_not_ready");
     t.run_jobs().await;
     let ready = look(&t, &chen, &path).await;
-    assert_eq!((&ready["state"], &ready["name"], &ready["bytes"]), (&json!("ready"), &json!("低保申请.pdf"), &json!(file.len())));
+    assert_eq!(
+        (&ready["state"], &ready["name"], &ready["bytes"]),
+        (&json!("ready"), &json!("低保申请.pdf"), &json!(file.len()))
+    );
     assert_eq!(ready["sha256"], hex::encode(crypto::digest(&file)));
     let url = link(&t, &chen, id(&path)).await;
     assert!(t.get(&url).send().await.is(200).bytes == file);
@@ -96,7 +102,10 @@ async fn created_with_its_first_bytes() {
     let path = reply.header("location").to_owned();
     t.run_jobs().await;
     let view = look(&t, &chen, &path).await;
-    assert_eq!((&view["state"], &view["media_type"], &view["height"]), (&json!("ready"), &json!("image/jpeg"), &json!(64)));
+    assert_eq!(
+        (&view["state"], &view["media_type"], &view["height"]),
+        (&json!("ready"), &json!("image/jpeg"), &json!(64))
+    );
 }
 
 /// Sends the head and a part of the body, and hangs up.
@@ -162,14 +171,19 @@ async fn every_fault_has_its_status() {
     let t = TestApp::new().await;
     let (chen, lin) = (t.resident("chen").await, t.resident("lin").await);
     let create_with = |name: &'static str, value: &str| tus(&t, &chen, Method::POST, "/v1/uploads").header(name, value);
-    let old = t.call(Method::POST, "/v1/uploads").by(&chen).header("tus-resumable", "0.2.2").header("upload-length", "9");
+    let old =
+        t.call(Method::POST, "/v1/uploads").by(&chen).header("tus-resumable", "0.2.2").header("upload-length", "9");
     let old = old.send().await.problem(412, "tus_version");
     assert_eq!((old.header("tus-version"), old.header("tus-resumable")), ("1.0.0", "1.0.0"));
     create_with("upload-defer-length", "1").send().await.problem(400, "malformed_header");
     create_with("upload-length", "0").send().await.problem(400, "malformed_header");
     let large = create_with("upload-length", "20971521").send().await.problem(413, "body_too_large");
     assert_eq!(large.header("tus-max-size"), "20971520");
-    create_with("upload-length", "9").header("upload-metadata", "filename ?").send().await.problem(400, "malformed_header");
+    create_with("upload-length", "9")
+        .header("upload-metadata", "filename ?")
+        .send()
+        .await
+        .problem(400, "malformed_header");
 
     let path = create(&t, &chen, 100).await;
     patch(&t, &chen, &path, 7, b"abc").send().await.problem(409, "upload_offset");
@@ -182,7 +196,11 @@ async fn every_fault_has_its_status() {
     tus(&t, &lin, Method::DELETE, &path).send().await.problem(404, "not_found");
     let wrong = patch(&t, &chen, &path, 0, b"abc").header("upload-checksum", "sha1 Kq5sNclPz7QV2+lfQIuc6R7oRu0=");
     wrong.send().await.problem(460, "checksum_mismatch");
-    patch(&t, &chen, &path, 0, b"abc").header("upload-checksum", "crc32 AAAA").send().await.problem(400, "malformed_header");
+    patch(&t, &chen, &path, 0, b"abc")
+        .header("upload-checksum", "crc32 AAAA")
+        .send()
+        .await
+        .problem(400, "malformed_header");
     assert_eq!(offset(&t, &chen, &path).await, 0, "nothing of these counts");
     // SHA-1 of "abc", FIPS 180-4.
     let right = patch(&t, &chen, &path, 0, b"abc").header("upload-checksum", "sha1 qZk+NkcGgWq6PiVxeFDCbJzQ2J0=");
