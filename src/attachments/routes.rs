@@ -224,12 +224,13 @@ pub async fn get_attachment(
     Ok(HttpResponse::Ok().insert_header((header::ETAG, etag(row.version))).json(view))
 }
 
-/// Lets go of one's own upload that belongs to nothing.
-pub async fn take_back(app: &web::Data<App>, caller: &Caller, id: Uuid) -> Result<HttpResponse> {
+/// Lets go of one's own upload that belongs to nothing: of any, or only of one that came in pieces.
+pub async fn take_back(app: &web::Data<App>, caller: &Caller, id: Uuid, any: bool) -> Result<HttpResponse> {
     let (key, uploader, now) = ((caller.county, id), Uploader::from(caller), app.clock.now());
     app.db
         .write("remove_attachment", move |conn| {
-            let row = store::find(conn, key)?.filter(|row| row.is_by(uploader)).ok_or(Code::NotFound)?;
+            let own = |row: &Attachment| row.is_by(uploader) && (any || row.resumable);
+            let row = store::find(conn, key)?.filter(own).ok_or(Code::NotFound)?;
             if row.about.is_some() || !store::remove_unattached(conn, key, now)? {
                 return Err(Code::AttachmentInUse.into());
             }
@@ -246,5 +247,5 @@ pub async fn take_back(app: &web::Data<App>, caller: &Caller, id: Uuid) -> Resul
     responses((status = 204, description = "Gone")), extensions(("x-errors" = json!(["attachment_in_use"]))))]
 #[delete("/v1/attachments/{id}")]
 pub async fn remove_attachment(caller: Can<UploadAttachments>, id: Id, app: web::Data<App>) -> Result<HttpResponse> {
-    take_back(&app, &caller, id.0).await
+    take_back(&app, &caller, id.0, true).await
 }

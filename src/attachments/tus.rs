@@ -227,5 +227,5 @@ pub async fn remove_upload(
     _tus: Resumable,
     app: Data<App>,
 ) -> Result<HttpResponse> {
-    take_back(&app, &caller, id.0).await
+    take_back(&app, &caller, id.0, false).await
 }

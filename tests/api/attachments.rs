@@ -246,7 +246,7 @@ async fn what_nobody_used_goes_and_its_bytes_with_it() {
     let id = pdf(&t, &chen).await;
     t.pass(TimeDelta::hours(23));
     sweep(&t).await;
-    look(&t, &chen, id).await.is(200);
+    look(&t, &t.resident("chen").await, id).await.is(200);
     t.pass(TimeDelta::hours(1));
     let folder = t.database.text("SELECT folder AS text FROM attachments");
     sweep(&t).await;

@@ -207,6 +207,7 @@ async fn every_fault_has_its_status() {
     assert_eq!(right.send().await.is(204).header("upload-offset"), "3");
 
     t.pass(TimeDelta::hours(24));
+    let chen = t.resident("chen").await;
     patch(&t, &chen, &path, 3, b"abc").send().await.problem(410, "upload_expired");
     tus(&t, &chen, Method::HEAD, &path).send().await.is(410);
     sweep(&t).await;
