@@ -25,5 +25,5 @@ until node -e "fetch('$URL/readyz').then((answer) => process.exit(answer.ok ? 0 
 done
 
 # Exactly what package-lock.json names.
-npm ci --prefix tests/interop --no-audit --no-fund --silent
+npm ci --prefix tests/interop --prefer-offline --no-audit --no-fund --loglevel=error --fetch-retries=2 --fetch-timeout=20000 >/dev/null
 URL=$URL node tests/interop/tus.js || { tail -n 20 "$log" >&2; exit 1; }

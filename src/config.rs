@@ -84,7 +84,8 @@ pub struct Config {
     pub lianxin_files: Option<PathBuf>,
     /// The bucket of attachments in an S3-compatible store.
     pub s3_bucket: Option<String>,
-    /// `https://…` of the store; without it, Amazon's.
+    /// `https://…` of the store; without it, Amazon's. Where the bucket's name stands in front of its host, it is left out of paths,
+    /// as the stores of Alibaba and Tencent want it.
     pub s3_endpoint: Option<String>,
     #[serde(default = "region")]
     pub s3_region: String,

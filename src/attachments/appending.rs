@@ -75,7 +75,12 @@ impl Append {
                     quiet += 1;
                     self.store_and_count().await?;
                 }
-                Ok(Some(Err(_))) | Err(_) => {
+                Err(_) => {
+                    self.store_and_count().await?;
+                    // On a line that still holds it asks where to go on, as clients of tus do after 409, and only then.
+                    return Err(pieces::elsewhere(self.counted()).cause("the body stopped coming"));
+                }
+                Ok(Some(Err(_))) => {
                     self.store_and_count().await?;
                     return Err(Error::new(Code::MalformedRequest).cause("the body was cut"));
                 }
@@ -85,7 +90,7 @@ impl Append {
 
     async fn add(&mut self, chunk: &Bytes) -> Result<()> {
         if self.at + (self.buffer.len() + chunk.len()) as i64 > self.row.length {
-            return Err(too_long(&self.row));
+            return Err(too_long(self.row.length));
         }
         if let Some((_, context)) = &mut self.checksum {
             context.update(chunk);
@@ -116,6 +121,11 @@ impl Append {
         self.app.db.write("keep_pieces", move |conn| pieces::keep(conn, &row, writer, &pieces, now)).await
     }
 
+    /// Where the upload stands; what waits for its checksum does not count.
+    fn counted(&self) -> i64 {
+        self.stored.first().map_or(self.at, |piece| piece.start)
+    }
+
     /// All of the body is there.
     async fn end(mut self) -> Result<i64> {
         self.store_and_count().await?;
@@ -130,7 +140,7 @@ impl Append {
 }
 
 /// 413: more than was announced.
-pub fn too_long(row: &Attachment) -> Error {
-    let (zh, en) = (format!("Upload-Length 为 {}", row.length), format!("Upload-Length is {}", row.length));
+pub fn too_long(length: i64) -> Error {
+    let (zh, en) = (format!("Upload-Length 为 {length}"), format!("Upload-Length is {length}"));
     Error::new(Code::BodyTooLarge).detail(zh, en)
 }

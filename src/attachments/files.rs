@@ -96,9 +96,14 @@ fn bucket_of(config: &Config, bucket: &str) -> anyhow::Result<impl ObjectStore> 
         .with_region(&config.s3_region)
         .with_access_key_id(key.expose_secret())
         .with_secret_access_key(secret.expose_secret())
-        .with_retry(retry);
+        .with_retry(retry)
+        // Not every compatible store has it, Alibaba's for one.
+        .with_disable_bulk_delete(true);
     if let Some(endpoint) = &config.s3_endpoint {
-        builder = builder.with_endpoint(endpoint).with_allow_http(config.is_development());
+        let host = endpoint.split_once("://").map_or(endpoint.as_str(), |(_, host)| host);
+        let hosted = host.strip_prefix(bucket).is_some_and(|rest| rest.starts_with('.'));
+        builder = builder.with_endpoint(endpoint).with_virtual_hosted_style_request(hosted);
+        builder = builder.with_allow_http(config.is_development());
     }
     builder.build().context("S3_BUCKET")
 }

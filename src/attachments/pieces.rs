@@ -36,10 +36,10 @@ pub enum Claim {
 }
 
 /// 409 with where the upload stands.
-fn elsewhere(row: &Attachment) -> Error {
+pub fn elsewhere(received: i64) -> Error {
     Error::new(Code::UploadOffset)
-        .detail(format!("已收到 {} 字节", row.received), format!("{} bytes are there", row.received))
-        .header(super::tus::UPLOAD_OFFSET, row.received)
+        .detail(format!("已收到 {received} 字节"), format!("{received} bytes are there"))
+        .header(super::tus::UPLOAD_OFFSET, received)
 }
 
 /// One's own resumable upload; 404, or 410 when its time is over.
@@ -65,7 +65,7 @@ pub fn claim(
         .set((attachments::writer.eq(writer), attachments::expires_at.eq(now + KEPT), attachments::updated_at.eq(now)))
         .returning(Attachment::as_returning())
         .get_result(conn);
-    found(claimed)?.map(Box::new).map(Claim::Open).ok_or_else(|| elsewhere(&row))
+    found(claimed)?.map(Box::new).map(Claim::Open).ok_or_else(|| elsewhere(row.received))
 }
 
 /// Counts pieces that lie in the store, in order; with the last byte, the job that looks at the file. 423 for a writer that another

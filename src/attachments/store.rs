@@ -154,8 +154,9 @@ pub fn expire(conn: &mut PgConnection, now: DateTime<Utc>) -> QueryResult<bool> 
     let old = old.filter(attachments::expires_at.le(now)).limit(BATCH);
     let keys: Vec<Key> = old.select((attachments::county_id, attachments::id)).load(conn)?;
     for key in &keys {
-        // Attached a moment ago, perhaps: looked at again.
-        remove_unattached(conn, *key, now)?;
+        // Attached or gone on with a moment ago, perhaps: looked at again.
+        let still = attachments::table.find(*key).filter(attachments::about.is_null());
+        remove!(still.filter(attachments::expires_at.le(now)), now, conn)?;
     }
     Ok(keys.len() == BATCH as usize)
 }

@@ -116,11 +116,15 @@ pub async fn create_upload(
         return Err(too_large(most));
     }
     let checksum = Checksum::read(request.headers())?;
+    let bytes = tus_headers::is_bytes(&request);
+    if bytes && tus_headers::body_length(request.headers()).is_some_and(|length| length > announced.length) {
+        return Err(too_long(announced.length));
+    }
     let row = begin(&app, &caller, announced).await?;
     let mut response = HttpResponse::Created();
     expires(&mut response, &row);
     response.insert_header((header::LOCATION, format!("/v1/uploads/{}", row.id)));
-    if tus_headers::is_bytes(&request) {
+    if bytes {
         // It exists, whatever becomes of the first bytes: the client goes on from where they got to.
         let (key, uploader) = ((row.county_id, row.id), Uploader::from(&*caller));
         let _ = append(&app, (key, uploader), 0, checksum, payload).await;
@@ -205,7 +209,7 @@ pub async fn append_upload(
     if let Some(length) = tus_headers::body_length(request.headers()) {
         let row = app.db.read("get_upload", move |conn| pieces::own(conn, key, uploader, now)).await?;
         if offset.saturating_add(length) > row.length && offset == row.received {
-            return Err(too_long(&row));
+            return Err(too_long(row.length));
         }
     }
     let at = append(&app, (key, uploader), offset, checksum, payload).await?;

@@ -9,6 +9,7 @@ mod appointments;
 mod attachments;
 mod audit;
 mod booking_model;
+mod bucket;
 mod calendar;
 mod calling;
 mod changes;

@@ -19,7 +19,7 @@ fn tus<'a>(t: &'a TestApp, by: &Session, method: Method, path: &str) -> Call<'a>
     t.call(method, path).by(by).header("tus-resumable", "1.0.0")
 }
 
-async fn create(t: &TestApp, by: &Session, length: usize) -> String {
+pub async fn create(t: &TestApp, by: &Session, length: usize) -> String {
     let metadata = format!("filename {},filetype YXBwbGljYXRpb24vcGRm", BASE64_STANDARD.encode("低保申请.pdf"));
     let call = tus(t, by, Method::POST, "/v1/uploads").header("upload-length", &length.to_string());
     let reply = call.header("upload-metadata", &metadata).send().await.is(201);
@@ -30,7 +30,7 @@ async fn create(t: &TestApp, by: &Session, length: usize) -> String {
     reply.header("location").to_owned()
 }
 
-fn patch<'a>(t: &'a TestApp, by: &Session, path: &str, offset: usize, bytes: &[u8]) -> Call<'a> {
+pub fn patch<'a>(t: &'a TestApp, by: &Session, path: &str, offset: usize, bytes: &[u8]) -> Call<'a> {
     let call = tus(t, by, Method::PATCH, path).header("upload-offset", &offset.to_string());
     call.bytes(BYTES, bytes.to_vec())
 }
@@ -130,7 +130,7 @@ async fn what_arrived_before_a_cut_counts() {
     let path = create(&t, &chen, file.len()).await;
     cut(&t, &chen, &path, file.len(), &file[..1_234_567]).await;
     let mut got = 0;
-    for _ in 0..100 {
+    for _ in 0..600 {
         got = offset(&t, &chen, &path).await;
         if got == 1_234_567 {
             break;
@@ -190,6 +190,8 @@ async fn every_fault_has_its_status() {
     let json = tus(&t, &chen, Method::PATCH, &path).header("upload-offset", "0").json(json!({}));
     json.send().await.problem(415, "upload_media_type");
     tus(&t, &chen, Method::PATCH, &path).bytes(BYTES, "abc").send().await.problem(400, "malformed_header");
+    let long = create_with("upload-length", "9").bytes(BYTES, vec![7; 10]);
+    long.send().await.problem(413, "body_too_large");
     patch(&t, &chen, &path, 0, &[7; 101]).send().await.problem(413, "body_too_large");
     patch(&t, &lin, &path, 0, b"abc").send().await.problem(404, "not_found");
     tus(&t, &lin, Method::HEAD, &path).send().await.is(404);

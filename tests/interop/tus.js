@@ -1,13 +1,19 @@
 // Uploads by the official tus client through a connection that is cut at random, and compares what is stored, byte for byte.
 //
 // URL is the server's; SEED chooses other moments.
-import { createHash } from 'node:crypto'
+import { createHash, randomUUID } from 'node:crypto'
 import net from 'node:net'
 import * as tus from 'tus-js-client'
 
 const server = new URL(process.env.URL)
 const seed = Number(process.env.SEED ?? 1)
 const SIZES = [1024, 3 * 1024 * 1024, 12 * 1024 * 1024]
+
+// It takes seconds; what hangs fails.
+setTimeout(() => {
+  console.log('FAILED: not done after two minutes')
+  process.exit(1)
+}, 120_000).unref()
 
 // Mulberry32: the same moments for the same seed.
 let state = seed
@@ -55,7 +61,7 @@ async function ask(path, init = {}) {
   return answer
 }
 
-const body = JSON.stringify({ county: '350425', code: `login.interop.${crypto.randomUUID()}` })
+const body = JSON.stringify({ county: '350425', code: `login.interop.${randomUUID()}` })
 const session = await ask('/v1/sessions/wechat', { method: 'POST', headers: { 'content-type': 'application/json' }, body })
 const headers = { Authorization: `Bearer ${(await session.json()).access_token}` }
 
