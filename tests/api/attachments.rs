@@ -77,7 +77,7 @@ pub fn photo() -> Vec<u8> {
 async fn a_photo_loses_its_place_and_stands_upright() {
     let t = TestApp::new().await;
     let chen = t.resident("chen").await;
-    let made = upload(&t, &chen, "C:\\fake\\照片.jpeg", "image/jpeg", &photo()).send().await;
+    let made = upload(&t, &chen, "tmp/wx/照片.jpeg", "image/jpeg", &photo()).send().await;
     assert_eq!(made.header("location"), format!("/v1/attachments/{}", made["id"].as_str().expect("an id")));
     let made = made.created();
     assert_eq!(
@@ -125,9 +125,10 @@ async fn what_is_not_what_it_claims_is_refused() {
     let t = TestApp::new().await;
     let chen = t.resident("chen").await;
     let bomb = {
-        let mut png = std::io::Cursor::new(Vec::new());
-        DynamicImage::new_luma8(10_000, 6_000).write_to(&mut png, ImageFormat::Png).expect("encodes");
-        png.into_inner()
+        let mut jpeg = photo();
+        let frame = jpeg.windows(2).position(|marker| marker == [0xFF, 0xC0]).expect("a frame");
+        jpeg[frame + 5..][..4].copy_from_slice(&[10_000u16.to_be_bytes(), 6_000u16.to_be_bytes()].concat());
+        jpeg
     };
     let (broken, photo) = (&photo()[..200], photo());
     for (media_type, bytes, code) in [
@@ -136,7 +137,7 @@ async fn what_is_not_what_it_claims_is_refused() {
         ("application/pdf", &photo[..], "type_mismatch"),
         ("image/png", PDF, "type_mismatch"),
         ("image/jpeg", broken, "broken"),
-        ("image/png", &bomb, "too_many_pixels"),
+        ("image/jpeg", &bomb, "too_many_pixels"),
         ("application/zip", b"PK\x03\x04 not an archive at all, really", "broken"),
         ("image/jpeg", b"", "empty"),
     ] {
