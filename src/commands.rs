@@ -20,7 +20,7 @@ use lianxin::{
     generator::{self, Made},
     http::serve::Document,
     launcher::Purpose,
-    messages, sessions, staff, telemetry,
+    matters, messages, sessions, staff, telemetry,
     units::{self, tenants},
     wechat::{self, fake},
 };
@@ -145,6 +145,11 @@ async fn import(app: &App, import: Import) -> Result<()> {
         Import::Calendar { file, allow_removal } => {
             let content = std::fs::read(&file.file).with_context(|| file.file.display().to_string())?;
             let imported = calendar::import::import(app, &content, file.dry_run, allow_removal).await?;
+            (file, imported)
+        }
+        Import::Catalogue { file, county } => {
+            let content = std::fs::read(&file.file).with_context(|| file.file.display().to_string())?;
+            let imported = matters::import::import(app, &county, &content, file.dry_run).await?;
             (file, imported)
         }
     };

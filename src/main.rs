@@ -33,7 +33,7 @@ enum Cli {
     },
     /// Prints the OpenAPI document.
     Openapi,
-    /// Imports a CSV file: all of it or nothing; importing it again changes nothing.
+    /// Imports a file: all of it or nothing; importing it again changes nothing.
     #[command(subcommand)]
     Import(Import),
     /// Fills a county with windows, residents and appointments that look real, once; the same seed gives the same county.
@@ -84,6 +84,14 @@ enum Import {
         /// Days of the file's years that the file does not hold are removed.
         #[arg(long)]
         allow_removal: bool,
+    },
+    /// The catalogue of a county, the JSON file of `GET /v1/catalogue/export`: departments, matters and their versions.
+    Catalogue {
+        #[command(flatten)]
+        file: File,
+        /// Tenant key of the county, for example 350425.
+        #[arg(long)]
+        county: String,
     },
 }
 

@@ -21,8 +21,8 @@ use crate::{
     error::{Error, FieldError, Result},
     http::{
         caller::{Caller, Can},
-        csv::Csv,
         document::IdempotencyHeader,
+        files::Csv,
         idempotency::{Answer, IdempotencyKey, Once},
         permissions::WriteStaff,
         valid::Query,

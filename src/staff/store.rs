@@ -263,6 +263,16 @@ pub fn set_deputy(conn: &mut PgConnection, county: i32, post: Uuid, deputy: Opti
     diesel::update(staff_posts::table.find((county, post))).set(staff_posts::deputy_id.eq(deputy)).execute(conn)
 }
 
+pub fn set_department(
+    conn: &mut PgConnection,
+    county: i32,
+    post: Uuid,
+    department: Option<Uuid>,
+) -> QueryResult<usize> {
+    let row = diesel::update(staff_posts::table.find((county, post)));
+    row.set(staff_posts::department_id.eq(department)).execute(conn)
+}
+
 /// Ends posts; those that had ended stay as they are.
 pub fn end_posts(conn: &mut PgConnection, county: i32, ids: &[Uuid], now: DateTime<Utc>) -> QueryResult<usize> {
     let rows = staff_posts::table.filter(staff_posts::county_id.eq(county)).filter(staff_posts::id.eq_any(ids));
