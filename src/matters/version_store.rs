@@ -3,7 +3,7 @@
 use chrono::{DateTime, NaiveDate, Utc};
 use diesel::{
     prelude::*,
-    sql_types::{Date, Integer, Nullable, SmallInt, Uuid as SqlUuid},
+    sql_types::{Date, Integer, Uuid as SqlUuid},
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
