@@ -1,6 +1,7 @@
 //! The command line.
 
 mod commands;
+mod imports;
 mod keepers;
 mod serving;
 

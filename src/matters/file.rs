@@ -272,7 +272,6 @@ pub fn read(file: &[u8]) -> Result<Read> {
         Err(faults) => return Ok(Read { faults, ..Read::default() }),
     };
     let mut read = Read { effective_from: parts.effective_from, ..Read::default() };
-    debug_assert_eq!(parts.format, FORMAT);
     let mut names = HashMap::new();
     for (index, part) in parts.departments.iter().enumerate() {
         let at = format!("/departments/{index}");

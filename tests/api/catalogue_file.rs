@@ -72,6 +72,7 @@ async fn what_differs_gets_a_new_version_from_its_day_on() {
     t.app.rendered.forget();
     let guide = t.get(&format!("/v1/matters/{id}/guide?county=350425")).send().await.ok();
     assert_eq!((&guide["number"], &guide["department"]["name"]), (&json!(2), &json!("县医保局")));
+    let admin = t.staff("admin").await;
     assert_eq!(import(&t, &admin, &file, false).await.ok()["unchanged"], 3);
     let new = t.matter_named("异地就医备案").await;
     t.get(&format!("/v1/matters/{new}/guide?county=350425")).send().await.problem(404, "matter_unversioned");

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use crate::{
     access::foreign_admin,
-    harness::TestApp,
+    harness::{Session, TestApp},
     staff::{by_username, id},
 };
 
@@ -50,23 +50,24 @@ async fn departments_are_made_changed_and_closed() {
 async fn what_is_in_use_is_not_closed() {
     let t = TestApp::new().await;
     let admin = t.staff("admin").await;
-    let close = async |name: &str| {
+    let close = async |by: &Session, name: &str| {
         let path = format!("/v1/departments/{}", t.department(name).await);
-        t.put(&path).by(&admin).header("if-match", "*").json(json!({"name": name, "state": "closed"})).send().await
+        t.put(&path).by(by).header("if-match", "*").json(json!({"name": name, "state": "closed"})).send().await
     };
     // Versions in effect, and a post.
     for name in ["县民政局", "县残联"] {
-        close(name).await.problem(409, "department_in_use");
+        close(&admin, name).await.problem(409, "department_in_use");
     }
     let matter = t.matter_named("残疾人证申领").await;
     let path = format!("/v1/matters/{matter}/versions");
     let elsewhere =
         json!({"decided_by": "township", "kind": "promised", "promised_days": 5, "effective_from": "2026-11-24"});
     t.post(&path).by(&admin).json(elsewhere).send().await.created();
-    close("县残联").await.problem(409, "department_in_use");
+    close(&admin, "县残联").await.problem(409, "department_in_use");
     t.set_time("2026-11-24T08:00:00+08:00");
+    let admin = t.staff("admin").await;
     let id = t.department("县残联").await;
-    close("县残联").await.ok();
+    close(&admin, "县残联").await.ok();
     let back = json!({"decided_by": "department", "department_id": id, "kind": "promised", "promised_days": 5});
     let reply = t.post(&path).by(&admin).json(back).send().await.problem(422, "invalid");
     assert_eq!(reply.faults(), ["/department_id:unknown_department"]);
@@ -74,7 +75,7 @@ async fn what_is_in_use_is_not_closed() {
     let made = t.post("/v1/departments").by(&admin).json(json!({"name": "县卫健局"})).send().await.created();
     let coming = json!({"decided_by": "department", "department_id": made["id"], "kind": "promised", "promised_days": 5, "effective_from": "2027-01-01"});
     t.post(&path).by(&admin).json(coming).send().await.created();
-    close("县卫健局").await.problem(409, "department_in_use");
+    close(&admin, "县卫健局").await.problem(409, "department_in_use");
 }
 
 #[actix_web::test]
