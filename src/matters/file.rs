@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use chrono::NaiveDate;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -18,7 +18,7 @@ use super::{
 use crate::{
     departments::Department,
     error::{At, Code, Error, FieldError, Result, Text},
-    http::valid,
+    http::valid::{self, BODY_LIMIT},
     people::IdentityLevel,
     staff::model::check_service_phone,
     windows::Place,
@@ -259,6 +259,16 @@ fn below(above: &str, faults: Vec<FieldError>) -> impl Iterator<Item = FieldErro
     })
 }
 
+/// A part of the file, or every fault of it. It may be as long as an ordinary body: each of its faults is told.
+fn part<T: DeserializeOwned + Validate + ToSchema>(value: &Value) -> Result<T, Vec<FieldError>> {
+    if value.to_string().len() > BODY_LIMIT {
+        let limit = BODY_LIMIT / 1024;
+        let text = Text::new(format!("不得超过 {limit} KiB"), format!("may have up to {limit} KiB"));
+        return Err(vec![FieldError::body("", "length", text)]);
+    }
+    valid::part(value)
+}
+
 /// Reads a file; what is no JSON at all is an error of its own.
 pub fn read(file: &[u8]) -> Result<Read> {
     let file = file.strip_prefix(b"\xef\xbb\xbf").unwrap_or(file);
@@ -275,7 +285,7 @@ pub fn read(file: &[u8]) -> Result<Read> {
     let mut names = HashMap::new();
     for (index, part) in parts.departments.iter().enumerate() {
         let at = format!("/departments/{index}");
-        match valid::part::<FileDepartment>(part) {
+        match self::part::<FileDepartment>(part) {
             Ok(department) => {
                 read.faults.extend(name_fault(&department.name, &mut names, &at));
                 read.departments.push((index, department));
@@ -286,7 +296,7 @@ pub fn read(file: &[u8]) -> Result<Read> {
     let mut names = HashMap::new();
     for (index, part) in parts.matters.iter().enumerate() {
         let at = format!("/matters/{index}");
-        match valid::part::<FileMatter>(part) {
+        match self::part::<FileMatter>(part) {
             Ok(matter) => {
                 read.faults.extend(name_fault(&matter.name, &mut names, &at));
                 if let Some(version) = matter.version.clone() {

@@ -54,6 +54,8 @@ pub(super) fn view(conn: &mut PgConnection, caller: &Caller, member: Member, now
 struct StaffQuery {
     /// Only those with a post in this unit.
     unit_id: Option<Uuid>,
+    /// Only those with a post in this department.
+    department_id: Option<Uuid>,
     /// Only those with this role.
     #[param(inline, example = "village_cadre")]
     role: Option<Role>,
@@ -89,7 +91,8 @@ pub async fn list_staff(caller: Can<ReadStaff>, app: Data<App>, query: Query<Sta
         return Err(Error::new(Code::Forbidden).detail(zh, en));
     }
     let username = query.username.map(|name| name.trim().to_lowercase());
-    let by = Wanted { unit: query.unit_id, role: query.role, state: query.state, username };
+    let by =
+        Wanted { unit: query.unit_id, department: query.department_id, role: query.role, state: query.state, username };
     let (scope, who, now, count) =
         (caller.scope, Caller::clone(&caller), app.clock.now(), query.count.unwrap_or(false));
     let (rows, total) = app

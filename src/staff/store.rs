@@ -131,6 +131,7 @@ pub fn find(conn: &mut PgConnection, scope: Scope, id: Uuid) -> Result<Option<Me
 #[derive(Clone, Debug, Default)]
 pub struct Wanted {
     pub unit: Option<Uuid>,
+    pub department: Option<Uuid>,
     pub role: Option<Role>,
     pub state: Option<StaffState>,
     pub username: Option<String>,
@@ -138,10 +139,13 @@ pub struct Wanted {
 
 fn wanted<'a>(scope: Scope, by: &Wanted) -> staff::BoxedQuery<'a, diesel::pg::Pg> {
     let mut query = within(scope);
-    if by.unit.is_some() || by.role.is_some() {
+    if by.unit.is_some() || by.department.is_some() || by.role.is_some() {
         let mut there = holders(scope.county);
         if let Some(unit) = by.unit {
             there = there.filter(staff_posts::unit_id.eq(unit));
+        }
+        if let Some(department) = by.department {
+            there = there.filter(staff_posts::department_id.eq(department));
         }
         if let Some(role) = by.role {
             there = there.filter(staff_posts::role.eq(role));

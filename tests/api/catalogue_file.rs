@@ -145,6 +145,8 @@ async fn with_any_fault_nothing_is_imported_and_every_line_is_told() {
     let none = json!({"format": "lianxin-catalogue/2", "matter": []});
     let reply = import(&t, &admin, &none, false).await.problem(422, "invalid");
     assert_eq!(reply.faults(), ["/matter:unknown_field", "/matters:required"]);
+    let endless = json!({"format": "lianxin-catalogue/1", "matters": [{"name": "长", "version": {"materials": vec![json!({}); 90_000]}}]});
+    assert_eq!(import(&t, &admin, &endless, false).await.problem(422, "invalid").faults(), ["/matters/0:length"]);
     let none = json!({"format": "lianxin-catalogue/2", "matters": []});
     assert_eq!(import(&t, &admin, &none, false).await.problem(422, "invalid").faults(), ["/format:format"]);
     t.post("/v1/catalogue/import").by(&admin).csv(b"a,b".to_vec()).send().await.problem(415, "unsupported_media_type");

@@ -117,6 +117,10 @@ async fn posts_of_departments_name_one() {
     });
     let (departments, staff) = found.await.expect("reads");
     assert_eq!((departments, staff.contains(&member), staff.len()), (vec![civil], true, 2));
+    let there = t.get(&format!("/v1/staff?department_id={civil}&count=true")).by(&admin).send().await.ok();
+    assert_eq!((&there["total"], &there["items"][1]["id"]), (&json!(2), &made["id"]));
+    let elsewhere = t.get(&format!("/v1/staff?department_id={police}")).by(&admin).send().await.ok();
+    assert_eq!(elsewhere["items"], json!([]));
     let to = json!({"post_id": made["posts"][0]["id"], "to": {"role": "township_staff", "unit_id": t.unit("均溪镇").await, "department_id": civil}});
     let transfer =
         t.post(&format!("/v1/staff/{member}/transfer")).by(&admin).header("if-match", "*").json(to).send().await;
