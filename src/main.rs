@@ -133,7 +133,8 @@ enum Staff {
         username: String,
         #[arg(long)]
         name: String,
-        /// county_admin, supervisor, department_staff, township_staff, village_cadre or specialist.
+        /// county_admin, supervisor, department_staff, township_staff, village_cadre or specialist. Which department, is said over
+        /// the API: `PUT /v1/staff/{id}/posts/{post_id}`.
         #[arg(long, default_value = "county_admin")]
         role: lianxin::http::permissions::Role,
         /// Name of the township or village of the post, or its division code.

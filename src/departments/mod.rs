@@ -8,7 +8,7 @@
 pub mod routes;
 mod store;
 
-pub use store::{Department, DepartmentState, all, find, hold, insert, of_staff, set_phone, staff_of};
+pub use store::{Department, DepartmentState, all, find, hold, insert, lock_all, of_staff, set_phone, staff_of};
 
 use crate::error::{FieldError, Text};
 

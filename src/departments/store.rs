@@ -81,6 +81,12 @@ pub fn lock(conn: &mut PgConnection, county: i32, id: Uuid) -> Result<Option<Dep
     found(departments::table.find((county, id)).select(Department::as_select()).for_no_key_update().first(conn))
 }
 
+/// Holds back whoever changes or names a department of a county, until the transaction ends.
+pub fn lock_all(conn: &mut PgConnection, county: i32) -> QueryResult<()> {
+    let here = departments::table.filter(departments::county_id.eq(county)).order(departments::id);
+    here.select(departments::id).for_no_key_update().load::<Uuid>(conn).map(drop)
+}
+
 /// Whether somebody has a post in it.
 pub fn has_staff(conn: &mut PgConnection, county: i32, id: Uuid) -> QueryResult<bool> {
     let posts = staff_posts::table.filter(staff_posts::county_id.eq(county)).filter(staff_posts::department_id.eq(id));

@@ -197,8 +197,10 @@ fn planned(conn: &mut PgConnection, county: i32, read: &Read, today: NaiveDate) 
 
 /// Imports what was read, if there is no fault. Without `entry` nobody has done it: the sample county, of which no phone knows yet.
 pub fn run(conn: &mut PgConnection, county: i32, read: &Read, by: By, entry: Option<&Audit>) -> Result<Plan> {
-    // One import at a time: the second sees what the first has published.
+    // One import at a time: the second sees what the first has published; and what was planned for stays so.
     units::store::lock_county(conn, county)?;
+    version_store::lock_all(conn, county)?;
+    departments::lock_all(conn, county)?;
     let plan = planned(conn, county, read, by.today)?;
     if !plan.faults.is_empty() {
         return Ok(plan);
@@ -252,7 +254,6 @@ fn apply(
         (None, None) => return Err(Error::internal("a new matter says something")),
     };
     if let Some(version) = step.version.clone() {
-        version_store::lock(conn, county, id)?;
         let department = version.department.as_ref().and_then(|name| departments.get(name)).copied();
         version_routes::publish(conn, (county, id), &version.content(department), from, (by.staff, by.now))?;
     }

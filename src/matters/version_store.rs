@@ -120,6 +120,12 @@ pub fn lock(conn: &mut PgConnection, county: i32, matter: Uuid) -> Result<()> {
     found(row.first::<Uuid>(conn))?.map(drop).ok_or(Code::NotFound.into())
 }
 
+/// Holds back whoever changes matters of a county, or publishes for one, until the transaction ends.
+pub fn lock_all(conn: &mut PgConnection, county: i32) -> QueryResult<()> {
+    let here = matters::table.filter(matters::county_id.eq(county)).order(matters::id);
+    here.select(matters::id).for_no_key_update().load::<Uuid>(conn).map(drop)
+}
+
 /// All matters of a county, oldest first: some hundreds.
 pub fn matters(conn: &mut PgConnection, county: i32) -> QueryResult<Vec<Matter>> {
     let here = matters::table.filter(matters::county_id.eq(county));

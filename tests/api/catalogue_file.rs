@@ -188,3 +188,28 @@ async fn the_command_line_imports_too() {
     assert!(words.contains("not JSON"), "{words}");
     import::import(&t.app, "999999", b"{}", false).await.expect_err("no county");
 }
+
+#[actix_web::test]
+async fn an_import_and_who_changes_the_same_wait_for_each_other() {
+    let t = TestApp::new().await;
+    let admin = t.staff("admin").await;
+    let id = t.matter_named("临时救助申请").await;
+    let (path, versions) = (format!("/v1/matters/{id}"), format!("/v1/matters/{id}/versions"));
+    for days in 10..16 {
+        let version = json!({"decided_by": "township", "kind": "promised", "promised_days": days});
+        let matter = json!({"name": "临时救助申请", "description": format!("第 {days} 次"), "version": version});
+        let file = json!({"format": "lianxin-catalogue/1", "matters": [matter]});
+        let other = json!({"decided_by": "village", "kind": "promised", "promised_days": days});
+        let changed = json!({"name": "临时救助申请", "description": "改过", "state": "active"});
+        let (imported, published, changed) = futures_util::join!(
+            import(&t, &admin, &file, false),
+            t.post(&versions).by(&admin).json(other).send(),
+            t.put(&path).by(&admin).header("if-match", "*").json(changed).send(),
+        );
+        assert_eq!(imported.ok()["changed"], json!(["临时救助申请"]));
+        published.created();
+        assert!([200, 412].contains(&changed.status), "{}", changed.status);
+    }
+    let list = t.get(&format!("{versions}?county=350425&count=true")).send().await.ok();
+    assert_eq!(list["total"], 13);
+}
