@@ -123,6 +123,7 @@ async fn things(t: &TestApp) -> (Things, Session) {
         ("{m}", id(&inbox["items"][0]["id"])),
         ("{w}", id(&windows["items"][0]["id"])),
         ("{t}", t.matter().await.to_string()),
+        ("{g}", t.department("县残联").await.to_string()),
         ("{u}", t.unit("均溪镇").await.to_string()),
         ("{v}", village.to_string()),
         ("{d}", id(&asked.body["id"])),
