@@ -13,7 +13,6 @@ use diesel::connection::SimpleConnection;
 use lianxin::{
     app::App,
     audit::{self, Actor, Audit},
-    calendar,
     clock::{CST, Clock},
     config::Config,
     db::{changes, migrate},
@@ -27,7 +26,7 @@ use lianxin::{
 use secrecy::ExposeSecret;
 
 use crate::{
-    Cli, County, Generate, Import, Keys, Staff, keepers,
+    Cli, County, Generate, Keys, Staff, imports, keepers,
     serving::{alone, private_services, run},
 };
 
@@ -46,7 +45,7 @@ pub fn execute(cli: Cli) -> Result<ExitCode> {
         Cli::WithServices { command } => return with_services(config, &command),
         Cli::FakeWechat { port } => fake_wechat(&config, port)?,
         Cli::Openapi => {}
-        Cli::Import(import) => in_app(config, async |app| self::import(app, import).await)?,
+        Cli::Import(import) => in_app(config, async |app| imports::import(app, import).await)?,
         Cli::Generate(order) => generate(config, order)?,
         Cli::Staff(staff) => in_app(config, async |app| self::staff(app, staff).await)?,
         Cli::County(county) => in_app(config, async |app| self::county(app, county).await)?,
@@ -133,24 +132,6 @@ fn fake_wechat(config: &Config, port: u16) -> Result<()> {
     let listener = TcpListener::bind(("127.0.0.1", port))?;
     println!("fake WeChat on http://{}", listener.local_addr()?);
     System::new().block_on(async { Ok(fake::server(listener, Arc::default())?.await?) })
-}
-
-async fn import(app: &App, import: Import) -> Result<()> {
-    let (file, imported) = match import {
-        Import::Divisions { file, source, vintage } => {
-            let content = std::fs::read(&file.file).with_context(|| file.file.display().to_string())?;
-            let imported = units::import::import(app, &content, &source, vintage.as_deref(), file.dry_run).await?;
-            (file, imported)
-        }
-        Import::Calendar { file, allow_removal } => {
-            let content = std::fs::read(&file.file).with_context(|| file.file.display().to_string())?;
-            let imported = calendar::import::import(app, &content, file.dry_run, allow_removal).await?;
-            (file, imported)
-        }
-    };
-    let did = if file.dry_run { "would import" } else { "imported" };
-    println!("{did} {}: {imported}", file.file.display());
-    Ok(())
 }
 
 /// A secret from the environment or the first line of the input; never from the arguments, which everybody can list.

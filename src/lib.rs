@@ -4,13 +4,15 @@
 //! | room | what it is |
 //! |---|---|
 //! | [`units`] | counties (the tenants), created and suspended by the operator; their townships and villages |
+//! | [`departments`] | departments of the county government (县直部门), which decide what villages and townships may not |
 //! | [`calendar`] | working days and deadlines |
 //! | [`settings`] | what a county decides otherwise than the default, with effective days and history |
 //! | [`people`], [`proxies`] | residents and their sealed data, merging and claiming records; who may act for whom, children |
 //! | [`consents`], [`data_requests`] | what residents agreed to, per purpose; a copy of one's data, a correction, closing the record |
 //! | [`audit`] | who looked at what and who changed what, sealed in batches |
 //! | [`staff`], [`sessions`] | who works here, their posts, deputies and absences; logging in, tokens, devices, logging out |
-//! | [`matters`], [`windows`] | the catalogue; windows, and the free slots that follow from rules, exceptions, calendar and bookings |
+//! | [`matters`] | the catalogue: versions with effective days, materials, questions, forms; the guide; import and export |
+//! | [`windows`] | windows, and the free slots that follow from rules, exceptions, calendar and bookings |
 //! | [`opening`] | changing what is open: rules, dated exceptions, absences; and what becomes of those who have booked |
 //! | [`appointments`] | holding, booking, moving, cancelling; the waiting list; what people are told, and reminders |
 //! | [`queue`] | the hall: arriving, tickets, calling, screens, the end of the day |
@@ -70,6 +72,7 @@ pub mod config;
 pub mod consents;
 pub mod crypto;
 pub mod data_requests;
+pub mod departments;
 pub mod desk;
 pub mod error;
 pub mod generator;

@@ -1,6 +1,7 @@
 //! The command line.
 
 mod commands;
+mod imports;
 mod keepers;
 mod serving;
 
@@ -33,7 +34,7 @@ enum Cli {
     },
     /// Prints the OpenAPI document.
     Openapi,
-    /// Imports a CSV file: all of it or nothing; importing it again changes nothing.
+    /// Imports a file: all of it or nothing; importing it again changes nothing.
     #[command(subcommand)]
     Import(Import),
     /// Fills a county with windows, residents and appointments that look real, once; the same seed gives the same county.
@@ -85,6 +86,14 @@ enum Import {
         #[arg(long)]
         allow_removal: bool,
     },
+    /// The catalogue of a county, the JSON file of `GET /v1/catalogue/export`: departments, matters and their versions.
+    Catalogue {
+        #[command(flatten)]
+        file: File,
+        /// Tenant key of the county, for example 350425.
+        #[arg(long)]
+        county: String,
+    },
 }
 
 #[derive(Args)]
@@ -124,7 +133,8 @@ enum Staff {
         username: String,
         #[arg(long)]
         name: String,
-        /// county_admin, supervisor, department_staff, township_staff, village_cadre or specialist.
+        /// county_admin, supervisor, department_staff, township_staff, village_cadre or specialist. Which department, is said over
+        /// the API: `PUT /v1/staff/{id}/posts/{post_id}`.
         #[arg(long, default_value = "county_admin")]
         role: lianxin::http::permissions::Role,
         /// Name of the township or village of the post, or its division code.

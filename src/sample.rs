@@ -1,14 +1,16 @@
 //! The sample county of development: the real Datian (大田县) with demo accounts, matters, windows and opening hours.
 
 use anyhow::{Context, Result};
-use chrono::{NaiveDate, NaiveTime};
+use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
+use diesel::PgConnection;
 use uuid::Uuid;
 
 use crate::{
     app::App,
+    audit::Actor,
     calendar,
     consents::{self, Purpose},
-    crypto,
+    crypto, departments,
     http::permissions::Role,
     matters, messages, staff, units,
     wechat::{self, fake},
@@ -23,7 +25,7 @@ pub const PASSWORD: &str = "lianxin-demo";
 const DIVISIONS: &[u8] = include_bytes!("../data/datian-divisions.csv");
 const CALENDAR: &[u8] = include_bytes!("../data/working-calendar.csv");
 const CONSENT_TEXTS: &[u8] = include_bytes!("../data/consent-texts.csv");
-const MATTERS: &str = include_str!("../data/sample-matters.csv");
+const CATALOGUE: &[u8] = include_bytes!("../data/catalogue.json");
 
 /// Subscription templates that the fake WeChat knows.
 const TEMPLATES: &[(messages::Kind, &str)] = &[
@@ -54,7 +56,7 @@ pub async fn load(app: &App) -> Result<()> {
     if let Some(county) = known
         && app.db.read("sample", move |conn| staff::store::account(conn, county, "admin")).await?.is_some()
     {
-        return Ok(());
+        return bring_up_to_date(app, county).await;
     }
     calendar::import::import(app, CALENDAR, false, true).await?;
     units::import::import(app, DIVISIONS, "statistics_bureau", Some("2023"), false).await?;
@@ -86,12 +88,9 @@ pub async fn load(app: &App) -> Result<()> {
         for (purpose, zh, en) in &texts {
             consents::store::publish(conn, (county, *purpose), (zh, en), now, (None, now))?;
         }
-        let mut served = Vec::new();
-        for line in MATTERS.lines().skip(1) {
-            let (name, description) = line.split_once(',').unwrap_or((line, ""));
-            let description = Some(description).filter(|text| !text.is_empty()).map(str::to_owned);
-            served.push(matters::store::insert(conn, county, &matters::Said::new(name, description), now)?.id);
-        }
+        catalogue(conn, county, now)?;
+        let served: Vec<_> =
+            matters::store::list(conn, county, None, None, 200)?.iter().map(|matter| matter.id).collect();
         for (town, name, places) in [
             ("均溪镇", "民生事务窗口", 4),
             ("均溪镇", "代办服务窗口", 2),
@@ -112,6 +111,35 @@ pub async fn load(app: &App) -> Result<()> {
     filled.await?;
     // What was remembered has no mini-program yet.
     app.counties.forget();
+    Ok(())
+}
+
+/// What an installation from before the catalogue lacks; matters that it has keep their ids.
+async fn bring_up_to_date(app: &App, county: i32) -> Result<()> {
+    let now = app.clock.now();
+    let filled = app.db.write("sample", move |conn| {
+        if departments::all(conn, county)?.is_empty() {
+            catalogue(conn, county, now)?;
+        }
+        Ok(())
+    });
+    Ok(filled.await?)
+}
+
+/// Departments, matters and their versions, in effect since the beginning of the year; and whose department `civil.affairs` is.
+fn catalogue(conn: &mut PgConnection, county: i32, now: DateTime<Utc>) -> crate::error::Result<()> {
+    let read = matters::file::read(CATALOGUE)?;
+    let today = NaiveDate::from_ymd_opt(2026, 1, 1).unwrap_or_default();
+    let by = matters::import::By { actor: Actor::operator(county), staff: None, now, today };
+    let plan = matters::import::run(conn, county, &read, by, None)?;
+    if let Some(fault) = plan.faults.first() {
+        return Err(crate::error::Error::internal(format!("data/catalogue.json: {fault:?}")));
+    }
+    let civil_affairs = departments::all(conn, county)?.into_iter().find(|department| department.name == "县民政局");
+    let Some(account) = staff::store::account(conn, county, "civil.affairs")? else { return Ok(()) };
+    for post in staff::store::posts(conn, county, &[account.id])? {
+        staff::store::set_department(conn, county, post.id, civil_affairs.as_ref().map(|department| department.id))?;
+    }
     Ok(())
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
 use crate::{
     ROUNDS, Subject,
@@ -33,7 +33,9 @@ pub fn slot(subject: &mut Subject, story: &Story, fixture: &Fixture) -> Result<[
             ))?;
             let before = database.count("appointments")?;
             let ours = subject.load(&[201, 409], &rush)?;
-            println!("  {places} places: {} booked", database.count("appointments")? - before);
+            let booked = database.count("appointments")? - before;
+            println!("  {places} places: {booked} booked");
+            ensure!(booked > 0, "the slots were full before anybody asked");
             rounds.push(Round { theirs, their_tail: None, ours });
         }
     }

@@ -50,7 +50,9 @@ impl Subject<'_> {
             // A process that has ended shows as a failing request.
             **peak_kib = server.resident_kib().unwrap_or_default().max(**peak_kib);
         });
-        measured.context("our server")
+        let measured = measured.context("our server")?;
+        println!("  {:.0}/s; highest so far {} MiB", measured.rate, **peak_kib / 1024);
+        Ok(measured)
     }
 }
 

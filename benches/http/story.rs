@@ -95,12 +95,13 @@ impl Story {
         format!(r#"{{"unit_id":"{unit}","matter_id":"{matter}","starts_at":"{starts_at}"}}"#)
     }
 
-    /// Everybody's request for the same slot at a centre, one slot after another; nobody asks twice for a matter and day.
+    /// Everybody's request for the same slot at a centre, one slot after another; nobody asks twice for a matter and day, and
+    /// [`Bookings`] do not come as far as the second matter.
     pub fn rush(&self, unit: &str, number: usize, into: &mut Vec<u8>) -> Result<()> {
         let (who, slot) = (number % RESIDENTS, number / RESIDENTS);
-        let day = &self.days[slot % self.days.len()];
-        let matter = self.matters.get(slot / self.days.len()).context("every slot was rushed for")?;
-        let body = self.booking(unit, matter, &day[0]);
+        let (day, turn) = (&self.days[slot % self.days.len()], slot / self.days.len());
+        let matter = self.matters.get(1 + turn).context("every slot was rushed for")?;
+        let body = self.booking(unit, matter, &day[turn % day.len()]);
         let (token, key) = (Some(self.residents[who].token.as_str()), Uuid::now_v7().to_string());
         into.extend(request("POST", "/v1/appointments", token, Some(&key), Some(&body)));
         Ok(())

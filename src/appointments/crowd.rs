@@ -171,8 +171,9 @@ async fn lead(app: Arc<App>, mut leading: Leading, start: Start) {
             mem::take(&mut line.waiting)
         };
         let uncounted = waiting.iter().filter(|one| !one.counted);
-        let mut counts = app.count_each(uncounted.map(|one| &one.once)).await.into_iter();
-        let mut refusals = look(&app, start, &waiting).await.unwrap_or_default().into_iter();
+        let counts = app.count_each(uncounted.map(|one| &one.once));
+        let (counts, refusals) = tokio::join!(counts, look(&app, start, &waiting));
+        let (mut counts, mut refusals) = (counts.into_iter(), refusals.unwrap_or_default().into_iter());
         for one in waiting {
             let counted = if one.counted { Ok(()) } else { counts.next().unwrap_or(Ok(())) };
             let refused = refusals.next().flatten().map_or(Ok(()), |refusal| Err(refusal.into()));
@@ -184,23 +185,13 @@ async fn lead(app: Arc<App>, mut leading: Leading, start: Start) {
 
 statement! {
     /// Of those who wait, by their number from 1: how sure we are who they are, if the key is new and there is nothing of their
-    /// own that a booking would have to mind. Three look-ups for each: as joins they would read the whole table for a few.
+    /// own that a booking would have to mind.
     struct FreeOfElse {
         county: i32 as Integer, locks: Vec<i64> as Array<BigInt>, residents: Vec<Uuid> as Array<SqlUuid>,
         operations: Vec<&'static str> as Array<Text>, keys: Vec<String> as Array<Text>,
         matter: Uuid as SqlUuid, day: NaiveDate as Date, since: DateTime<Utc> as Timestamptz,
     }
-    "SELECT w.number, p.identity_level AS level \
-     FROM unnest({locks}, {residents}, {operations}, {keys}) WITH ORDINALITY w (lock, resident, operation, key, number) \
-     JOIN residents p ON p.county_id = {county} AND p.id = w.resident AND p.merged_into IS NULL AND p.closed_at IS NULL \
-     CROSS JOIN LATERAL idempotency_gate(w.lock, {county}, w.resident, w.operation, w.key) g \
-     WHERE g.locked AND g.request_digest IS NULL \
-       AND (SELECT a.id FROM appointments a WHERE a.county_id = {county} AND a.resident_id = w.resident AND a.matter_id = {matter} \
-         AND a.on_date = {day} AND a.state IN ('held', 'booked', 'arrived', 'called', 'serving') AND a.channel <> 'walk_in' LIMIT 1) IS NULL \
-       AND (SELECT a.id FROM appointments a WHERE a.county_id = {county} AND a.resident_id = w.resident AND a.state = 'held' \
-         AND a.waiting_id IS NULL LIMIT 1) IS NULL \
-       AND (SELECT a.id FROM appointments a WHERE a.county_id = {county} AND a.resident_id = w.resident AND a.state = 'no_show' \
-         AND a.starts_at > {since} AND a.channel = 'public' LIMIT 1) IS NULL"
+    "SELECT * FROM free_of_else({county}, {locks}, {residents}, {operations}, {keys}, {matter}, {day}, {since})"
 }
 
 #[derive(QueryableByName)]

@@ -252,6 +252,19 @@ diesel::table! {
 }
 
 diesel::table! {
+    departments (county_id, id) {
+        county_id -> Int4,
+        id -> Uuid,
+        name -> Text,
+        phone -> Nullable<Text>,
+        state -> Text,
+        version -> Int8,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
     hall_screens (county_id, id) {
         county_id -> Int4,
         id -> Uuid,
@@ -275,6 +288,28 @@ diesel::table! {
         location -> Nullable<Text>,
         etag -> Nullable<Text>,
         body -> Bytea,
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    matter_versions (county_id, matter_id, number) {
+        county_id -> Int4,
+        matter_id -> Uuid,
+        number -> Int2,
+        effective_from -> Date,
+        decided_by -> Text,
+        department_id -> Nullable<Uuid>,
+        kind -> Text,
+        promised_days -> Int2,
+        statutory_days -> Nullable<Int2>,
+        proxy_allowed -> Bool,
+        materials -> Jsonb,
+        conditions -> Jsonb,
+        questions -> Jsonb,
+        form -> Nullable<Jsonb>,
+        ladder -> Nullable<Jsonb>,
+        created_by -> Nullable<Uuid>,
         created_at -> Timestamptz,
     }
 }
@@ -592,6 +627,7 @@ diesel::table! {
         deputy_id -> Nullable<Uuid>,
         since -> Timestamptz,
         ended_at -> Nullable<Timestamptz>,
+        department_id -> Nullable<Uuid>,
     }
 }
 
@@ -687,6 +723,7 @@ diesel::joinable!(attachments -> counties (county_id));
 diesel::joinable!(audit_batches -> counties (county_id));
 diesel::joinable!(audit_log -> counties (county_id));
 diesel::joinable!(consent_texts -> counties (county_id));
+diesel::joinable!(departments -> counties (county_id));
 diesel::joinable!(hall_screens -> counties (county_id));
 diesel::joinable!(matters -> counties (county_id));
 diesel::joinable!(message_templates -> counties (county_id));
@@ -712,8 +749,10 @@ diesel::allow_tables_to_appear_in_same_query!(
     consents,
     counties,
     data_requests,
+    departments,
     hall_screens,
     idempotency_keys,
+    matter_versions,
     matters,
     message_deliveries,
     message_grants,

@@ -40,6 +40,7 @@ codes! {
     Forbidden 403 "forbidden" "没有进行此操作的权限" "You may not do this";
     IdentityNeeded 403 "identity_needed" "需要先核验身份" "The identity must be surer than it is";
     NotFound 404 "not_found" "不存在，或不在您可见的范围内" "It does not exist, or you may not see it";
+    MatterUnversioned 404 "matter_unversioned" "该事项尚无生效的办事指南" "No version of the matter is in effect";
     RouteNotFound 404 "route_not_found" "没有这个接口" "There is no such endpoint";
     MethodNotAllowed 405 "method_not_allowed" "该接口不支持此请求方法" "The endpoint does not take this method";
     IdempotencyInProgress 409 "idempotency_in_progress" "同一请求正在处理，请稍后用同一个键重试" "The same request is still running; repeat it with the same key";
@@ -111,6 +112,7 @@ codes! {
     AlreadyCalled 409 "already_called" "该号已被其他窗口叫到" "Another window has called this ticket";
     NotBegun 409 "not_begun" "预约还没有开始" "The appointment has not begun";
     NoShowTooEarly 409 "no_show_too_early" "还不能登记爽约" "It is too early to note a no-show";
+    DepartmentInUse 409 "department_in_use" "该部门仍有办理的事项或在岗人员" "The department still decides matters, or somebody has a post there";
     VersionStale 412 "version_stale" "数据已被他人修改，请重新读取" "Someone changed it meanwhile; read it again";
     BodyTooLarge 413 "body_too_large" "请求体过大" "The body is too large";
     UnsupportedMediaType 415 "unsupported_media_type" "请求体类型须为 application/json" "The body must be application/json";
@@ -163,6 +165,7 @@ pub const CONSTRAINTS: &[(&str, Code)] = &[
     ("proxies_once", Code::ProxyExists),
     ("matters_name", Code::NameTaken),
     ("windows_name", Code::NameTaken),
+    ("departments_name", Code::NameTaken),
     ("staff_username", Code::NameTaken),
     ("data_requests_one", Code::RequestExists),
     ("staff_posts_once", Code::PostHeld),

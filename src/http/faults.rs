@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use chrono::{DateTime, NaiveDate, NaiveTime};
 use jsonschema::{
-    Draft, JsonType, ValidationError,
+    Draft, JsonType, PatternOptions, ValidationError, ValidationOptions, Validator,
     error::{TypeKind, ValidationErrorKind},
 };
 use serde_json::{Map, Value, json};
@@ -17,6 +17,9 @@ use uuid::Uuid;
 use crate::error::{FieldError, Text};
 
 type Check = fn(&str) -> bool;
+
+/// Pointer, code, words.
+pub type Fault = (String, &'static str, Text);
 
 /// Formats of strings: how the schema names them, whether a value fits, and what is said when it does not.
 /// A new parsed type adds its row here.
@@ -108,7 +111,7 @@ pub fn nul_characters(value: &Value) -> Vec<FieldError> {
 }
 
 /// The pointer to a member (RFC 6901 §3).
-fn child(above: &str, name: &str) -> String {
+pub fn child(above: &str, name: &str) -> String {
     format!("{above}/{}", name.replace('~', "~0").replace('/', "~1"))
 }
 
@@ -146,22 +149,42 @@ fn typed(schema: Option<&RefOr<Schema>>, text: &str) -> Value {
     number().or_else(truth).unwrap_or_else(|| text.into())
 }
 
-fn check(schema: &Value, value: &Value) -> Vec<(String, &'static str, Text)> {
-    let mut options = jsonschema::options().with_draft(Draft::Draft202012).should_validate_formats(true);
-    for (name, check, _) in FORMATS {
-        options = options.with_format(*name, *check);
-    }
-    let Ok(validator) = options.build(schema) else { return Vec::new() };
+/// How schemas are read: draft 2020-12, with the formats of this API.
+fn options() -> ValidationOptions<'static> {
+    let options = jsonschema::options().with_draft(Draft::Draft202012).should_validate_formats(true);
+    FORMATS.iter().fold(options, |options, (name, check, _)| options.with_format(*name, *check))
+}
+
+fn check(schema: &Value, value: &Value) -> Vec<Fault> {
+    options().build(schema).map(|validator| all(&validator, value)).unwrap_or_default()
+}
+
+/// A schema of somebody else's, such as a form of the catalogue: its patterns take linear time. The reason why it cannot be used.
+pub fn foreign(schema: &Value) -> Result<Validator, String> {
+    options().with_pattern_options(PatternOptions::regex()).build(schema).map_err(|error| error.to_string())
+}
+
+/// Whether a format is one that a foreign schema may name.
+pub fn is_format(name: &str) -> bool {
+    !name.starts_with("masked_") && FORMATS.iter().any(|(known, ..)| *known == name)
+}
+
+/// Every fault of a value: pointer, code, words. Empty only if it is right.
+pub fn all(validator: &Validator, value: &Value) -> Vec<Fault> {
     let mut found = Vec::new();
     for error in validator.iter_errors(value) {
+        let before = found.len();
         explain(&error, &mut found);
+        if found.len() == before {
+            found.push((error.instance_path().to_string(), "invalid", text_of("invalid")));
+        }
     }
     found.sort_by(|a, b| a.0.cmp(&b.0));
     found.dedup();
     found
 }
 
-fn explain(error: &ValidationError, found: &mut Vec<(String, &'static str, Text)>) {
+fn explain(error: &ValidationError, found: &mut Vec<Fault>) {
     use ValidationErrorKind as Kind;
     let here = error.instance_path().to_string();
     match error.kind() {
@@ -175,6 +198,14 @@ fn explain(error: &ValidationError, found: &mut Vec<(String, &'static str, Text)
             let row = FORMATS.iter().find(|(name, ..)| name == format);
             found.extend(row.map(|(name, _, text)| (here, code_of(name), text.clone())));
         }
+        Kind::Pattern { .. } => {
+            found.push((here, "pattern", Text::fixed("格式不正确", "has not the form that is wanted")))
+        }
+        Kind::UniqueItems => found.push((here, "not_unique", Text::fixed("不得重复", "has the same item twice"))),
+        Kind::Constant { expected_value } => {
+            let text = Text::new(format!("须为 {expected_value}"), format!("must be {expected_value}"));
+            found.push((here, "unknown_value", text));
+        }
         Kind::Type { kind } => {
             let wanted: Vec<String> = match kind {
                 TypeKind::Single(wanted) => vec![wanted.to_string()],
@@ -187,6 +218,12 @@ fn explain(error: &ValidationError, found: &mut Vec<(String, &'static str, Text)
         Kind::Enum { options } => {
             let text = Text::new(format!("须为 {options} 之一"), format!("must be one of {options}"));
             found.push((here, "unknown_value", text));
+        }
+        Kind::ExclusiveMinimum { limit } => {
+            found.push((here, "range", Text::new(format!("须大于 {limit}"), format!("must be more than {limit}"))));
+        }
+        Kind::ExclusiveMaximum { limit } => {
+            found.push((here, "range", Text::new(format!("须小于 {limit}"), format!("must be less than {limit}"))));
         }
         Kind::Minimum { limit } => found.push((here, "range", bounds(Some(limit.to_string()), None))),
         Kind::Maximum { limit } => found.push((here, "range", bounds(None, Some(limit.to_string())))),

@@ -3,10 +3,10 @@
 pub mod cached;
 pub mod caller;
 pub mod command;
-pub mod csv;
 pub mod document;
 pub mod etag;
-mod faults;
+pub mod faults;
+pub mod files;
 pub mod idempotency;
 pub mod limits;
 pub mod page;
@@ -20,7 +20,7 @@ use actix_web::{HttpRequest, HttpResponse, http::header, web};
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use crate::{
-    appointments, attachments, audit, calendar, consents, data_requests, desk,
+    appointments, attachments, audit, calendar, consents, data_requests, departments, desk,
     error::{Code, Error, Result},
     jobs, matters, messages, opening, people, proxies, queue, sessions, settings, staff, telemetry, todos, units,
     windows,
@@ -33,6 +33,12 @@ pub fn routes(list: &mut ServiceConfig) {
         .service(matters::routes::create_matter)
         .service(matters::routes::get_matter)
         .service(matters::routes::update_matter)
+        .service(matters::guide::get_matter_guide)
+        .service(matters::version_routes::list_matter_versions)
+        .service(matters::version_routes::get_matter_version)
+        .service(matters::version_routes::publish_matter_version)
+        .service(matters::import::export_catalogue)
+        .service(matters::import::import_catalogue)
         .service(windows::routes::list_windows)
         .service(windows::routes::get_window)
         .service(windows::slots::list_slots)
@@ -87,6 +93,10 @@ pub fn routes(list: &mut ServiceConfig) {
         .service(appointments::waiting::routes::leave_waiting)
         .service(units::routes::list_units)
         .service(units::routes::get_unit)
+        .service(departments::routes::list_departments)
+        .service(departments::routes::create_department)
+        .service(departments::routes::get_department)
+        .service(departments::routes::update_department)
         .service(calendar::routes::list_calendar_days)
         .service(calendar::routes::get_due_date)
         .service(sessions::password::log_in_staff)

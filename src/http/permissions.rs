@@ -98,6 +98,8 @@ permissions! {
     WriteTodos "todos:write": Specialist Village, VillageCadre Village, TownshipStaff Township, DepartmentStaff Own, CountyAdmin County;
     /// Change the catalogue.
     WriteMatters "matters:write": CountyAdmin County;
+    /// Change the departments of the county government.
+    WriteDepartments "departments:write": CountyAdmin County;
     /// Change windows and opening rules.
     WriteWindows "windows:write": TownshipStaff Township, CountyAdmin County;
     /// Book; a resident for oneself, staff for a resident.

@@ -102,6 +102,25 @@ fn parse<T: DeserializeOwned + Validate + ToSchema>(bytes: &[u8]) -> Result<T> {
     Err(Error::invalid(errors))
 }
 
+/// A part of a JSON file: the typed value, or every fault with its pointer in the part.
+pub fn part<T: DeserializeOwned + Validate + ToSchema>(value: &Value) -> Result<T, Vec<FieldError>> {
+    let nul = faults::nul_characters(value);
+    if !nul.is_empty() {
+        return Err(nul);
+    }
+    match T::deserialize(value) {
+        Ok(typed) => typed.validate().map(|()| typed).map_err(|errors| fields(&errors)),
+        Err(fault) => {
+            let mut errors = faults::in_body::<T>(value);
+            if errors.is_empty() {
+                let text = Text::new("内容无法识别", faults::without_values(&fault.to_string()));
+                errors.push(FieldError::body("", "unreadable", text));
+            }
+            Err(errors)
+        }
+    }
+}
+
 /// The validator's findings as problem fields. Rejected values are never repeated.
 fn fields(errors: &ValidationErrors) -> Vec<FieldError> {
     let mut found = Vec::new();

@@ -162,7 +162,7 @@ pub struct CreateMatter {
     own_specialist: Option<bool>,
 }
 
-fn check_places(places: &[Place]) -> Result<(), ValidationError> {
+pub(super) fn check_places(places: &[Place]) -> Result<(), ValidationError> {
     let twice = |(index, place): (usize, &Place)| places[..index].contains(place);
     if !places.iter().enumerate().any(twice) {
         return Ok(());
@@ -185,7 +185,8 @@ impl CreateMatter {
     }
 }
 
-fn changed(county: i32, id: Uuid) -> Change {
+/// What phones learn of a matter.
+pub(super) fn changed(county: i32, id: Uuid) -> Change {
     Change { county, entity: "matter", entity_id: id, unit_id: None, resident_id: None, staff_id: None, gone: false }
 }
 

@@ -65,7 +65,7 @@ impl From<StoredPlaces> for Vec<Place> {
 }
 
 /// What a matter says, to be written.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Said {
     pub name: String,
     pub description: Option<String>,
@@ -88,6 +88,14 @@ impl Said {
             travel_minutes: 30,
             own_specialist: false,
         }
+    }
+}
+
+impl From<&Matter> for Said {
+    fn from(matter: &Matter) -> Self {
+        let Matter { name, description, identity_level, slots, places, travel_minutes, own_specialist, .. } =
+            matter.clone();
+        Self { name, description, identity_level, slots, places, travel_minutes, own_specialist }
     }
 }
 

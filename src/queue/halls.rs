@@ -1,9 +1,6 @@
 //! The hall in public: what screens show, by polling or as a stream, and kiosks that hand out tickets. No names, ever.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
 use actix_web::{
     FromRequest, HttpRequest, HttpResponse,
@@ -14,6 +11,7 @@ use actix_web::{
     web::Data,
 };
 use bytes::Bytes;
+use chrono::{DateTime, TimeDelta, Utc};
 use diesel::PgConnection;
 use futures_util::stream;
 use serde::{Deserialize, Serialize};
@@ -44,7 +42,7 @@ use crate::{
 const LOOK: Duration = Duration::from_secs(1);
 
 /// A comment is sent at least this often: proxies cut what is silent for longer.
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
+const KEEP_ALIVE: TimeDelta = TimeDelta::seconds(15);
 
 /// What browsers wait before they connect again.
 const RETRY: &str = "retry: 3000\n\n";
@@ -92,7 +90,7 @@ pub async fn get_hall(secret: Secret, app: Data<App>, request: HttpRequest) -> R
 }
 
 /// A stream ends after this; browsers connect again by themselves.
-const LONGEST: Duration = Duration::from_secs(3600);
+const LONGEST: TimeDelta = TimeDelta::hours(1);
 
 /// A stream to one screen.
 struct Feed {
@@ -100,12 +98,12 @@ struct Feed {
     secret: String,
     /// The version of what was sent last.
     shown: Option<String>,
-    spoke: Instant,
+    spoke: DateTime<Utc>,
     first: bool,
     closing: watch::Receiver<bool>,
     _open: Stream,
     /// When the browser is to connect again, so that none is forgotten.
-    ends: Instant,
+    ends: DateTime<Utc>,
 }
 
 impl Feed {
@@ -119,7 +117,10 @@ impl Feed {
             tokio::select! {
                 _ = tokio::time::sleep(LOOK) => {}
                 _ = self.closing.wait_for(|closing| *closing) => return None,
-                _ = tokio::time::sleep_until(self.ends.into()) => return None,
+            }
+            let now = self.app.clock.now();
+            if now >= self.ends {
+                return None;
             }
             match self.event().await {
                 Ok(Some(event)) => return Some(self.say(event)),
@@ -128,7 +129,7 @@ impl Feed {
                 // Whatever is away may be back in a moment: the screen goes on showing what it shows.
                 Ok(None) | Err(_) => {}
             }
-            if self.spoke.elapsed() >= KEEP_ALIVE - LOOK {
+            if now - self.spoke >= KEEP_ALIVE - TimeDelta::seconds(1) {
                 return Some(self.say(": still here\n\n".to_owned()));
             }
         }
@@ -147,7 +148,7 @@ impl Feed {
     }
 
     fn say(&mut self, words: String) -> Bytes {
-        self.spoke = Instant::now();
+        self.spoke = self.app.clock.now();
         words.into()
     }
 }
@@ -166,15 +167,16 @@ pub async fn stream_hall(secret: Secret, app: Data<App>, request: HttpRequest) -
     let open = app.boards.open(&screen)?;
     app.boards.board(&app, &screen).await?;
     let seen = request.headers().get("last-event-id").and_then(|id| id.to_str().ok());
+    let now = app.clock.now();
     let feed = Feed {
         closing: app.boards.closing(),
         _open: open,
         app,
         secret: secret.0,
         shown: seen.map(str::to_owned),
-        spoke: Instant::now(),
+        spoke: now,
         first: true,
-        ends: Instant::now() + LONGEST,
+        ends: now + LONGEST,
     };
     let events =
         stream::unfold(feed, |mut feed| async move { feed.next().await.map(|words| (Ok::<_, Error>(words), feed)) });

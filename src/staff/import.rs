@@ -21,8 +21,8 @@ use crate::{
     error::{Error, FieldError, Result},
     http::{
         caller::{Caller, Can},
-        csv::Csv,
         document::IdempotencyHeader,
+        files::Csv,
         idempotency::{Answer, IdempotencyKey, Once},
         permissions::WriteStaff,
         valid::Query,
@@ -122,7 +122,8 @@ fn facts(conn: &mut PgConnection, county: i32) -> Result<Facts> {
 /// posts has several lines. `role` is a code or what people call it; `unit` a name, `township/village`, or a division code,
 /// empty for the county; `deputy` a user name. What is empty stays as it is; who is not in the file, too. With anything wrong
 /// nothing is imported, and every line's faults are told: with `preview` in the answer, without it as 422, `pointer` being
-/// `/<line>/<column>`. Accounts come without passwords. At most 500 lines and 1 MiB. A preview is not kept for repeats.
+/// `/<line>/<column>`. Accounts come without passwords, and posts of the role `department_staff` without a department. At most 500
+/// lines and 1 MiB. A preview is not kept for repeats.
 #[utoipa::path(tag = "staff", security(("token" = ["staff:write"])), params(ImportQuery, IdempotencyHeader),
     request_body(content = String, content_type = "text/csv", example = json!("username,display_name,phone,role,unit,deputy\nchen.xiaolan,陈小兰,0598-7220001,village_cadre,均溪镇/红星村委会,\n")),
     responses((status = 200, description = "What it did, or would do", body = ImportView)))]

@@ -13,7 +13,7 @@ use validator::Validate;
 use super::{
     cover, credentials,
     model::{Member, Post, StaffState, StaffView},
-    posts::{self, check_post},
+    posts::{self, check_department, check_post},
     routes::view,
     store,
 };
@@ -225,7 +225,7 @@ pub async fn dismiss_staff(
 fn change_post(
     conn: &mut PgConnection,
     left: Post,
-    to: (Role, Uuid),
+    (to, department): ((Role, Uuid), Option<Uuid>),
     hand_over_to: Option<Uuid>,
     by: Written,
     now: DateTime<Utc>,
@@ -234,7 +234,8 @@ fn change_post(
     if left.role == Role::CountyAdmin && to.0 != Role::CountyAdmin && !administrates_besides(conn, county, &left)? {
         keep_an_administrator(conn, county, id)?;
     }
-    store::insert_post(conn, county, id, to, None, now)?;
+    let post = store::insert_post(conn, county, id, to, None, now)?;
+    store::set_department(conn, county, post, department)?;
     let held = store::posts(conn, county, &[id])?;
     let stays = held.iter().any(|post| post.id != left.id && post.unit_id == left.unit_id);
     let mut moved = Vec::new();
@@ -255,6 +256,8 @@ pub struct NewPost {
     role: Role,
     /// A unit on a level that the role fits.
     unit_id: Uuid,
+    /// For `department_staff`, and only then: which department's.
+    department_id: Option<Uuid>,
 }
 
 /// From which post to which, and who takes over.
@@ -300,7 +303,9 @@ pub async fn transfer_staff(
         let left = store::post(conn, county, id.0, command.post_id)?;
         seen.check(member.version)?;
         let to = (command.to.role, command.to.unit_id);
-        let wrong = check_post(conn, county, to, "/to")?;
+        let department = command.to.department_id;
+        let mut wrong = check_post(conn, county, to, "/to")?;
+        wrong.extend(check_department(conn, county, (to.0, department), "/to")?);
         if !wrong.is_empty() {
             return Err(Error::invalid(wrong));
         }
@@ -309,7 +314,7 @@ pub async fn transfer_staff(
         }
         let entry = entry.clone().fields(vec![left.role.as_str(), to.0.as_str()]);
         let by = Written { actor: Actor::from(&who), entry: &entry };
-        let moved = change_post(conn, left, to, command.hand_over_to, by, now)?;
+        let moved = change_post(conn, left, (to, department), command.hand_over_to, by, now)?;
         audit::record(conn, by.actor, now, by.entry)?;
         let member = store::touch(conn, county, id.0, now)?;
         let version = member.version;

@@ -66,26 +66,29 @@ pub struct Post {
     pub role: Role,
     pub unit_id: Uuid,
     pub deputy_id: Option<Uuid>,
+    pub department_id: Option<Uuid>,
     pub since: DateTime<Utc>,
 }
 
 /// A post (岗位).
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[schema(example = json!({"id": "0199a0c0-0000-7000-8000-0000000000e1", "role": "village_cadre", "unit_id": "0199a0c0-0000-7000-8000-000000000002",
-    "deputy_id": null, "since": "2026-11-01T09:00:00+08:00"}))]
+    "deputy_id": null, "department_id": null, "since": "2026-11-01T09:00:00+08:00"}))]
 pub struct PostView {
     pub id: Uuid,
     pub role: Role,
     pub unit_id: Uuid,
     /// AB 岗: who gets what the holder would get while the holder is absent.
     pub deputy_id: Option<Uuid>,
+    /// For `department_staff`: the department. Null where nobody has said it yet; such a post sees nothing of any department.
+    pub department_id: Option<Uuid>,
     pub since: DateTime<FixedOffset>,
 }
 
 impl From<Post> for PostView {
     fn from(post: Post) -> Self {
-        let Post { id, role, unit_id, deputy_id, since, .. } = post;
-        Self { id, role, unit_id, deputy_id, since: since.with_timezone(&CST) }
+        let Post { id, role, unit_id, deputy_id, department_id, since, .. } = post;
+        Self { id, role, unit_id, deputy_id, department_id, since: since.with_timezone(&CST) }
     }
 }
 

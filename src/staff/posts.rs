@@ -12,6 +12,7 @@ use super::{cover, leaving, model::Post, routes::view, rules, store};
 use crate::{
     app::App,
     audit::{self, Audit},
+    departments,
     error::{Code, Error, FieldError, Result, Text},
     http::{
         caller::{Caller, Can},
@@ -46,6 +47,25 @@ pub(super) fn check_post(
         }
         Some(_) => Vec::new(),
     })
+}
+
+/// What is wrong with the department of a post: `department_staff` names one, nobody else does. It stays open until the
+/// transaction ends.
+pub(super) fn check_department(
+    conn: &mut PgConnection,
+    county: i32,
+    (role, department): (Role, Option<Uuid>),
+    above: &str,
+) -> Result<Vec<FieldError>> {
+    let pointer = format!("{above}/department_id");
+    let wrong = |code, text| Ok(vec![FieldError::body(&pointer, code, text)]);
+    match (role, department) {
+        (Role::DepartmentStaff, None) => wrong("required", Text::fixed("须写明部门", "the department is missing")),
+        (Role::DepartmentStaff, Some(id)) if departments::hold(conn, county, id)? => Ok(Vec::new()),
+        (Role::DepartmentStaff, Some(_)) => Ok(vec![departments::unknown(&pointer)]),
+        (_, Some(_)) => wrong("role", Text::fixed("此岗位不属于部门", "a post with this role is in no department")),
+        (_, None) => Ok(Vec::new()),
+    }
 }
 
 /// What is wrong with a deputy; a circle is an error of its own. `holder` is none for somebody who does not exist yet.
@@ -101,6 +121,8 @@ pub struct CreateStaffPost {
     unit_id: Uuid,
     /// Who stands in (AB 岗): another active member of staff. Deputies must not go in a circle.
     deputy_id: Option<Uuid>,
+    /// For `department_staff`, and only then: which department's.
+    department_id: Option<Uuid>,
 }
 
 /// Give somebody a further post
@@ -124,11 +146,14 @@ pub async fn create_staff_post(
         store::lock_county(conn, county)?;
         store::lock_to_change(conn, county, id.0)?;
         let mut wrong = check_post(conn, county, (command.role, command.unit_id), "")?;
+        wrong.extend(check_department(conn, county, (command.role, command.department_id), "")?);
         wrong.extend(check_deputy(conn, county, Some(id.0), command.deputy_id)?);
         if !wrong.is_empty() {
             return Err(Error::invalid(wrong));
         }
-        store::insert_post(conn, county, id.0, (command.role, command.unit_id), command.deputy_id, now)?;
+        let post = (command.role, command.unit_id);
+        let post = store::insert_post(conn, county, id.0, post, command.deputy_id, now)?;
+        store::set_department(conn, county, post, command.department_id)?;
         cover::told(conn, county, id.0, now)?;
         audit::record(conn, &who, now, &entry)?;
         let member = store::touch(conn, county, id.0, now)?;
@@ -144,10 +169,13 @@ pub async fn create_staff_post(
 pub struct UpdateStaffPost {
     /// Who stands in (AB 岗); none: nobody.
     deputy_id: Option<Uuid>,
+    /// For `department_staff`: which department's; left out, it stays as it is.
+    department_id: Option<Uuid>,
 }
 
 /// Name a deputy
 ///
+/// And, for a post of the role `department_staff`, the department.
 /// AB 岗: the deputy of a post gets what its holder would get while the holder is absent. Somebody who is away too is passed
 /// over for their own deputy, so deputies must not go in a circle. Sessions of the deputy before end.
 #[utoipa::path(tag = "staff", security(("token" = ["staff:write"])), request_body = UpdateStaffPost,
@@ -163,19 +191,26 @@ pub async fn update_staff_post(
     app: Data<App>,
     body: Valid<UpdateStaffPost>,
 ) -> Result<HttpResponse> {
-    let (county, who, deputy, now) = (caller.county, Caller::clone(&caller), body.value.deputy_id, app.clock.now());
+    let (county, who, now) = (caller.county, Caller::clone(&caller), app.clock.now());
+    let UpdateStaffPost { deputy_id: deputy, department_id: department } = body.value;
     let post = post_id(&request)?;
-    let entry = Audit::new("update_post", "staff", id.0).fields(vec!["deputy_id"]);
+    let mut fields = vec!["deputy_id"];
+    fields.extend(department.map(|_| "department_id"));
+    let entry = Audit::new("update_post", "staff", id.0).fields(fields);
     let write = app.db.write("update_staff_post", move |conn| {
         store::lock_county(conn, county)?;
         let member = store::lock(conn, county, id.0)?;
         let held = store::post(conn, county, id.0, post)?;
         seen.check(member.version)?;
-        let wrong = check_deputy(conn, county, Some(id.0), deputy)?;
+        let mut wrong = check_deputy(conn, county, Some(id.0), deputy)?;
+        if department.is_some() {
+            wrong.extend(check_department(conn, county, (held.role, department), "")?);
+        }
         if !wrong.is_empty() {
             return Err(Error::invalid(wrong));
         }
         store::set_deputy(conn, county, held.id, deputy)?;
+        store::set_department(conn, county, held.id, department.or(held.department_id))?;
         cover::told(conn, county, id.0, now)?;
         if deputy.is_some() {
             todos::drop_about(conn, county, todos::Kind::Decide, ("staff_post", held.id), now)?;

@@ -10,7 +10,7 @@ use validator::Validate;
 
 use super::{
     model::{Member, StaffState, StaffView, check_display_name, check_service_phone, check_username},
-    posts::{check_deputy, check_post},
+    posts::{check_department, check_deputy, check_post},
     store::{self, Wanted},
 };
 use crate::{
@@ -54,6 +54,8 @@ pub(super) fn view(conn: &mut PgConnection, caller: &Caller, member: Member, now
 struct StaffQuery {
     /// Only those with a post in this unit.
     unit_id: Option<Uuid>,
+    /// Only those with a post in this department.
+    department_id: Option<Uuid>,
     /// Only those with this role.
     #[param(inline, example = "village_cadre")]
     role: Option<Role>,
@@ -89,7 +91,8 @@ pub async fn list_staff(caller: Can<ReadStaff>, app: Data<App>, query: Query<Sta
         return Err(Error::new(Code::Forbidden).detail(zh, en));
     }
     let username = query.username.map(|name| name.trim().to_lowercase());
-    let by = Wanted { unit: query.unit_id, role: query.role, state: query.state, username };
+    let by =
+        Wanted { unit: query.unit_id, department: query.department_id, role: query.role, state: query.state, username };
     let (scope, who, now, count) =
         (caller.scope, Caller::clone(&caller), app.clock.now(), query.count.unwrap_or(false));
     let (rows, total) = app
@@ -147,6 +150,8 @@ pub struct CreateStaff {
     unit_id: Uuid,
     /// Who stands in (AB 岗).
     deputy_id: Option<Uuid>,
+    /// For `department_staff`, and only then: which department's.
+    department_id: Option<Uuid>,
 }
 
 /// Create an account
@@ -167,13 +172,15 @@ pub async fn create_staff(
     app.once(once, move |conn| {
         store::lock_county(conn, county)?;
         let mut wrong = check_post(conn, county, (command.role, command.unit_id), "")?;
+        wrong.extend(check_department(conn, county, (command.role, command.department_id), "")?);
         wrong.extend(check_deputy(conn, county, None, command.deputy_id)?);
         if !wrong.is_empty() {
             return Err(Error::invalid(wrong));
         }
         let names = (command.username.as_str(), command.display_name.trim(), command.phone.as_deref());
         let id = store::insert_member(conn, county, names, None, now)?;
-        store::insert_post(conn, county, id, (command.role, command.unit_id), command.deputy_id, now)?;
+        let post = store::insert_post(conn, county, id, (command.role, command.unit_id), command.deputy_id, now)?;
+        store::set_department(conn, county, post, command.department_id)?;
         audit::record(conn, &who, now, &entry.of(id))?;
         let member = store::lock(conn, county, id)?;
         Answer::created(format!("/v1/staff/{id}"), member.version, &view(conn, &who, member, now)?)

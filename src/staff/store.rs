@@ -131,6 +131,7 @@ pub fn find(conn: &mut PgConnection, scope: Scope, id: Uuid) -> Result<Option<Me
 #[derive(Clone, Debug, Default)]
 pub struct Wanted {
     pub unit: Option<Uuid>,
+    pub department: Option<Uuid>,
     pub role: Option<Role>,
     pub state: Option<StaffState>,
     pub username: Option<String>,
@@ -138,10 +139,13 @@ pub struct Wanted {
 
 fn wanted<'a>(scope: Scope, by: &Wanted) -> staff::BoxedQuery<'a, diesel::pg::Pg> {
     let mut query = within(scope);
-    if by.unit.is_some() || by.role.is_some() {
+    if by.unit.is_some() || by.department.is_some() || by.role.is_some() {
         let mut there = holders(scope.county);
         if let Some(unit) = by.unit {
             there = there.filter(staff_posts::unit_id.eq(unit));
+        }
+        if let Some(department) = by.department {
+            there = there.filter(staff_posts::department_id.eq(department));
         }
         if let Some(role) = by.role {
             there = there.filter(staff_posts::role.eq(role));
@@ -261,6 +265,16 @@ pub fn insert_post(
 
 pub fn set_deputy(conn: &mut PgConnection, county: i32, post: Uuid, deputy: Option<Uuid>) -> QueryResult<usize> {
     diesel::update(staff_posts::table.find((county, post))).set(staff_posts::deputy_id.eq(deputy)).execute(conn)
+}
+
+pub fn set_department(
+    conn: &mut PgConnection,
+    county: i32,
+    post: Uuid,
+    department: Option<Uuid>,
+) -> QueryResult<usize> {
+    let row = diesel::update(staff_posts::table.find((county, post)));
+    row.set(staff_posts::department_id.eq(department)).execute(conn)
 }
 
 /// Ends posts; those that had ended stay as they are.

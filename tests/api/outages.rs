@@ -7,7 +7,10 @@ use std::{
 
 use serde_json::json;
 
-use crate::harness::{TestApp, proxy::Proxy};
+use crate::{
+    access::every_call,
+    harness::{Reply, TestApp, proxy::Proxy},
+};
 
 const NINE: &str = "2026-11-23T09:00:00+08:00";
 
@@ -160,4 +163,39 @@ async fn logging_out_without_redis_holds_when_redis_returns() {
         assert!(ended.elapsed() < Duration::from_secs(5), "an old copy of Redis revived the session");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
+}
+
+/// A refusal, or 503 that says when to come back; never 500, never half an answer.
+fn says_so(reply: &Reply) -> bool {
+    let later = reply.status == 503 && !reply.header("retry-after").is_empty();
+    later || (400..500).contains(&reply.status)
+}
+
+#[actix_web::test]
+async fn without_postgres_every_operation_says_so() {
+    let (t, proxy) = behind_postgres_proxy().await;
+    // What is known without asking: the process itself, and what it has read before.
+    let known = |operation: &str| operation.starts_with("get_") || operation.starts_with("list_");
+    // Whose very answer is that PostgreSQL is away.
+    let probe = |operation: &str, status: u16| operation == "get_readiness" && status == 503;
+    let unfit = every_call(
+        &t,
+        || proxy.shut(),
+        |operation, reply| {
+            probe(operation, reply.status) || says_so(reply) || (known(operation) && matches!(reply.status, 200 | 304))
+        },
+    );
+    let unfit = unfit.await;
+    assert!(unfit.is_empty(), "{}", unfit.join("\n"));
+    proxy.open();
+    until(&t, "/readyz", 200).await;
+    t.database.run("DELETE FROM outbox");
+}
+
+#[actix_web::test]
+async fn without_redis_every_operation_is_done_or_says_so() {
+    let (t, proxy) = behind_redis_proxy().await;
+    let unfit = every_call(&t, || proxy.shut(), |_, reply| says_so(reply) || reply.status < 400).await;
+    assert!(unfit.is_empty(), "{}", unfit.join("\n"));
+    t.database.run("DELETE FROM outbox");
 }

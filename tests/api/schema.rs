@@ -66,6 +66,10 @@ async fn append_only_tables_are_so_for_the_service() {
     assert!(!may("UPDATE", "changes"));
     assert!(!may("UPDATE", "consents") && may("DELETE", "consents"), "a trigger keeps those of open records");
     assert!(!may("UPDATE", "consent_texts") && !may("DELETE", "consent_texts") && !may("DELETE", "data_requests"));
+    assert!(
+        !may("UPDATE", "matter_versions") && !may("DELETE", "matter_versions"),
+        "a running errand keeps its version"
+    );
     assert!(!may("DELETE", "matters"), "appointments name them without a foreign key");
     assert!(may("INSERT", "audit_log") && may("SELECT", "audit_log") && may("UPDATE", "appointments"));
     let cascades = "SELECT count(*) AS n FROM pg_constraint WHERE contype = 'f' AND confdeltype = 'c'";

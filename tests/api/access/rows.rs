@@ -2,7 +2,7 @@
 
 /// Operation, method, path, body. `{r}` is a resident of 红星村, `{a}` their appointment in 均溪镇, `{m}` their message,
 /// `{w}` a window there, `{t}` a matter, `{u}` 均溪镇, `{v}` 红星村, `{j}` a job, `{y}` who may act for `{r}`, `{o}` a todo of 红星村,
-/// `{k}` the ID number of a child, `{d}` a data request of `{r}`, `{f}` a file of theirs, `{e}` their entry of the waiting list.
+/// `{g}` 县残联, `{k}` the ID number of a child, `{d}` a data request of `{r}`, `{f}` a file of theirs, `{e}` their entry of the waiting list.
 pub type Row = (&'static str, &'static str, &'static str, &'static str);
 
 pub const ROWS: &[Row] = &[
@@ -64,6 +64,21 @@ pub const ROWS: &[Row] = &[
     ("create_matter", "POST", "/v1/matters", r#"{"name": "新事项{n}"}"#),
     ("get_matter", "GET", "/v1/matters/{t}?county=350425", ""),
     ("update_matter", "PUT", "/v1/matters/{t}", r#"{"name": "改名{n}", "state": "active"}"#),
+    ("get_matter_guide", "GET", "/v1/matters/{t}/guide?county=350425", ""),
+    ("list_matter_versions", "GET", "/v1/matters/{t}/versions?county=350425", ""),
+    ("get_matter_version", "GET", "/v1/matters/{t}/versions/1?county=350425", ""),
+    (
+        "publish_matter_version",
+        "POST",
+        "/v1/matters/{t}/versions",
+        r#"{"decided_by": "village", "kind": "instant", "promised_days": 0}"#,
+    ),
+    ("export_catalogue", "GET", "/v1/catalogue/export", ""),
+    ("import_catalogue", "POST", "/v1/catalogue/import", r#"{"format": "lianxin-catalogue/1", "matters": []}"#),
+    ("list_departments", "GET", "/v1/departments?county=350425", ""),
+    ("create_department", "POST", "/v1/departments", r#"{"name": "新部门{n}"}"#),
+    ("get_department", "GET", "/v1/departments/{g}?county=350425", ""),
+    ("update_department", "PUT", "/v1/departments/{g}", r#"{"name": "改名{n}", "state": "active"}"#),
     ("list_windows", "GET", "/v1/windows?county=350425", ""),
     ("create_window", "POST", "/v1/windows", r#"{"unit_id": "{u}", "name": "新窗口{n}", "matter_ids": []}"#),
     ("get_window", "GET", "/v1/windows/{w}?county=350425", ""),

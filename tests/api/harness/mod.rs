@@ -168,6 +168,22 @@ impl TestApp {
         page["items"][0]["id"].as_str().expect("an id").parse().expect("a UUID")
     }
 
+    /// The id of a matter by name.
+    pub async fn matter_named(&self, name: &str) -> Uuid {
+        self.named("/v1/matters?county=350425&limit=200", name).await
+    }
+
+    /// The id of a department by name.
+    pub async fn department(&self, name: &str) -> Uuid {
+        self.named("/v1/departments?county=350425&limit=200", name).await
+    }
+
+    async fn named(&self, list: &str, name: &str) -> Uuid {
+        let page = self.get(list).send().await.ok();
+        let found = page["items"].as_array().expect("items").iter().find(|item| item["name"] == name);
+        found.expect(name)["id"].as_str().expect("an id").parse().expect("a UUID")
+    }
+
     /// The body of a booking in 均溪镇.
     pub async fn booking(&self, starts_at: &str) -> serde_json::Value {
         json!({"unit_id": self.unit("均溪镇").await, "matter_id": self.matter().await, "starts_at": starts_at})

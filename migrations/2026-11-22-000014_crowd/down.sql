@@ -1,0 +1,1 @@
+DROP FUNCTION free_of_else;
