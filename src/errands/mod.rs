@@ -1,0 +1,22 @@
+//! Errands (代办): paperwork that is handed over to be done, from the mandate to the archive, on a clock of working days.
+//!
+//! ```text
+//!  draft ─submit─▶ submitted ─accept──────────────▶ accepted ─begin─▶ handling ─decide─▶ decided ─deliver─▶ delivered ─archive─▶ archived
+//!                   │  ▲  │  └─silence (5 days)──────▶ │                │   ▲ ▲ │            ▲                                  ▲  ▲
+//!                   │  │  └─not accept─▶ not_accepted ─│────────────────│───│─│─│────────────│────────────────── archive ───────┘  │
+//!                   │  └─supplement──┐                 └─── forward ────┴─▶ forwarded ─decide┘                                     │
+//!                   └─request────────┴ supplement_requested (also from accepted, handling; goes on where it was)                   │
+//!                                      suspended (from accepted, handling, forwarded; likewise)                                    │
+//!                   withdraw, from any of these until the decision ─▶ withdrawn ────────────────── archive ────────────────────────┘
+//! ```
+//! [`model::Step`] is this diagram as a table, with who takes each step. Every step is an entry of the ledger, chained by hashes and
+//! written with the errand in one statement; a constraint refuses an errand that its ledger does not tell. The clock is computed from
+//! the ledger and the calendar ([`clock`]); the dates in the row serve lists and sweeps.
+
+pub mod acting;
+pub mod clock;
+pub mod ledger;
+pub mod model;
+pub mod steps;
+pub mod store;
+pub mod views;

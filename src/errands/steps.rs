@@ -1,0 +1,226 @@
+//! Taking a step: what it needs, and what the errand is afterwards. Pure.
+
+use chrono::{DateTime, NaiveDate, Utc};
+use uuid::Uuid;
+
+use super::{
+    clock::{Clock, Mark},
+    ledger::Facts,
+    model::{By, Errand, ErrandState, Step, To},
+};
+use crate::{
+    calendar::Calendar,
+    error::{Code, Error, Text},
+    http::permissions::Role,
+    matters::version::DecidedBy,
+    settings::Settings,
+};
+
+/// Who takes the step; none of it for the system.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Actor {
+    pub id: Option<Uuid>,
+    pub role: Option<Role>,
+    /// Answers for it, or covers whoever does.
+    pub holds: bool,
+    /// Was asked to take it over, or covers whoever was.
+    pub offered: bool,
+    /// Has a post in the department that has it.
+    pub departmental: bool,
+}
+
+impl Actor {
+    pub const SYSTEM: Self = Self { id: None, role: None, holds: false, offered: false, departmental: false };
+
+    fn is(self, roles: &[Role]) -> bool {
+        self.role.is_some_and(|role| roles.contains(&role))
+    }
+}
+
+/// What a step says.
+#[derive(Clone, Debug, Default)]
+pub struct Said {
+    pub facts: Facts,
+    /// Working days that it grants: to answer, to decide, or on top.
+    pub days: Option<u32>,
+    /// Who answers for it from now on, or is asked to.
+    pub staff: Option<Uuid>,
+    pub department: Option<Uuid>,
+    pub granted: Option<bool>,
+    pub words: Option<String>,
+}
+
+/// Why not.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StepError {
+    #[error("not from this state")]
+    State { state: ErrandState },
+    #[error("somebody else answers for it")]
+    NotHolder { holder: Option<String> },
+    #[error("the mandate has ended")]
+    MandateEnded,
+    #[error("needs an approval")]
+    ApprovalNeeded,
+    #[error("not offered to the caller")]
+    NotOffered,
+    #[error("decided elsewhere")]
+    DecidedElsewhere { by: DecidedBy },
+    #[error("originals are out")]
+    OriginalsOut { count: i64 },
+    #[error("an offer waits")]
+    OfferWaits,
+    #[error("too late to extend")]
+    Expired { due_on: Option<NaiveDate> },
+}
+
+fn office(by: DecidedBy) -> Text {
+    match by {
+        DecidedBy::Village => Text::fixed("村（社区）", "village"),
+        DecidedBy::Township => Text::fixed("乡镇", "township"),
+        DecidedBy::Department => Text::fixed("县直部门", "department of the county"),
+    }
+}
+
+impl From<StepError> for Error {
+    fn from(error: StepError) -> Self {
+        match error {
+            StepError::State { state } => {
+                let words = state.words();
+                Error::new(Code::ErrandState)
+                    .detail(format!("当前状态：{}", words.zh), format!("It is {}", words.en))
+            }
+            StepError::NotHolder { holder } => {
+                let holder = holder.unwrap_or_default();
+                Error::new(Code::NotHolder)
+                    .detail(format!("现由{holder}负责"), format!("{holder} answers for it"))
+            }
+            StepError::MandateEnded => Code::MandateEnded.into(),
+            StepError::ApprovalNeeded => Code::ApprovalNeeded.into(),
+            StepError::NotOffered => Code::NotOffered.into(),
+            StepError::DecidedElsewhere { by } => Error::new(Code::DecidedElsewhere)
+                .detail(format!("由{}决定", office(by).zh), format!("Decided by the {}", office(by).en)),
+            StepError::OriginalsOut { count } => Error::new(Code::OriginalsOut)
+                .detail(format!("尚有 {count} 件原件未归还"), format!("{count} originals have not been returned")),
+            StepError::OfferWaits => Code::OfferWaits.into(),
+            StepError::Expired { due_on } => {
+                let due = due_on.map(|day| day.to_string()).unwrap_or_default();
+                Error::new(Code::ExtensionTooLate)
+                    .detail(format!("时限已于 {due} 届满"), format!("The limit ended on {due}"))
+            }
+        }
+    }
+}
+
+/// Roles of agents (代办员), who handle only under a mandate.
+const AGENTS: &[Role] = &[Role::Specialist, Role::VillageCadre];
+
+/// Roles that approve: over the village.
+const APPROVERS: &[Role] = &[Role::TownshipStaff, Role::CountyAdmin];
+
+/// Whether the actor may take the step at all.
+fn may(errand: &Errand, step: Step, actor: Actor) -> Result<(), StepError> {
+    let holder = || if actor.holds { Ok(()) } else { Err(StepError::NotHolder { holder: errand.holder_name.clone() }) };
+    let agent = actor.is(AGENTS);
+    match step.by() {
+        By::System => Ok(()),
+        By::Applicant if actor.is(&[Role::Resident]) => Ok(()),
+        // Before anybody answers for it, whoever files it.
+        By::Applicant if errand.state == ErrandState::Draft => Ok(()),
+        By::Applicant | By::Holder => holder(),
+        By::Colleague if actor.holds => Err(StepError::State { state: errand.state }),
+        By::Colleague => Ok(()),
+        By::Offered if actor.offered => Ok(()),
+        By::Offered => Err(StepError::NotOffered),
+        By::Approver if actor.is(APPROVERS) => Ok(()),
+        By::Approver => Err(StepError::ApprovalNeeded),
+        By::Decider if actor.departmental => Ok(()),
+        By::Decider => holder(),
+    }?;
+    // Handing it on is always possible, so that somebody answers for it.
+    let handing_on = matches!(step, Step::OfferTransfer | Step::AcceptTransfer | Step::DeclineTransfer | Step::Take | Step::Archive | Step::Correct);
+    if agent && !errand.mandated && !handing_on { Err(StepError::MandateEnded) } else { Ok(()) }
+}
+
+/// What only some steps need.
+fn needs(errand: &Errand, step: Step, actor: Actor, said: &Said, today: NaiveDate) -> Result<(), StepError> {
+    match step {
+        // A second request of what could have been asked for at once (一次性告知).
+        Step::RequestSupplement if errand.supplements > 0 && !actor.is(APPROVERS) => Err(StepError::ApprovalNeeded),
+        Step::Decide if errand.decided_by == DecidedBy::Department && errand.state != ErrandState::Forwarded => {
+            Err(StepError::DecidedElsewhere { by: errand.decided_by })
+        }
+        Step::Decide if errand.decided_by == DecidedBy::Township && actor.is(AGENTS) && said.department.is_none() => {
+            Err(StepError::DecidedElsewhere { by: errand.decided_by })
+        }
+        Step::Forward if errand.decided_by != DecidedBy::Department => {
+            Err(StepError::DecidedElsewhere { by: errand.decided_by })
+        }
+        Step::Extend if errand.due_on.is_none_or(|due| due < today) => Err(StepError::Expired { due_on: errand.due_on }),
+        Step::Archive if errand.originals_out > 0 => Err(StepError::OriginalsOut { count: errand.originals_out }),
+        Step::OfferTransfer if errand.offered_to.is_some() => Err(StepError::OfferWaits),
+        _ => Ok(()),
+    }
+}
+
+/// What a step is taken with besides the errand.
+#[derive(Clone, Copy, Debug)]
+pub struct Around<'a> {
+    pub calendar: &'a Calendar,
+    pub settings: &'a Settings,
+    pub now: DateTime<Utc>,
+    pub today: NaiveDate,
+}
+
+/// The errand after a step, or why not.
+pub fn take(errand: &Errand, step: Step, actor: Actor, said: &Said, around: Around) -> Result<Errand, StepError> {
+    if !step.from().contains(&errand.state) {
+        return Err(StepError::State { state: errand.state });
+    }
+    may(errand, step, actor)?;
+    needs(errand, step, actor, said, around.today)?;
+    let mut next = errand.clone();
+    let (from, today) = (errand.state, around.today);
+    next.state = match step.row().1 {
+        To::State(state) => state,
+        To::Same => from,
+        To::Back => errand.back_to.unwrap_or(from),
+    };
+    let stands = matches!(next.state, ErrandState::SupplementRequested | ErrandState::Suspended);
+    next.back_to = match (stands, from == next.state) {
+        (true, true) => errand.back_to,
+        (true, false) => Some(from),
+        (false, _) => None,
+    };
+    match step {
+        Step::Submit => next.submitted_on = Some(today),
+        Step::Accept => next.accepted_on = Some(today),
+        Step::DeemAccepted => next.accepted_on = errand.submitted_on,
+        Step::RequestSupplement => next.supplements += 1,
+        // What was missing is there: the time to answer begins anew.
+        Step::Supplement if next.state == ErrandState::Submitted => next.submitted_on = Some(today),
+        Step::Extend => next.limit_days += said.days.unwrap_or(0) as i16,
+        Step::Decide => (next.decided_on, next.granted) = (Some(today), said.granted),
+        Step::Forward => next.department_id = said.department.or(errand.department_id),
+        Step::OfferTransfer => next.offered_to = said.staff,
+        Step::AcceptTransfer => (next.holder_id, next.offered_to) = (errand.offered_to, None),
+        Step::DeclineTransfer => next.offered_to = None,
+        Step::Take | Step::HandOver => (next.holder_id, next.offered_to) = (said.staff, None),
+        _ => {}
+    }
+    if step == Step::Submit {
+        next.holder_id = said.staff.or(errand.holder_id);
+    }
+    next.marks.push(Mark { on: today, step, to: next.state, days: said.days });
+    read_clock(&mut next, around);
+    Ok(next)
+}
+
+/// Sets everything that follows from the ledger and the calendar.
+pub fn read_clock(errand: &mut Errand, around: Around) {
+    let reading = Clock::of(errand.marks.iter().copied()).map(|clock| clock.read(around.calendar, around.settings));
+    let reading = reading.filter(|_| errand.state.runs());
+    errand.due_on = reading.as_ref().and_then(|reading| reading.due_on);
+    errand.provisional = reading.as_ref().is_some_and(|reading| reading.provisional);
+    errand.yellow_from = reading.as_ref().and_then(|reading| reading.yellow_from);
+    errand.red_from = reading.as_ref().and_then(|reading| reading.red_from);
+}

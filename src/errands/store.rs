@@ -1,0 +1,204 @@
+//! Errands in the database: one statement reads everything that a step is decided by, one writes it.
+
+use chrono::{DateTime, NaiveDate, Utc};
+use diesel::{
+    prelude::*,
+    sql_types::{Array, BigInt, Binary, Bool, Date, Integer, Jsonb, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid},
+};
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::{
+    clock::Mark,
+    ledger::{Entry, Salted},
+    model::{Errand, ErrandState},
+};
+use crate::{
+    db::found,
+    error::{Error, Result},
+    http::{
+        caller::{Caller, Reach, Scope},
+        idempotency::Keep,
+    },
+    statement,
+};
+
+/// Who may see an errand, as binds: the resident and those who act for them; staff of the unit or above it, whoever holds it or is
+/// asked to, and the department that has it.
+#[derive(Clone, Copy, Debug)]
+pub struct Seen {
+    pub resident: Option<Uuid>,
+    pub staff: Option<Uuid>,
+    pub within: Option<Uuid>,
+    pub whole: bool,
+}
+
+impl Seen {
+    pub fn by(caller: &Caller, scope: Scope) -> Self {
+        let within = match scope.reach {
+            Reach::Unit(unit) => Some(unit),
+            Reach::Own(_) | Reach::County => None,
+        };
+        let resident = caller.is_resident().then_some(caller.subject);
+        Self { resident, staff: caller.staff(), within, whole: scope.reach == Reach::County }
+    }
+}
+
+statement! {
+    /// An errand with what its next step is decided by.
+    pub struct Find {
+        county: i32 as Integer, id: Uuid as SqlUuid, resident: Option<Uuid> as Nullable<SqlUuid>, staff: Option<Uuid> as Nullable<SqlUuid>,
+        within: Option<Uuid> as Nullable<SqlUuid>, whole: bool as Bool, today: NaiveDate as Date,
+    }
+    "SELECT e.*, m.name AS matter_name, u.name AS unit_name, p.name AS resident_name, h.display_name AS holder_name, \
+       (SELECT d.name FROM departments d WHERE d.county_id = e.county_id AND d.id = e.department_id) AS department_name, \
+       (e.mandate_id IS NULL OR EXISTS (SELECT FROM mandates g WHERE g.county_id = e.county_id AND g.id = e.mandate_id \
+          AND g.revoked_at IS NULL AND g.valid_until >= {today})) AS mandated, \
+       ({staff} IS NOT NULL AND (e.holder_id = {staff} OR staff_covers({county}, {staff}, e.holder_id, {today}))) AS held, \
+       ({staff} IS NOT NULL AND (e.offered_to = {staff} OR staff_covers({county}, {staff}, e.offered_to, {today}))) AS offered, \
+       EXISTS (SELECT FROM staff_posts s WHERE s.county_id = e.county_id AND s.staff_id = {staff} AND s.department_id = e.department_id AND s.ended_at IS NULL) AS departmental, \
+       (SELECT count(*) FROM errand_originals o WHERE o.county_id = e.county_id AND o.errand_id = e.id AND o.state <> 'returned') AS originals_out, \
+       (SELECT jsonb_agg(jsonb_build_array(coalesce(l.facts ->> 'on', (l.at AT TIME ZONE 'Asia/Shanghai')::date::text), l.step, l.to_state, l.facts -> 'days') ORDER BY l.seq) \
+          FROM errand_ledger l WHERE l.county_id = e.county_id AND l.errand_id = e.id) AS marks \
+     FROM errands e JOIN matters m ON m.county_id = e.county_id AND m.id = e.matter_id JOIN units u ON u.county_id = e.county_id AND u.id = e.unit_id \
+     JOIN residents p ON p.county_id = e.county_id AND p.id = e.resident_id LEFT JOIN staff h ON h.county_id = e.county_id AND h.id = e.holder_id \
+     WHERE e.county_id = {county} AND e.id = {id} AND CASE WHEN {resident} IS NOT NULL THEN \
+         e.resident_id = {resident} OR e.filed_by_resident = {resident} OR EXISTS (SELECT FROM proxies x WHERE x.county_id = e.county_id \
+           AND x.resident_id = e.resident_id AND x.proxy_id = {resident} AND x.state = 'active' AND x.valid_until >= {today} AND 'errand' = ANY (x.may)) \
+       ELSE {whole} OR ({within} IS NOT NULL AND unit_within({county}, e.unit_id, {within})) OR e.holder_id = {staff} OR e.offered_to = {staff} \
+         OR (e.state = 'forwarded' AND EXISTS (SELECT FROM staff_posts s WHERE s.county_id = e.county_id AND s.staff_id = {staff} AND s.department_id = e.department_id AND s.ended_at IS NULL)) END"
+}
+
+/// The marks of a ledger as `[on, step, to_state, days]`; none while there are no entries.
+pub struct Marks(Option<Value>);
+
+impl diesel::deserialize::FromSql<Nullable<Jsonb>, diesel::pg::Pg> for Marks {
+    fn from_sql(bytes: diesel::pg::PgValue<'_>) -> diesel::deserialize::Result<Self> {
+        diesel::deserialize::FromSql::<Jsonb, diesel::pg::Pg>::from_sql(bytes).map(|value| Self(Some(value)))
+    }
+
+    fn from_nullable_sql(bytes: Option<diesel::pg::PgValue<'_>>) -> diesel::deserialize::Result<Self> {
+        bytes.map_or(Ok(Self(None)), Self::from_sql)
+    }
+}
+
+impl From<Marks> for Vec<Mark> {
+    fn from(Marks(value): Marks) -> Self {
+        value.and_then(|value| serde_json::from_value(value).ok()).unwrap_or_default()
+    }
+}
+
+/// The errand with an id, if the caller may see it.
+pub fn find(conn: &mut PgConnection, county: i32, seen: Seen, id: Uuid, today: NaiveDate) -> Result<Option<Errand>> {
+    let Seen { resident, staff, within, whole } = seen;
+    found(Find { county, id, resident, staff, within, whole, today }.get_result(conn))
+}
+
+statement! {
+    /// Writes a step: the errand as it is now, its entry, its words and the stored answer, if nobody was faster.
+    pub struct Write {
+        county: i32 as Integer, id: Uuid as SqlUuid, version: i64 as BigInt, state: ErrandState as Text,
+        back_to: Option<ErrandState> as Nullable<Text>, holder: Option<Uuid> as Nullable<SqlUuid>, offered_to: Option<Uuid> as Nullable<SqlUuid>,
+        department: Option<Uuid> as Nullable<SqlUuid>, supplements: i16 as SmallInt, limit_days: i16 as SmallInt,
+        submitted_on: Option<NaiveDate> as Nullable<Date>, accepted_on: Option<NaiveDate> as Nullable<Date>,
+        decided_on: Option<NaiveDate> as Nullable<Date>, granted: Option<bool> as Nullable<Bool>, due_on: Option<NaiveDate> as Nullable<Date>,
+        provisional: bool as Bool, yellow_from: Option<NaiveDate> as Nullable<Date>, red_from: Option<NaiveDate> as Nullable<Date>,
+        rung: i16 as SmallInt, rung_on: Option<NaiveDate> as Nullable<Date>, calendar: Option<Vec<u8>> as Nullable<Binary>,
+        seq: i32 as Integer, step: super::model::Step as Text, actor: Option<Uuid> as Nullable<SqlUuid>, role: Option<&'static str> as Nullable<Text>,
+        from_state: Option<ErrandState> as Nullable<Text>, facts: Value as Jsonb, words_digest: Option<Vec<u8>> as Nullable<Binary>,
+        previous: Vec<u8> as Binary, hash: Vec<u8> as Binary, words_id: Option<Uuid> as Nullable<SqlUuid>, words: Option<Vec<u8>> as Nullable<Binary>,
+        caller: Option<Uuid> as Nullable<SqlUuid>, operation: Option<&'static str> as Nullable<Text>, key: Option<String> as Nullable<Text>,
+        digest: Option<Vec<u8>> as Nullable<Binary>, status: Option<i16> as Nullable<SmallInt>, location: Option<String> as Nullable<Text>,
+        etag: Option<String> as Nullable<Text>, body: Option<Vec<u8>> as Nullable<Binary>, now: DateTime<Utc> as Timestamptz,
+    }
+    "WITH moved AS (UPDATE errands SET state = {state}, back_to = {back_to}, holder_id = {holder}, offered_to = {offered_to}, department_id = {department}, \
+         supplements = {supplements}, limit_days = {limit_days}, submitted_on = {submitted_on}, accepted_on = {accepted_on}, decided_on = {decided_on}, \
+         granted = {granted}, due_on = {due_on}, provisional = {provisional}, yellow_from = {yellow_from}, red_from = {red_from}, rung = {rung}, \
+         rung_on = {rung_on}, calendar_digest = {calendar}, entries = {seq}, head = {hash}, version = version + 1, updated_at = {now} \
+       WHERE county_id = {county} AND id = {id} AND version = {version} RETURNING county_id, id), \
+     entry AS (INSERT INTO errand_ledger (county_id, errand_id, seq, at, step, actor_id, actor_role, from_state, to_state, facts, words_digest, previous, hash) \
+       SELECT county_id, id, {seq}, {now}, {step}, {actor}, {role}, {from_state}, {state}, {facts}, {words_digest}, {previous}, {hash} FROM moved), \
+     said AS (INSERT INTO errand_words (county_id, errand_id, seq, id, words) \
+       SELECT county_id, id, {seq}, {words_id}, {words} FROM moved WHERE {words_id}::uuid IS NOT NULL), \
+     kept AS (INSERT INTO idempotency_keys (county_id, caller_id, operation, key, request_digest, status, location, etag, body, created_at) \
+       SELECT county_id, {caller}, {operation}, {key}, {digest}, {status}, {location}, {etag}, {body}, {now} FROM moved WHERE {key}::text IS NOT NULL) \
+     SELECT count(*) AS written FROM moved"
+}
+
+#[derive(QueryableByName)]
+struct Written {
+    #[diesel(sql_type = BigInt)]
+    written: i64,
+}
+
+/// What a step is written with.
+pub struct Writing<'a> {
+    pub before: &'a Errand,
+    pub after: &'a Errand,
+    pub entry: &'a Entry,
+    /// Sealed, with their id.
+    pub words: Option<(Uuid, Vec<u8>)>,
+    pub keep: Option<Keep>,
+    pub calendar: Vec<u8>,
+    pub now: DateTime<Utc>,
+}
+
+/// Writes it in one statement; false when somebody was faster.
+pub fn write(conn: &mut PgConnection, writing: Writing) -> Result<bool> {
+    let Writing { before, after, entry, words, keep, calendar, now } = writing;
+    let (words_id, words) = words.unzip();
+    let keep = keep.map(|keep| {
+        let Keep { caller, operation, key, digest, status, location, etag, body, .. } = keep;
+        (caller, operation, key, digest, status, location, etag, body)
+    });
+    let (caller, operation, key, digest, status, location, etag, body) = match keep {
+        Some((caller, operation, key, digest, status, location, etag, body)) => {
+            (Some(caller), Some(operation), Some(key), Some(digest), Some(status), location, etag, Some(body))
+        }
+        None => Default::default(),
+    };
+    let write = Write {
+        county: before.county_id,
+        id: before.id,
+        version: before.version,
+        state: after.state,
+        back_to: after.back_to,
+        holder: after.holder_id,
+        offered_to: after.offered_to,
+        department: after.department_id,
+        supplements: after.supplements,
+        limit_days: after.limit_days,
+        submitted_on: after.submitted_on,
+        accepted_on: after.accepted_on,
+        decided_on: after.decided_on,
+        granted: after.granted,
+        due_on: after.due_on,
+        provisional: after.provisional,
+        yellow_from: after.yellow_from,
+        red_from: after.red_from,
+        rung: after.rung,
+        rung_on: after.rung_on,
+        calendar: Some(calendar),
+        seq: entry.seq,
+        step: entry.step,
+        actor: entry.actor_id,
+        role: entry.actor_role.map(crate::http::permissions::Role::as_str),
+        from_state: entry.from_state,
+        facts: entry.facts.clone(),
+        words_digest: entry.words_digest.clone(),
+        previous: entry.previous.clone(),
+        hash: entry.hash.clone(),
+        words_id,
+        words,
+        caller,
+        operation,
+        key,
+        digest,
+        status,
+        location,
+        etag,
+        body,
+        now,
+    };
+    Ok(write.get_result::<Written>(conn)?.written == 1)
+}
