@@ -1,6 +1,7 @@
 //! The clock of an errand, computed from its ledger and the calendar: pure, so that it can be explained and computed again.
 
 use chrono::{Days, NaiveDate};
+use serde::Deserialize;
 
 use super::model::{ErrandState, Step};
 use crate::{
@@ -24,7 +25,7 @@ text_enum! {
 }
 
 /// What the clock reads from an entry of the ledger.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 pub struct Mark {
     /// The local day of the entry.
     pub on: NaiveDate,

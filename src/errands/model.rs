@@ -3,11 +3,14 @@
 use chrono::{DateTime, NaiveDate, Utc};
 use diesel::{
     QueryableByName,
+    deserialize::{FromSql, FromSqlRow},
+    pg::{Pg, PgValue},
     sql_types::{BigInt, Binary, Bool, Date, Integer, Jsonb, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid},
 };
 use serde_json::Value;
 use uuid::Uuid;
 
+use super::clock::Mark;
 use crate::{
     error::Text as Words,
     matters::version::{DecidedBy, MatterKind},
@@ -194,6 +197,21 @@ impl Step {
     }
 }
 
+/// What the clock reads from a ledger, stored as `[on, step, to, days]`.
+#[derive(Clone, Debug, Default, FromSqlRow)]
+pub struct Marks(pub Vec<Mark>);
+
+impl FromSql<Nullable<Jsonb>, Pg> for Marks {
+    fn from_sql(bytes: PgValue<'_>) -> diesel::deserialize::Result<Self> {
+        let value: Value = FromSql::<Jsonb, Pg>::from_sql(bytes)?;
+        Ok(Self(serde_json::from_value(value)?))
+    }
+
+    fn from_nullable_sql(bytes: Option<PgValue<'_>>) -> diesel::deserialize::Result<Self> {
+        bytes.map_or(Ok(Self::default()), Self::from_sql)
+    }
+}
+
 /// What the form of an errand is bound to.
 pub fn form_place(id: Uuid) -> String {
     format!("errands.form/{id}")
@@ -293,8 +311,8 @@ pub struct Errand {
     pub departmental: bool,
     #[diesel(sql_type = BigInt)]
     pub originals_out: i64,
-    #[diesel(sql_type = Nullable<Jsonb>, deserialize_as = Marks)]
-    pub marks: Vec<Mark>,
+    #[diesel(sql_type = Nullable<Jsonb>)]
+    pub marks: Marks,
     #[diesel(sql_type = BigInt)]
     pub version: i64,
     #[diesel(sql_type = Timestamptz)]

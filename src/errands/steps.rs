@@ -210,14 +210,14 @@ pub fn take(errand: &Errand, step: Step, actor: Actor, said: &Said, around: Arou
     if step == Step::Submit {
         next.holder_id = said.staff.or(errand.holder_id);
     }
-    next.marks.push(Mark { on: today, step, to: next.state, days: said.days });
+    next.marks.0.push(Mark { on: today, step, to: next.state, days: said.days });
     read_clock(&mut next, around);
     Ok(next)
 }
 
 /// Sets everything that follows from the ledger and the calendar.
 pub fn read_clock(errand: &mut Errand, around: Around) {
-    let reading = Clock::of(errand.marks.iter().copied()).map(|clock| clock.read(around.calendar, around.settings));
+    let reading = Clock::of(errand.marks.0.iter().copied()).map(|clock| clock.read(around.calendar, around.settings));
     let reading = reading.filter(|_| errand.state.runs());
     errand.due_on = reading.as_ref().and_then(|reading| reading.due_on);
     errand.provisional = reading.as_ref().is_some_and(|reading| reading.provisional);

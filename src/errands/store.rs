@@ -3,22 +3,22 @@
 use chrono::{DateTime, NaiveDate, Utc};
 use diesel::{
     prelude::*,
-    sql_types::{Array, BigInt, Binary, Bool, Date, Integer, Jsonb, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid},
+    sql_types::{BigInt, Binary, Bool, Date, Integer, Jsonb, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid},
 };
 use serde_json::Value;
 use uuid::Uuid;
 
 use super::{
-    clock::Mark,
-    ledger::{Entry, Salted},
-    model::{Errand, ErrandState},
+    ledger::Entry,
+    model::{Errand, ErrandState, Step},
 };
 use crate::{
     db::found,
-    error::{Error, Result},
+    error::Result,
     http::{
         caller::{Caller, Reach, Scope},
         idempotency::Keep,
+        permissions::Role,
     },
     statement,
 };
@@ -69,25 +69,6 @@ statement! {
          OR (e.state = 'forwarded' AND EXISTS (SELECT FROM staff_posts s WHERE s.county_id = e.county_id AND s.staff_id = {staff} AND s.department_id = e.department_id AND s.ended_at IS NULL)) END"
 }
 
-/// The marks of a ledger as `[on, step, to_state, days]`; none while there are no entries.
-pub struct Marks(Option<Value>);
-
-impl diesel::deserialize::FromSql<Nullable<Jsonb>, diesel::pg::Pg> for Marks {
-    fn from_sql(bytes: diesel::pg::PgValue<'_>) -> diesel::deserialize::Result<Self> {
-        diesel::deserialize::FromSql::<Jsonb, diesel::pg::Pg>::from_sql(bytes).map(|value| Self(Some(value)))
-    }
-
-    fn from_nullable_sql(bytes: Option<diesel::pg::PgValue<'_>>) -> diesel::deserialize::Result<Self> {
-        bytes.map_or(Ok(Self(None)), Self::from_sql)
-    }
-}
-
-impl From<Marks> for Vec<Mark> {
-    fn from(Marks(value): Marks) -> Self {
-        value.and_then(|value| serde_json::from_value(value).ok()).unwrap_or_default()
-    }
-}
-
 /// The errand with an id, if the caller may see it.
 pub fn find(conn: &mut PgConnection, county: i32, seen: Seen, id: Uuid, today: NaiveDate) -> Result<Option<Errand>> {
     let Seen { resident, staff, within, whole } = seen;
@@ -104,7 +85,7 @@ statement! {
         decided_on: Option<NaiveDate> as Nullable<Date>, granted: Option<bool> as Nullable<Bool>, due_on: Option<NaiveDate> as Nullable<Date>,
         provisional: bool as Bool, yellow_from: Option<NaiveDate> as Nullable<Date>, red_from: Option<NaiveDate> as Nullable<Date>,
         rung: i16 as SmallInt, rung_on: Option<NaiveDate> as Nullable<Date>, calendar: Option<Vec<u8>> as Nullable<Binary>,
-        seq: i32 as Integer, step: super::model::Step as Text, actor: Option<Uuid> as Nullable<SqlUuid>, role: Option<&'static str> as Nullable<Text>,
+        seq: i32 as Integer, step: Step as Text, actor: Option<Uuid> as Nullable<SqlUuid>, role: Option<&'static str> as Nullable<Text>,
         from_state: Option<ErrandState> as Nullable<Text>, facts: Value as Jsonb, words_digest: Option<Vec<u8>> as Nullable<Binary>,
         previous: Vec<u8> as Binary, hash: Vec<u8> as Binary, words_id: Option<Uuid> as Nullable<SqlUuid>, words: Option<Vec<u8>> as Nullable<Binary>,
         caller: Option<Uuid> as Nullable<SqlUuid>, operation: Option<&'static str> as Nullable<Text>, key: Option<String> as Nullable<Text>,
@@ -182,7 +163,7 @@ pub fn write(conn: &mut PgConnection, writing: Writing) -> Result<bool> {
         seq: entry.seq,
         step: entry.step,
         actor: entry.actor_id,
-        role: entry.actor_role.map(crate::http::permissions::Role::as_str),
+        role: entry.actor_role.map(Role::as_str),
         from_state: entry.from_state,
         facts: entry.facts.clone(),
         words_digest: entry.words_digest.clone(),
