@@ -72,6 +72,7 @@ pub mod crypto;
 pub mod data_requests;
 pub mod departments;
 pub mod desk;
+pub mod errands;
 pub mod error;
 pub mod generator;
 pub mod http;

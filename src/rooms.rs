@@ -15,7 +15,7 @@ use crate::{
     app::App,
     appointments,
     calendar::Calendar,
-    consents, data_requests,
+    consents, data_requests, errands,
     error::{Result, Text},
     messages, opening, people, proxies, queue, sessions, staff, todos,
 };
@@ -33,6 +33,7 @@ pub const ROOMS: &[Room] = &[
     data_requests::ROOM,
     staff::ROOM,
     queue::ROOM,
+    errands::ROOM,
 ];
 
 type OfDay = fn(&mut PgConnection, &Day) -> Result<Vec<Entry>>;

@@ -25,7 +25,7 @@ CREATE TABLE mandates (
   FOREIGN KEY (county_id, given_by_resident) REFERENCES residents,
   -- Words that were spoken are kept; who wrote them down, or a signature, is a member of staff.
   CONSTRAINT mandates_given CHECK ((given_how = 'in_mini_program') = (given_by IS NULL)),
-  CONSTRAINT mandates_spoken CHECK (given_how <> 'spoken' OR words IS NOT NULL)
+  CONSTRAINT mandates_spoken CHECK (given_how <> 'spoken' OR words IS NOT NULL OR revoked_at IS NOT NULL)
 );
 CREATE INDEX mandates_resident ON mandates (county_id, resident_id, created_at, id);
 CREATE INDEX mandates_agent ON mandates (county_id, agent_id) WHERE agent_id IS NOT NULL;
@@ -57,6 +57,7 @@ CREATE TABLE errands (
   mandate_id uuid,
   form bytea,
   answers jsonb NOT NULL DEFAULT '{}',
+  materials jsonb NOT NULL DEFAULT '[]',
   supplements smallint NOT NULL DEFAULT 0 CHECK (supplements >= 0),
   limit_days smallint NOT NULL CHECK (limit_days >= 0),
   submitted_on date,
@@ -112,6 +113,7 @@ COMMENT ON COLUMN errands.matter_version IS 'The version of the matter that it w
 COMMENT ON COLUMN errands.back_to IS 'While it stands still: where it goes on.';
 COMMENT ON COLUMN errands.holder_id IS 'Who answers for it (首问责任); offered_to: who has been asked to take it over and has not accepted yet.';
 COMMENT ON COLUMN errands.form IS 'Sealed; the form as it was filled in.';
+COMMENT ON COLUMN errands.answers IS 'Answers to the questions of the guide; materials: what is there, by key, and how.';
 COMMENT ON COLUMN errands.limit_days IS 'Working days, extensions included.';
 COMMENT ON COLUMN errands.due_on IS 'The day at whose end (24:00) it is due: of an answer while submitted, of the decision afterwards; none while the clock stands still or has ended.';
 COMMENT ON COLUMN errands.yellow_from IS 'From this day the lamp is yellow; red_from: red.';
@@ -187,16 +189,43 @@ CREATE FUNCTION staff_covers(county integer, member uuid, holder uuid, on_day da
 $$;
 COMMENT ON FUNCTION staff_covers IS 'Whether a member of staff who is there stands in for another who is not, along the deputies (AB 岗).';
 
+CREATE FUNCTION first_asked(county integer, unit uuid, on_day date) RETURNS uuid LANGUAGE sql STABLE AS $$
+  WITH RECURSIVE above (id, parent_id, depth) AS (
+    SELECT u.id, u.parent_id, 0 FROM units u WHERE u.county_id = county AND u.id = unit
+    UNION ALL
+    SELECT u.id, u.parent_id, a.depth + 1 FROM above a JOIN units u ON u.county_id = county AND u.id = a.parent_id)
+  SELECT p.staff_id FROM above a
+    JOIN staff_posts p ON p.county_id = county AND p.unit_id = a.id AND p.ended_at IS NULL
+     AND p.role IN ('village_cadre', 'specialist', 'township_staff', 'county_admin')
+    JOIN staff s ON s.county_id = county AND s.id = p.staff_id AND s.state = 'active'
+   ORDER BY a.depth, NOT staff_present(county, p.staff_id, on_day), p.role <> 'village_cadre',
+     (SELECT count(*) FROM errands e WHERE e.county_id = county AND e.holder_id = p.staff_id AND e.state NOT IN ('draft', 'archived')), p.staff_id
+   LIMIT 1
+$$;
+COMMENT ON FUNCTION first_asked IS 'Who answers for what is submitted in a unit: an agent of the village who is there, with the fewest errands; where there is none, somebody of the unit above.';
+
 CREATE FUNCTION errands_follow() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+  news text;
 BEGIN
   INSERT INTO changes (county_id, entity, entity_id, unit_id, resident_id, staff_id, at)
   VALUES (NEW.county_id, 'errand', NEW.id, NEW.unit_id, NEW.resident_id, NEW.holder_id, NEW.updated_at);
   IF TG_OP = 'UPDATE' AND OLD.holder_id IS DISTINCT FROM NEW.holder_id AND OLD.holder_id IS NOT NULL THEN
     INSERT INTO changes (county_id, entity, entity_id, staff_id, gone, at) VALUES (NEW.county_id, 'errand', NEW.id, OLD.holder_id, true, NEW.updated_at);
   END IF;
+  IF TG_OP = 'UPDATE' THEN
+    news := CASE
+      WHEN OLD.state = 'submitted' AND NEW.state = 'accepted' THEN 'accepted'
+      WHEN OLD.state <> NEW.state AND NEW.state IN ('supplement_requested', 'not_accepted', 'decided') THEN NEW.state
+      WHEN NEW.limit_days > OLD.limit_days AND NEW.state = OLD.state THEN 'extended' END;
+  END IF;
+  IF news IS NOT NULL THEN
+    INSERT INTO outbox (county_id, kind, payload, run_at) VALUES (NEW.county_id, 'notify_errand',
+      jsonb_build_object('errand', NEW.id, 'news', news, 'version', NEW.version), NEW.updated_at);
+  END IF;
   RETURN NULL;
 END $$;
-COMMENT ON FUNCTION errands_follow IS 'The change feed of every step, in its own transaction.';
+COMMENT ON FUNCTION errands_follow IS 'The change feed of every step and what the resident is told of it, in its own transaction.';
 CREATE TRIGGER errands_follow AFTER INSERT OR UPDATE ON errands FOR EACH ROW EXECUTE FUNCTION errands_follow();
 
 -- No state without an entry: whoever moves an errand writes its ledger in the same transaction.

@@ -60,6 +60,19 @@ pub fn due(calendar: &Calendar, accepted: NaiveDate, limit: u32, pauses: &[Pause
     Some(Due { on: date, provisional, days })
 }
 
+/// The count from acceptance to a day, of a clock that stood still on it.
+pub fn until(calendar: &Calendar, accepted: NaiveDate, last: NaiveDate, pauses: &[Pause]) -> Due {
+    let mut number = 0;
+    let mut days = vec![Counted { date: accepted, number: None, paused: false }];
+    for date in accepted.iter_days().skip(1).take_while(|date| *date <= last) {
+        let paused = pauses.iter().any(|pause| pause.holds(date));
+        let counts = calendar.works(date) && !paused;
+        number += u32::from(counts);
+        days.push(Counted { date, number: counts.then_some(number), paused });
+    }
+    Due { on: last, provisional: days.iter().any(|day| !calendar.knows(day.date)), days }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

@@ -24,7 +24,9 @@ use crate::{
         etag::IfMatch,
         idempotency::{Answer, Keeping, Once},
     },
+    matters::Version,
     settings::Settings,
+    units,
 };
 
 /// What every step is taken with besides the database.
@@ -42,8 +44,14 @@ impl Frame {
         Ok(Self { settings, calendar: calendar::current(app).await?, now, today: local_date(now) })
     }
 
-    pub fn around(&self) -> Around<'_> {
-        Around { calendar: &self.calendar, settings: &self.settings, now: self.now, today: self.today }
+    /// For the system, which knows counties by their id.
+    pub async fn of_county(app: &App, county: i32) -> Result<Self> {
+        let key = app.db.read("county_key", move |conn| Ok(units::store::key(conn, county)?)).await?;
+        Self::of(app, &key).await
+    }
+
+    pub fn around<'a>(&'a self, version: &'a Version) -> Around<'a> {
+        Around { calendar: &self.calendar, settings: &self.settings, version, now: self.now, today: self.today }
     }
 }
 
@@ -70,15 +78,45 @@ fn actor(who: &Caller, errand: &Errand) -> Actor {
     }
 }
 
+/// What a step says, with what follows from where the errand stands: who answers for it, and the days that it grants.
+pub fn said(said: &Said, step: Step, actor: Actor, errand: &Errand, settings: &Settings) -> Said {
+    let mut said = said.clone();
+    match step {
+        Step::Submit => {
+            said.days = Some(settings.errands_deemed_accepted_days as u32);
+            said.staff = errand.filed_by.or(errand.first_asked);
+        }
+        Step::Accept | Step::DeemAccepted => said.days = Some(errand.limit_days as u32),
+        Step::Take => said.staff = actor.id,
+        Step::AcceptTransfer => said.staff = errand.offered_to,
+        _ => {}
+    }
+    let keys = |keys: Vec<&str>| json!(keys.join(","));
+    if !said.provided.is_empty() {
+        let provided = said.provided.iter().map(|one| one.key.as_str()).collect();
+        said.facts.insert("provided".into(), keys(provided));
+    }
+    if !said.missing.is_empty() {
+        said.facts.insert("missing".into(), keys(said.missing.iter().map(String::as_str).collect()));
+    }
+    said
+}
+
 /// The entry of a step, chained to the one before.
-pub fn entry(before: &Errand, after: &Errand, step: Step, actor: Actor, said: &Said, frame: &Frame) -> (Entry, Option<Salted>) {
+pub fn entry(
+    (before, after): (&Errand, &Errand),
+    step: Step,
+    actor: Actor,
+    said: &Said,
+    now: DateTime<Utc>,
+) -> (Entry, Option<Salted>) {
     let mut facts = said.facts.clone();
     let mut fact = |name: &str, value: Option<Value>| {
         if let Some(value) = value {
             facts.insert(name.to_owned(), value);
         }
     };
-    fact("on", Some(json!(frame.today)));
+    fact("on", Some(json!(local_date(now))));
     fact("days", said.days.map(|days| json!(days)));
     fact("staff", said.staff.map(|id| json!(id)));
     fact("department", said.department.map(|id| json!(id)));
@@ -86,7 +124,7 @@ pub fn entry(before: &Errand, after: &Errand, step: Step, actor: Actor, said: &S
     let words = said.words.as_deref().map(Salted::new);
     let mut entry = Entry {
         seq: before.entries + 1,
-        at: frame.now,
+        at: now,
         step,
         actor_id: actor.id,
         actor_role: actor.role,
@@ -106,13 +144,16 @@ impl Act {
     pub fn run(&self, conn: &mut PgConnection, app: &App, keeping: &Keeping) -> Result<Answer> {
         let Frame { today, now, .. } = self.frame;
         let seen = Seen::by(&self.who, self.scope);
-        let before = store::find(conn, self.who.county, seen, self.id, today)?.ok_or(Code::NotFound)?;
+        let asked = self.said.staff;
+        let before = store::find_and_ask(conn, self.who.county, seen, self.id, today, asked)?.ok_or(Code::NotFound)?;
         if let Some(seen) = &self.seen {
             seen.check(before.version)?;
         }
         let actor = actor(&self.who, &before);
-        let mut after = steps::take(&before, self.step, actor, &self.said, self.frame.around())?;
-        let (entry, words) = entry(&before, &after, self.step, actor, &self.said, &self.frame);
+        let version = app.versions.get(conn, (before.county_id, before.matter_id, before.matter_version))?;
+        let said = said(&self.said, self.step, actor, &before, &self.frame.settings);
+        let mut after = steps::take(&before, self.step, actor, &said, self.frame.around(&version))?;
+        let (entry, words) = entry((&before, &after), self.step, actor, &said, now);
         (after.entries, after.head) = (entry.seq, Some(entry.hash.clone()));
         (after.version, after.updated_at) = (before.version + 1, now);
         let words = words.map(|words| {
@@ -120,7 +161,7 @@ impl Act {
             (id, app.keys.seal(before.county_id, &format!("errand_words.words/{id}"), &words.plain))
         });
         let answer = Answer::ok(after.version, &ErrandView::new(app, &self.who, self.lang, &after, today)?)?;
-        let calendar = self.frame.calendar.digest();
+        let calendar = Some(self.frame.calendar.digest.to_vec());
         let writing = Writing { before: &before, after: &after, entry: &entry, words, keep: Some(keeping.keep(&answer)?), calendar, now };
         if store::write(conn, writing)? {
             return Ok(answer);
@@ -128,6 +169,30 @@ impl Act {
         // Somebody was faster: as it is now, or not at all.
         Err(Error { retry: Retry::Again, ..Code::VersionStale.into() })
     }
+}
+
+/// A step of the system, which has no words; false when it cannot be taken any more, or somebody was faster.
+pub fn by_system(
+    conn: &mut PgConnection,
+    app: &App,
+    (county, id): (i32, Uuid),
+    (step, sent): (Step, &Said),
+    frame: &Frame,
+) -> Result<bool> {
+    let Some(before) = store::find(conn, county, Seen::WHOLE, id, frame.today)? else { return Ok(false) };
+    let version = app.versions.get(conn, (county, before.matter_id, before.matter_version))?;
+    let said = said(sent, step, Actor::SYSTEM, &before, &frame.settings);
+    let Ok(after) = steps::take(&before, step, Actor::SYSTEM, &said, frame.around(&version)) else { return Ok(false) };
+    let (entry, _) = entry((&before, &after), step, Actor::SYSTEM, &said, frame.now);
+    let calendar = Some(frame.calendar.digest.to_vec());
+    let writing =
+        Writing { before: &before, after: &after, entry: &entry, words: None, keep: None, calendar, now: frame.now };
+    store::write(conn, writing)
+}
+
+/// What was said with a step, from what is stored of it.
+pub fn words(app: &App, county: i32, id: Uuid, sealed: &[u8]) -> Result<String> {
+    Ok(Salted::words(&app.keys.open(county, &format!("errand_words.words/{id}"), sealed)?))
 }
 
 /// Takes a step, once per key.

@@ -24,6 +24,15 @@ text_enum! {
     }
 }
 
+text_enum! {
+    /// What a limit is for.
+    pub enum Until {
+        /// To what was submitted; silence counts as acceptance.
+        Answer = "answer",
+        Decision = "decision",
+    }
+}
+
 /// What the clock reads from an entry of the ledger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 pub struct Mark {
@@ -35,13 +44,6 @@ pub struct Mark {
     pub days: Option<u32>,
 }
 
-/// What the limit is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Until {
-    /// An answer to what was submitted; silence counts as acceptance.
-    Answer,
-    Decision,
-}
 
 /// A clock as the ledger tells it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -112,7 +114,7 @@ impl Clock {
         let stands = self.pauses.iter().any(|pause| pause.until.is_none());
         let counted = if stands {
             let last = self.pauses.last().map_or(self.since, |pause| pause.from);
-            rules::until(calendar, self.since, last, &closed)
+            Some(rules::until(calendar, self.since, last, &closed))
         } else {
             rules::due(calendar, self.since, self.limit, &self.pauses)
         };

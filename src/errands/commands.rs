@@ -1,15 +1,13 @@
 //! What each command says, and the one way from a command to its step.
 
 use serde::Deserialize;
-use serde_json::json;
 use utoipa::ToSchema;
 use uuid::Uuid;
 use validator::Validate;
 
 use super::{
     acting::{self, Act, Frame},
-    ledger::Facts,
-    model::Step,
+    model::{Provided, Step},
     steps::Said,
 };
 use crate::{
@@ -50,6 +48,21 @@ pub struct RequestSupplement {
     #[validate(length(min = 1, max = 50))]
     #[schema(min_items = 1, max_items = 50)]
     pub materials: Vec<String>,
+    /// 2 to 1,000 characters.
+    #[validate(length(min = 2, max = 1000))]
+    #[schema(min_length = 2, max_length = 1000)]
+    pub words: String,
+}
+
+/// What was missing, and is there now.
+#[derive(Clone, Deserialize, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"materials": [{"key": "household_register", "in_person": true}], "words": "户口簿已交特派员"}))]
+pub struct SupplementErrand {
+    /// 0 to 50.
+    #[validate(length(max = 50))]
+    #[schema(max_items = 50)]
+    pub materials: Vec<Provided>,
     /// 2 to 1,000 characters.
     #[validate(length(min = 2, max = 1000))]
     #[schema(min_length = 2, max_length = 1000)]
@@ -116,8 +129,13 @@ impl Says for ErrandReason {
 
 impl Says for RequestSupplement {
     fn said(&self) -> Said {
-        let facts = Facts::from([("materials".to_owned(), json!(self.materials.join(",")))]);
-        Said { facts, words: Some(self.words.clone()), ..Said::default() }
+        Said { missing: self.materials.clone(), words: Some(self.words.clone()), ..Said::default() }
+    }
+}
+
+impl Says for SupplementErrand {
+    fn said(&self) -> Said {
+        Said { provided: self.materials.clone(), words: Some(self.words.clone()), ..Said::default() }
     }
 }
 

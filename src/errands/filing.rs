@@ -12,16 +12,17 @@ use uuid::Uuid;
 use super::{
     acting::Frame,
     ledger::{self, Entry, Facts},
-    model::{Errand, ErrandState, Step, form_place},
+    model::{Errand, ErrandState, Provided, Step, form_place},
+    steps,
     store::{self, Seen},
 };
 use crate::{
     app::App,
     clock::local_date,
     db::found,
-    error::{Code, Error, FieldError, Result},
+    error::{Code, Error, FieldError, Result, Text as Words},
     http::caller::{Caller, Scope},
-    matters::{self, Version, version::DecidedBy},
+    matters::{self, Answers, Version, version::DecidedBy},
     people,
     proxies::{self, May},
     statement,
@@ -33,8 +34,9 @@ pub struct Draft {
     pub matter: Uuid,
     pub resident: Option<Uuid>,
     pub mandate: Option<Uuid>,
-    pub form: Value,
-    pub answers: Value,
+    pub form: Option<Value>,
+    pub answers: Answers,
+    pub materials: Vec<Provided>,
 }
 
 /// Tries to find a number that nobody has: a day has a million.
@@ -81,16 +83,25 @@ statement! {
         county: i32 as Integer, id: Uuid as SqlUuid, number: String as Text, matter: Uuid as SqlUuid, matter_version: i16 as SmallInt,
         resident: Uuid as SqlUuid, unit: Uuid as SqlUuid, decided_by: DecidedBy as Text, department: Option<Uuid> as Nullable<SqlUuid>,
         kind: &'static str as Text, filed_by: Option<Uuid> as Nullable<SqlUuid>, filed_by_resident: Option<Uuid> as Nullable<SqlUuid>,
-        mandate: Option<Uuid> as Nullable<SqlUuid>, form: Vec<u8> as Binary, answers: Value as Jsonb, limit_days: i16 as SmallInt,
+        mandate: Option<Uuid> as Nullable<SqlUuid>, form: Option<Vec<u8>> as Nullable<Binary>, answers: Value as Jsonb, materials: Value as Jsonb, limit_days: i16 as SmallInt,
         actor: Uuid as SqlUuid, role: &'static str as Text, facts: Value as Jsonb, previous: Vec<u8> as Binary, hash: Vec<u8> as Binary,
         now: DateTime<Utc> as Timestamptz,
     }
     "WITH filed AS (INSERT INTO errands (county_id, id, number, matter_id, matter_version, resident_id, unit_id, decided_by, department_id, kind, state, \
-         filed_by, filed_by_resident, mandate_id, form, answers, limit_days, entries, head, created_at, updated_at) \
+         filed_by, filed_by_resident, mandate_id, form, answers, materials, limit_days, entries, head, created_at, updated_at) \
        VALUES ({county}, {id}, {number}, {matter}, {matter_version}, {resident}, {unit}, {decided_by}, {department}, {kind}, 'draft', \
-         {filed_by}, {filed_by_resident}, {mandate}, {form}, {answers}, {limit_days}, 1, {hash}, {now}, {now}) RETURNING county_id, id) \
+         {filed_by}, {filed_by_resident}, {mandate}, {form}, {answers}, {materials}, {limit_days}, 1, {hash}, {now}, {now}) RETURNING county_id, id) \
      INSERT INTO errand_ledger (county_id, errand_id, seq, at, step, actor_id, actor_role, from_state, to_state, facts, words_digest, previous, hash) \
      SELECT county_id, id, 1, {now}, 'file', {actor}, {role}, NULL, 'draft', {facts}, NULL, {previous}, {hash} FROM filed"
+}
+
+/// The form as it is stored.
+pub fn sealed_form(app: &App, county: i32, id: Uuid, form: Option<&Value>) -> Result<Option<Vec<u8>>> {
+    let seal = |form: &Value| {
+        let plain = serde_json::to_vec(form).map_err(Error::internal)?;
+        Ok(app.keys.seal(county, &form_place(id), &plain))
+    };
+    form.map(seal).transpose()
 }
 
 /// Somebody who files.
@@ -103,10 +114,14 @@ pub struct Filing {
     pub frame: Frame,
 }
 
-/// Every fault of what is filled in.
-pub fn faults(version: &Version, form: &Value, answers: &Value) -> Vec<FieldError> {
-    let mut faults = matters::check_form(version, form);
-    faults.extend(matters::check_answers(version, answers));
+/// Every fault of what is filled in so far. A draft may leave out what is missing; submitting tells it.
+pub fn faults(version: &Version, form: Option<&Value>, answers: &Answers, materials: &[Provided]) -> Vec<FieldError> {
+    let mut faults = form.map(|form| matters::check_form(version, form)).unwrap_or_default();
+    faults.extend(matters::check_answers(version, answers, "/answers"));
+    for (index, key) in steps::unknown(version, materials.iter().map(|one| one.key.as_str())) {
+        let text = Words::new(format!("该事项没有材料“{key}”，或重复"), format!("the matter has no material {key}, or it is here twice"));
+        faults.push(FieldError::body(format!("/materials/{index}/key"), "unknown_material", text));
+    }
     faults
 }
 
@@ -155,7 +170,7 @@ impl Filing {
         if !own && !version.proxy_allowed {
             return Err(Code::ProxyNotAllowed.into());
         }
-        let wrong = faults(&version, &draft.form, &draft.answers);
+        let wrong = faults(&version, draft.form.as_ref(), &draft.answers, &draft.materials);
         if !wrong.is_empty() {
             return Err(Error::invalid(wrong));
         }
@@ -178,7 +193,6 @@ impl Filing {
             hash: Vec::new(),
         };
         first.hash = first.digest(county, id).to_vec();
-        let form = serde_json::to_vec(&draft.form).map_err(Error::internal)?;
         let insert = Insert {
             county,
             id,
@@ -193,8 +207,9 @@ impl Filing {
             filed_by: self.who.staff(),
             filed_by_resident: (self.who.is_resident() && !own).then_some(self.who.subject),
             mandate: draft.mandate,
-            form: app.keys.seal(county, &form_place(id), &form),
-            answers: draft.answers.clone(),
+            form: sealed_form(app, county, id, draft.form.as_ref())?,
+            answers: json!(draft.answers),
+            materials: json!(draft.materials),
             limit_days: version.promised_days,
             actor: self.who.subject,
             role: self.who.role.as_str(),

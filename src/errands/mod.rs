@@ -14,9 +14,25 @@
 //! the ledger and the calendar ([`clock`]); the dates in the row serve lists and sweeps.
 
 pub mod acting;
+pub mod applicant_routes;
 pub mod clock;
+pub mod commands;
+pub mod filing;
+pub mod filing_routes;
+mod hooks;
+pub mod jobs;
 pub mod ledger;
+mod lists;
+pub mod mandate_routes;
+pub mod mandates;
 pub mod model;
+mod notices;
+mod recount;
+pub mod routes;
+pub mod step_routes;
 pub mod steps;
 pub mod store;
+pub mod sweeps;
 pub mod views;
+
+pub use hooks::ROOM;

@@ -7,13 +7,18 @@ use diesel::{
     pg::{Pg, PgValue},
     sql_types::{BigInt, Binary, Bool, Date, Integer, Jsonb, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid},
 };
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::clock::Mark;
 use crate::{
     error::Text as Words,
-    matters::version::{DecidedBy, MatterKind},
+    matters::{
+        Answers,
+        version::{DecidedBy, MatterKind},
+    },
     text_enum,
 };
 
@@ -212,6 +217,17 @@ impl FromSql<Nullable<Jsonb>, Pg> for Marks {
     }
 }
 
+/// How a material (材料) is there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"key": "household_register", "in_person": true}))]
+pub struct Provided {
+    /// The material's key in the version of the matter; once each.
+    pub key: String,
+    /// Brought in person, or handed to the agent.
+    pub in_person: bool,
+}
+
 /// What the form of an errand is bound to.
 pub fn form_place(id: Uuid) -> String {
     format!("errands.form/{id}")
@@ -269,6 +285,8 @@ pub struct Errand {
     pub form: Option<Vec<u8>>,
     #[diesel(sql_type = Jsonb)]
     pub answers: Value,
+    #[diesel(sql_type = Jsonb)]
+    pub materials: Value,
     #[diesel(sql_type = SmallInt)]
     pub supplements: i16,
     #[diesel(sql_type = SmallInt)]
@@ -309,6 +327,12 @@ pub struct Errand {
     /// The caller has a post in the department that decides it.
     #[diesel(sql_type = Bool)]
     pub departmental: bool,
+    /// Whoever is asked to take it over could.
+    #[diesel(sql_type = Bool)]
+    pub asked_fits: bool,
+    /// Who would answer for a draft that is submitted now.
+    #[diesel(sql_type = Nullable<SqlUuid>)]
+    pub first_asked: Option<Uuid>,
     #[diesel(sql_type = BigInt)]
     pub originals_out: i64,
     #[diesel(sql_type = Nullable<Jsonb>)]
@@ -319,4 +343,15 @@ pub struct Errand {
     pub created_at: DateTime<Utc>,
     #[diesel(sql_type = Timestamptz)]
     pub updated_at: DateTime<Utc>,
+}
+
+impl Errand {
+    /// What is there, as it was checked before it was written.
+    pub fn provided(&self) -> Vec<Provided> {
+        serde_json::from_value(self.materials.clone()).unwrap_or_default()
+    }
+
+    pub fn answers(&self) -> Answers {
+        serde_json::from_value(self.answers.clone()).unwrap_or_default()
+    }
 }

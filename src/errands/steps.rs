@@ -1,18 +1,24 @@
 //! Taking a step: what it needs, and what the errand is afterwards. Pure.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use chrono::{DateTime, NaiveDate, Utc};
+use serde_json::json;
 use uuid::Uuid;
 
 use super::{
-    clock::{Clock, Mark},
+    clock::{Clock, Mark, Reading},
     ledger::Facts,
-    model::{By, Errand, ErrandState, Step, To},
+    model::{By, Errand, ErrandState, Provided, Step, To},
 };
 use crate::{
-    calendar::Calendar,
-    error::{Code, Error, Text},
-    http::permissions::Role,
-    matters::version::DecidedBy,
+    calendar::{Calendar, rules},
+    error::{Code, Error, FieldError, Text},
+    http::{faults::child, permissions::Role},
+    matters::{
+        self, Version,
+        version::{DecidedBy, Material, Question, Rung, RungAt},
+    },
     settings::Settings,
 };
 
@@ -48,6 +54,10 @@ pub struct Said {
     pub department: Option<Uuid>,
     pub granted: Option<bool>,
     pub words: Option<String>,
+    /// Materials that are there from now on, beside those that were.
+    pub provided: Vec<Provided>,
+    /// Keys of the materials that are missing.
+    pub missing: Vec<String>,
 }
 
 /// Why not.
@@ -71,6 +81,14 @@ pub enum StepError {
     OfferWaits,
     #[error("too late to extend")]
     Expired { due_on: Option<NaiveDate> },
+    #[error("not complete")]
+    Incomplete { missing: Vec<Material>, open: Vec<Question>, form: bool },
+    #[error("no such materials")]
+    UnknownMaterials { pointer: &'static str, unknown: Vec<(usize, String)> },
+    #[error("cannot take it over")]
+    CannotTakeOver,
+    #[error("nobody is there to answer for it")]
+    NobodyAnswers,
 }
 
 fn office(by: DecidedBy) -> Text {
@@ -102,6 +120,13 @@ impl From<StepError> for Error {
             StepError::OriginalsOut { count } => Error::new(Code::OriginalsOut)
                 .detail(format!("尚有 {count} 件原件未归还"), format!("{count} originals have not been returned")),
             StepError::OfferWaits => Code::OfferWaits.into(),
+            StepError::Incomplete { missing, open, form } => incomplete(&missing, &open, form),
+            StepError::UnknownMaterials { pointer, unknown } => unknown_materials(pointer, &unknown),
+            StepError::CannotTakeOver => {
+                let (zh, en) = ("须为该村或上级单位在岗的工作人员，且不是现负责人", "must have a post in the unit or above it, and not answer for it already");
+                Error::field("/staff_id", "cannot_take_over", zh, en)
+            }
+            StepError::NobodyAnswers => Code::UnitUnknown.into(),
             StepError::Expired { due_on } => {
                 let due = due_on.map(|day| day.to_string()).unwrap_or_default();
                 Error::new(Code::ExtensionTooLate)
@@ -109,6 +134,36 @@ impl From<StepError> for Error {
             }
         }
     }
+}
+
+/// All that is missing, told once (一次性告知).
+fn incomplete(missing: &[Material], open: &[Question], form: bool) -> Error {
+    let material = |material: &Material| {
+        let text = Text::new(format!("缺少“{}”", material.name), format!("{} is missing", material.name));
+        FieldError::body(child("/materials", &material.key), "missing", text)
+    };
+    let question = |question: &Question| {
+        let text = Text::new(format!("请回答：{}", question.text), format!("answer: {}", question.text));
+        FieldError::body(child("/answers", &question.key), "required", text)
+    };
+    let unfilled = form.then(|| FieldError::body("/form", "required", Text::fixed("请填写表单", "fill in the form")));
+    Error::invalid(missing.iter().map(material).chain(open.iter().map(question)).chain(unfilled).collect())
+}
+
+fn unknown_materials(pointer: &str, unknown: &[(usize, String)]) -> Error {
+    let fault = |(index, key): &(usize, String)| {
+        let text = Text::new(format!("该事项没有材料“{key}”，或重复"), format!("the matter has no material {key}, or it is here twice"));
+        FieldError::body(format!("{pointer}/{index}"), "unknown_material", text)
+    };
+    Error::invalid(unknown.iter().map(fault).collect())
+}
+
+/// Keys that are no materials of the version, or here twice, with their place.
+pub fn unknown<'a>(version: &Version, keys: impl Iterator<Item = &'a str>) -> Vec<(usize, String)> {
+    let mut seen = BTreeSet::new();
+    let known = |key: &str| version.materials.iter().any(|material| material.key == key);
+    let wrong = keys.enumerate().filter(|(_, key)| !known(key) | !seen.insert(key.to_owned()));
+    wrong.map(|(index, key)| (index, key.to_owned())).collect()
 }
 
 /// Roles of agents (代办员), who handle only under a mandate.
@@ -141,11 +196,33 @@ fn may(errand: &Errand, step: Step, actor: Actor) -> Result<(), StepError> {
     if agent && !errand.mandated && !handing_on { Err(StepError::MandateEnded) } else { Ok(()) }
 }
 
+/// Everything that is needed is there, and every question answered that decides what is needed.
+fn complete(errand: &Errand, version: &Version) -> Result<(), StepError> {
+    let (answers, provided) = (errand.answers(), errand.provided());
+    let keys: Vec<_> = provided.iter().map(|one| one.key.as_str()).collect();
+    let missing: Vec<_> = matters::missing(version, &answers, &keys).into_iter().cloned().collect();
+    let open: Vec<_> = matters::open_questions(version, &answers).into_iter().cloned().collect();
+    let form = version.form.is_some() && errand.form.is_none();
+    if missing.is_empty() && open.is_empty() && !form { Ok(()) } else { Err(StepError::Incomplete { missing, open, form }) }
+}
+
+/// What could have been asked for at once (一次性告知) is asked for a second time only by whoever approves that.
+fn second(errand: &Errand, step: Step, actor: Actor) -> Result<(), StepError> {
+    let again = step == Step::RequestSupplement && errand.supplements > 0;
+    if again && !actor.is(APPROVERS) { Err(StepError::ApprovalNeeded) } else { Ok(()) }
+}
+
 /// What only some steps need.
-fn needs(errand: &Errand, step: Step, actor: Actor, said: &Said, today: NaiveDate) -> Result<(), StepError> {
+fn needs(errand: &Errand, step: Step, actor: Actor, said: &Said, around: Around) -> Result<(), StepError> {
+    let Around { today, version, .. } = around;
     match step {
-        // A second request of what could have been asked for at once (一次性告知).
-        Step::RequestSupplement if errand.supplements > 0 && !actor.is(APPROVERS) => Err(StepError::ApprovalNeeded),
+        Step::Submit => complete(errand, version),
+        Step::RequestSupplement | Step::Supplement => {
+            let keys = said.missing.iter().map(String::as_str);
+            let unknown = unknown(version, keys.chain(said.provided.iter().map(|one| one.key.as_str())));
+            let pointer = "/materials";
+            if unknown.is_empty() { second(errand, step, actor) } else { Err(StepError::UnknownMaterials { pointer, unknown }) }
+        }
         Step::Decide if errand.decided_by == DecidedBy::Department && errand.state != ErrandState::Forwarded => {
             Err(StepError::DecidedElsewhere { by: errand.decided_by })
         }
@@ -158,15 +235,18 @@ fn needs(errand: &Errand, step: Step, actor: Actor, said: &Said, today: NaiveDat
         Step::Extend if errand.due_on.is_none_or(|due| due < today) => Err(StepError::Expired { due_on: errand.due_on }),
         Step::Archive if errand.originals_out > 0 => Err(StepError::OriginalsOut { count: errand.originals_out }),
         Step::OfferTransfer if errand.offered_to.is_some() => Err(StepError::OfferWaits),
+        Step::OfferTransfer if !errand.asked_fits || said.staff == errand.holder_id => Err(StepError::CannotTakeOver),
         _ => Ok(()),
     }
 }
 
 /// What a step is taken with besides the errand.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Around<'a> {
     pub calendar: &'a Calendar,
     pub settings: &'a Settings,
+    /// That the errand was filed under.
+    pub version: &'a Version,
     pub now: DateTime<Utc>,
     pub today: NaiveDate,
 }
@@ -177,7 +257,7 @@ pub fn take(errand: &Errand, step: Step, actor: Actor, said: &Said, around: Arou
         return Err(StepError::State { state: errand.state });
     }
     may(errand, step, actor)?;
-    needs(errand, step, actor, said, around.today)?;
+    needs(errand, step, actor, said, around)?;
     let mut next = errand.clone();
     let (from, today) = (errand.state, around.today);
     next.state = match step.row().1 {
@@ -208,7 +288,19 @@ pub fn take(errand: &Errand, step: Step, actor: Actor, said: &Said, around: Arou
         _ => {}
     }
     if step == Step::Submit {
-        next.holder_id = said.staff.or(errand.holder_id);
+        next.holder_id = Some(said.staff.ok_or(StepError::NobodyAnswers)?);
+    }
+    if !said.provided.is_empty() {
+        let mut provided: BTreeMap<_, _> = errand.provided().into_iter().map(|one| (one.key.clone(), one)).collect();
+        provided.extend(said.provided.iter().map(|one| (one.key.clone(), one.clone())));
+        next.materials = json!(provided.into_values().collect::<Vec<_>>());
+    }
+    // A new clock has a ladder of its own.
+    if matches!(step, Step::Submit | Step::Accept | Step::DeemAccepted) || step == Step::Supplement && next.state == ErrandState::Submitted {
+        next.rung = 0;
+    }
+    if step == Step::Escalate {
+        next.rung += 1;
     }
     next.marks.0.push(Mark { on: today, step, to: next.state, days: said.days });
     read_clock(&mut next, around);
@@ -223,4 +315,18 @@ pub fn read_clock(errand: &mut Errand, around: Around) {
     errand.provisional = reading.as_ref().is_some_and(|reading| reading.provisional);
     errand.yellow_from = reading.as_ref().and_then(|reading| reading.yellow_from);
     errand.red_from = reading.as_ref().and_then(|reading| reading.red_from);
+    let rung = around.version.ladder().get(errand.rung as usize);
+    errand.rung_on = reading.as_ref().zip(rung).and_then(|(reading, rung)| rung_on(reading, rung, around.calendar));
+}
+
+/// The day of a rung of the ladder (督办阶梯); none while no limit runs.
+pub fn rung_on(reading: &Reading, rung: &Rung, calendar: &Calendar) -> Option<NaiveDate> {
+    match rung.at {
+        RungAt::Yellow => reading.yellow_from,
+        RungAt::Red => reading.red_from,
+        RungAt::RedPlus => {
+            let days = rung.days.and_then(|days| u32::try_from(days).ok())?;
+            Some(rules::due(calendar, reading.due_on?, days, &[])?.on)
+        }
+    }
 }

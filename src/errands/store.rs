@@ -34,6 +34,9 @@ pub struct Seen {
 }
 
 impl Seen {
+    /// By the system.
+    pub const WHOLE: Self = Self { resident: None, staff: None, within: None, whole: true };
+
     pub fn by(caller: &Caller, scope: Scope) -> Self {
         let within = match scope.reach {
             Reach::Unit(unit) => Some(unit),
@@ -48,7 +51,7 @@ statement! {
     /// An errand with what its next step is decided by.
     pub struct Find {
         county: i32 as Integer, id: Uuid as SqlUuid, resident: Option<Uuid> as Nullable<SqlUuid>, staff: Option<Uuid> as Nullable<SqlUuid>,
-        within: Option<Uuid> as Nullable<SqlUuid>, whole: bool as Bool, today: NaiveDate as Date,
+        within: Option<Uuid> as Nullable<SqlUuid>, whole: bool as Bool, today: NaiveDate as Date, asked: Option<Uuid> as Nullable<SqlUuid>,
     }
     "SELECT e.*, m.name AS matter_name, u.name AS unit_name, p.name AS resident_name, h.display_name AS holder_name, \
        (SELECT d.name FROM departments d WHERE d.county_id = e.county_id AND d.id = e.department_id) AS department_name, \
@@ -57,6 +60,9 @@ statement! {
        ({staff} IS NOT NULL AND (e.holder_id = {staff} OR staff_covers({county}, {staff}, e.holder_id, {today}))) AS held, \
        ({staff} IS NOT NULL AND (e.offered_to = {staff} OR staff_covers({county}, {staff}, e.offered_to, {today}))) AS offered, \
        EXISTS (SELECT FROM staff_posts s WHERE s.county_id = e.county_id AND s.staff_id = {staff} AND s.department_id = e.department_id AND s.ended_at IS NULL) AS departmental, \
+       CASE WHEN e.state = 'draft' THEN first_asked({county}, e.unit_id, {today}) END AS first_asked, \
+       EXISTS (SELECT FROM staff_posts a JOIN staff s ON s.county_id = a.county_id AND s.id = a.staff_id AND s.state = 'active' \
+          WHERE a.county_id = {county} AND a.staff_id = {asked} AND a.ended_at IS NULL AND a.role <> 'supervisor' AND unit_within({county}, e.unit_id, a.unit_id)) AS asked_fits, \
        (SELECT count(*) FROM errand_originals o WHERE o.county_id = e.county_id AND o.errand_id = e.id AND o.state <> 'returned') AS originals_out, \
        (SELECT jsonb_agg(jsonb_build_array(coalesce(l.facts ->> 'on', (l.at AT TIME ZONE 'Asia/Shanghai')::date::text), l.step, l.to_state, l.facts -> 'days') ORDER BY l.seq) \
           FROM errand_ledger l WHERE l.county_id = e.county_id AND l.errand_id = e.id) AS marks \
@@ -66,13 +72,25 @@ statement! {
          e.resident_id = {resident} OR e.filed_by_resident = {resident} OR EXISTS (SELECT FROM proxies x WHERE x.county_id = e.county_id \
            AND x.resident_id = e.resident_id AND x.proxy_id = {resident} AND x.state = 'active' AND x.valid_until >= {today} AND 'errand' = ANY (x.may)) \
        ELSE {whole} OR ({within} IS NOT NULL AND unit_within({county}, e.unit_id, {within})) OR e.holder_id = {staff} OR e.offered_to = {staff} \
-         OR (e.state = 'forwarded' AND EXISTS (SELECT FROM staff_posts s WHERE s.county_id = e.county_id AND s.staff_id = {staff} AND s.department_id = e.department_id AND s.ended_at IS NULL)) END"
+         OR (e.state IN ('forwarded', 'decided', 'delivered', 'archived') AND EXISTS (SELECT FROM staff_posts s WHERE s.county_id = e.county_id AND s.staff_id = {staff} AND s.department_id = e.department_id AND s.ended_at IS NULL)) END"
 }
 
 /// The errand with an id, if the caller may see it.
 pub fn find(conn: &mut PgConnection, county: i32, seen: Seen, id: Uuid, today: NaiveDate) -> Result<Option<Errand>> {
+    find_and_ask(conn, county, seen, id, today, None)
+}
+
+/// [`find`], and whether somebody could take it over.
+pub fn find_and_ask(
+    conn: &mut PgConnection,
+    county: i32,
+    seen: Seen,
+    id: Uuid,
+    today: NaiveDate,
+    asked: Option<Uuid>,
+) -> Result<Option<Errand>> {
     let Seen { resident, staff, within, whole } = seen;
-    found(Find { county, id, resident, staff, within, whole, today }.get_result(conn))
+    found(Find { county, id, resident, staff, within, whole, today, asked }.get_result(conn))
 }
 
 statement! {
@@ -80,7 +98,7 @@ statement! {
     pub struct Write {
         county: i32 as Integer, id: Uuid as SqlUuid, version: i64 as BigInt, state: ErrandState as Text,
         back_to: Option<ErrandState> as Nullable<Text>, holder: Option<Uuid> as Nullable<SqlUuid>, offered_to: Option<Uuid> as Nullable<SqlUuid>,
-        department: Option<Uuid> as Nullable<SqlUuid>, supplements: i16 as SmallInt, limit_days: i16 as SmallInt,
+        department: Option<Uuid> as Nullable<SqlUuid>, form: Option<Vec<u8>> as Nullable<Binary>, answers: Value as Jsonb, materials: Value as Jsonb, supplements: i16 as SmallInt, limit_days: i16 as SmallInt,
         submitted_on: Option<NaiveDate> as Nullable<Date>, accepted_on: Option<NaiveDate> as Nullable<Date>,
         decided_on: Option<NaiveDate> as Nullable<Date>, granted: Option<bool> as Nullable<Bool>, due_on: Option<NaiveDate> as Nullable<Date>,
         provisional: bool as Bool, yellow_from: Option<NaiveDate> as Nullable<Date>, red_from: Option<NaiveDate> as Nullable<Date>,
@@ -92,10 +110,10 @@ statement! {
         digest: Option<Vec<u8>> as Nullable<Binary>, status: Option<i16> as Nullable<SmallInt>, location: Option<String> as Nullable<Text>,
         etag: Option<String> as Nullable<Text>, body: Option<Vec<u8>> as Nullable<Binary>, now: DateTime<Utc> as Timestamptz,
     }
-    "WITH moved AS (UPDATE errands SET state = {state}, back_to = {back_to}, holder_id = {holder}, offered_to = {offered_to}, department_id = {department}, \
+    "WITH moved AS (UPDATE errands SET state = {state}, back_to = {back_to}, holder_id = {holder}, offered_to = {offered_to}, department_id = {department}, form = {form}, answers = {answers}, materials = {materials}, \
          supplements = {supplements}, limit_days = {limit_days}, submitted_on = {submitted_on}, accepted_on = {accepted_on}, decided_on = {decided_on}, \
          granted = {granted}, due_on = {due_on}, provisional = {provisional}, yellow_from = {yellow_from}, red_from = {red_from}, rung = {rung}, \
-         rung_on = {rung_on}, calendar_digest = {calendar}, entries = {seq}, head = {hash}, version = version + 1, updated_at = {now} \
+         rung_on = {rung_on}, calendar_digest = coalesce({calendar}, calendar_digest), entries = {seq}, head = {hash}, version = version + 1, updated_at = {now} \
        WHERE county_id = {county} AND id = {id} AND version = {version} RETURNING county_id, id), \
      entry AS (INSERT INTO errand_ledger (county_id, errand_id, seq, at, step, actor_id, actor_role, from_state, to_state, facts, words_digest, previous, hash) \
        SELECT county_id, id, {seq}, {now}, {step}, {actor}, {role}, {from_state}, {state}, {facts}, {words_digest}, {previous}, {hash} FROM moved), \
@@ -120,7 +138,8 @@ pub struct Writing<'a> {
     /// Sealed, with their id.
     pub words: Option<(Uuid, Vec<u8>)>,
     pub keep: Option<Keep>,
-    pub calendar: Vec<u8>,
+    /// None: the step moves no date.
+    pub calendar: Option<Vec<u8>>,
     pub now: DateTime<Utc>,
 }
 
@@ -147,6 +166,9 @@ pub fn write(conn: &mut PgConnection, writing: Writing) -> Result<bool> {
         holder: after.holder_id,
         offered_to: after.offered_to,
         department: after.department_id,
+        form: after.form.clone(),
+        answers: after.answers.clone(),
+        materials: after.materials.clone(),
         supplements: after.supplements,
         limit_days: after.limit_days,
         submitted_on: after.submitted_on,
@@ -159,7 +181,7 @@ pub fn write(conn: &mut PgConnection, writing: Writing) -> Result<bool> {
         red_from: after.red_from,
         rung: after.rung,
         rung_on: after.rung_on,
-        calendar: Some(calendar),
+        calendar,
         seq: entry.seq,
         step: entry.step,
         actor: entry.actor_id,
@@ -182,4 +204,47 @@ pub fn write(conn: &mut PgConnection, writing: Writing) -> Result<bool> {
         now,
     };
     Ok(write.get_result::<Written>(conn)?.written == 1)
+}
+
+statement! {
+    struct Redraft {
+        county: i32 as Integer, id: Uuid as SqlUuid, version: i64 as BigInt, form: Option<Vec<u8>> as Nullable<Binary>, answers: Value as Jsonb,
+        materials: Value as Jsonb, now: DateTime<Utc> as Timestamptz,
+    }
+    "UPDATE errands SET form = {form}, answers = {answers}, materials = {materials}, version = version + 1, updated_at = {now} \
+     WHERE county_id = {county} AND id = {id} AND version = {version} AND state = 'draft'"
+}
+
+/// Replaces what a draft says: form (sealed), answers and materials; false when somebody was faster.
+pub fn redraft(
+    conn: &mut PgConnection,
+    row: &Errand,
+    (form, answers, materials): (Option<Vec<u8>>, Value, Value),
+    now: DateTime<Utc>,
+) -> Result<bool> {
+    let redraft = Redraft { county: row.county_id, id: row.id, version: row.version, form, answers, materials, now };
+    Ok(redraft.execute(conn)? == 1)
+}
+
+statement! {
+    struct Entries { county: i32 as Integer, errand: Uuid as SqlUuid }
+    "SELECT l.seq, l.at, l.step, l.actor_id, l.actor_role, l.from_state, l.to_state, l.facts, l.words_digest, l.previous, l.hash, w.id AS words_id, w.words \
+     FROM errand_ledger l LEFT JOIN errand_words w ON w.county_id = l.county_id AND w.errand_id = l.errand_id AND w.seq = l.seq \
+     WHERE l.county_id = {county} AND l.errand_id = {errand} ORDER BY l.seq"
+}
+
+/// An entry, with its words while they are kept.
+#[derive(Clone, Debug, QueryableByName)]
+pub struct Told {
+    #[diesel(embed)]
+    pub entry: Entry,
+    #[diesel(sql_type = Nullable<SqlUuid>)]
+    pub words_id: Option<Uuid>,
+    #[diesel(sql_type = Nullable<Binary>)]
+    pub words: Option<Vec<u8>>,
+}
+
+/// The whole ledger of an errand.
+pub fn ledger(conn: &mut PgConnection, county: i32, errand: Uuid) -> QueryResult<Vec<Told>> {
+    Entries { county, errand }.load(conn)
 }

@@ -1,5 +1,7 @@
 //! An errand as it is answered.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, FixedOffset, NaiveDate, Utc};
 use serde::Serialize;
 use serde_json::Value;
@@ -8,7 +10,7 @@ use uuid::Uuid;
 
 use super::{
     clock::{Lamp, lamp},
-    model::{Errand, ErrandState, form_place},
+    model::{Errand, ErrandState, Provided, form_place},
 };
 use crate::{
     app::App,
@@ -16,7 +18,10 @@ use crate::{
     clock::CST,
     error::{Error, Lang, Result},
     http::caller::Caller,
-    matters::version::{DecidedBy, MatterKind},
+    matters::{
+        Answers,
+        version::{DecidedBy, MatterKind},
+    },
     people,
 };
 
@@ -36,7 +41,7 @@ pub struct ErrandMatter {
     "matter": {"id": "0199a0c0-0000-7000-8000-0000000000b1", "name": "城乡居民医保参保登记", "version": 1}, "decided_by": "township", "department": null, "kind": "promised",
     "resident": {"id": "0199a0c0-0000-7000-8000-00000000000a", "name": "张*明"}, "unit": {"id": "0199a0c0-0000-7000-8000-000000000002", "name": "红星村"},
     "holder": {"id": "0199a0c0-0000-7000-8000-0000000000a1", "name": "陈特派"}, "offered_to": null, "mandate_id": "0199a0c0-0000-7000-8000-0000000000d7",
-    "filed_by": "0199a0c0-0000-7000-8000-0000000000a1", "filed_by_resident": null, "form": {"kind": "new"}, "answers": {}, "supplements": 0,
+    "filed_by": "0199a0c0-0000-7000-8000-0000000000a1", "filed_by_resident": null, "form": {"kind": "new"}, "answers": {}, "materials": [{"key": "id_card", "in_person": true}], "supplements": 0,
     "limit_days": 3, "submitted_on": "2026-11-23", "accepted_on": "2026-11-23", "decided_on": null, "granted": null, "due_on": "2026-11-26",
     "provisional": false, "lamp": "green", "version": 3, "created_at": "2026-11-23T08:00:00+08:00", "updated_at": "2026-11-23T08:20:00+08:00"}))]
 pub struct ErrandView {
@@ -66,7 +71,10 @@ pub struct ErrandView {
     /// What was filled in; only in a single errand, and to whom it concerns or who handles it.
     pub form: Option<Value>,
     /// Answers to the questions of the guide, which picked the materials.
-    pub answers: Value,
+    #[schema(value_type = BTreeMap<String, String>)]
+    pub answers: Answers,
+    /// What is there, and how.
+    pub materials: Vec<Provided>,
     /// How often something missing was asked for.
     pub supplements: i16,
     /// Working days, extensions included; 0 is the same day.
@@ -123,7 +131,8 @@ impl ErrandView {
             filed_by: row.filed_by,
             filed_by_resident: row.filed_by_resident,
             form: row.form.as_deref().filter(|_| mine).map(open).transpose()?,
-            answers: row.answers.clone(),
+            answers: row.answers(),
+            materials: row.provided(),
             supplements: row.supplements,
             limit_days: row.limit_days,
             submitted_on: row.submitted_on,

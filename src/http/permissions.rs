@@ -108,6 +108,14 @@ permissions! {
     ReadAppointments "appointments:read": Resident Own, Specialist Village, VillageCadre Village, TownshipStaff Township, Supervisor Township, CountyAdmin County;
     /// Cancel appointments.
     CancelAppointments "appointments:cancel": Resident Own, Specialist Village, VillageCadre Village, TownshipStaff Township, CountyAdmin County;
+    /// File errands, add what was missing, withdraw; for oneself, for somebody who lets one, or under a mandate.
+    FileErrands "errands:file": Resident Own, Specialist Village, VillageCadre Village, TownshipStaff Township, CountyAdmin County;
+    /// See errands, their ledger and their clock.
+    ReadErrands "errands:read": Resident Own, Specialist Village, VillageCadre Village, TownshipStaff Township, DepartmentStaff Own, Supervisor Township, CountyAdmin County;
+    /// Accept, handle, forward, decide, deliver and archive.
+    HandleErrands "errands:handle": Specialist Village, VillageCadre Village, TownshipStaff Township, DepartmentStaff Own, CountyAdmin County;
+    /// Give a mandate to agents, or record one that was given; revoke it.
+    WriteMandates "mandates:write": Resident Own, Specialist Village, VillageCadre Village, TownshipStaff Township, CountyAdmin County;
     /// Read one's inbox.
     ReadMessages "messages:read": Resident Own;
     /// Publish what residents are asked to agree to.

@@ -22,7 +22,7 @@ use uuid::Uuid;
 
 use crate::{
     app::App,
-    appointments, calendar, consents, data_requests,
+    appointments, calendar, consents, data_requests, errands,
     error::{Error, Result},
     messages,
 };
@@ -106,6 +106,8 @@ jobs! {
     data_requests::jobs::CloseRecord,
     data_requests::jobs::EraseAgain,
     calendar::jobs::DaysHaveChanged,
+    errands::jobs::Notify,
+    errands::jobs::Recount,
 }
 
 /// Idempotent passes over what has become old; several workers may run them at once, and one that fails does not keep the
@@ -138,7 +140,7 @@ pub async fn tick(app: &Arc<App>) -> Result<()> {
     ];
     let lapsed_and_reminded = passes_of(app, passes, now).await;
     let offered = appointments::waiting::offer_everywhere(app).await;
-    lapsed_and_reminded.and(offered)
+    lapsed_and_reminded.and(offered).and(errands::sweeps::run(app).await)
 }
 
 async fn passes_of(app: &App, passes: &[(&'static str, Pass)], now: DateTime<Utc>) -> Result<()> {
