@@ -4,8 +4,8 @@ use anyhow::{Context, Result};
 use secrecy::ExposeSecret;
 
 use crate::{
-    appointments, calendar, clock::Clock, config::Config, crypto::Keyring, db::Db, http::cached::Rendered, matters, messages,
-    queue, redis::Redis, sessions::Tokens, units::Counties, wechat,
+    appointments, calendar, clock::Clock, config::Config, crypto::Keyring, db::Db, http::cached::Rendered, matters,
+    messages, queue, redis::Redis, sessions::Tokens, units::Counties, wechat,
 };
 
 pub struct App {

@@ -162,7 +162,15 @@ impl Act {
         });
         let answer = Answer::ok(after.version, &ErrandView::new(app, &self.who, self.lang, &after, today)?)?;
         let calendar = Some(self.frame.calendar.digest.to_vec());
-        let writing = Writing { before: &before, after: &after, entry: &entry, words, keep: Some(keeping.keep(&answer)?), calendar, now };
+        let writing = Writing {
+            before: &before,
+            after: &after,
+            entry: &entry,
+            words,
+            keep: Some(keeping.keep(&answer)?),
+            calendar,
+            now,
+        };
         if store::write(conn, writing)? {
             return Ok(answer);
         }

@@ -1,7 +1,6 @@
 //! The steps of whoever an errand is for, or who files it for them, over HTTP.
 
 use actix_web::post;
-use uuid::Uuid;
 
 use super::{
     commands::{self, ErrandCommand, ErrandReason, SupplementErrand},
@@ -27,7 +26,12 @@ use crate::{
 #[utoipa::path(tag = "errands", security(("token" = ["errands:file"])), params(("id" = Uuid, Path, description = "The errand"), IdempotencyHeader, IfMatchHeader),
     request_body = ErrandCommand, responses((status = 200, description = "The errand", body = ErrandView)), extensions(("x-errors" = json!(["errand_state", "mandate_ended", "unit_unknown"]))))]
 #[post("/v1/errands/{id}/submit")]
-pub async fn submit_errand(caller: Can<FileErrands>, id: Id, seen: IfMatch, command: Command<ErrandCommand>) -> Result<Answer> {
+pub async fn submit_errand(
+    caller: Can<FileErrands>,
+    id: Id,
+    seen: IfMatch,
+    command: Command<ErrandCommand>,
+) -> Result<Answer> {
     commands::command(("submit_errand", Step::Submit), caller, id, Some(seen), command).await
 }
 
@@ -37,7 +41,12 @@ pub async fn submit_errand(caller: Can<FileErrands>, id: Id, seen: IfMatch, comm
 #[utoipa::path(tag = "errands", security(("token" = ["errands:file"])), params(("id" = Uuid, Path, description = "The errand"), IdempotencyHeader, IfMatchHeader),
     request_body = SupplementErrand, responses((status = 200, description = "The errand", body = ErrandView)), extensions(("x-errors" = json!(["errand_state", "not_holder", "mandate_ended"]))))]
 #[post("/v1/errands/{id}/supplement")]
-pub async fn supplement_errand(caller: Can<FileErrands>, id: Id, seen: IfMatch, command: Command<SupplementErrand>) -> Result<Answer> {
+pub async fn supplement_errand(
+    caller: Can<FileErrands>,
+    id: Id,
+    seen: IfMatch,
+    command: Command<SupplementErrand>,
+) -> Result<Answer> {
     commands::command(("supplement_errand", Step::Supplement), caller, id, Some(seen), command).await
 }
 
@@ -47,6 +56,11 @@ pub async fn supplement_errand(caller: Can<FileErrands>, id: Id, seen: IfMatch, 
 #[utoipa::path(tag = "errands", security(("token" = ["errands:file"])), params(("id" = Uuid, Path, description = "The errand"), IdempotencyHeader, IfMatchHeader),
     request_body = ErrandReason, responses((status = 200, description = "The errand", body = ErrandView)), extensions(("x-errors" = json!(["errand_state", "not_holder", "mandate_ended"]))))]
 #[post("/v1/errands/{id}/withdraw")]
-pub async fn withdraw_errand(caller: Can<FileErrands>, id: Id, seen: IfMatch, command: Command<ErrandReason>) -> Result<Answer> {
+pub async fn withdraw_errand(
+    caller: Can<FileErrands>,
+    id: Id,
+    seen: IfMatch,
+    command: Command<ErrandReason>,
+) -> Result<Answer> {
     commands::command(("withdraw_errand", Step::Withdraw), caller, id, Some(seen), command).await
 }

@@ -44,7 +44,6 @@ pub struct Mark {
     pub days: Option<u32>,
 }
 
-
 /// A clock as the ledger tells it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Clock {
@@ -79,7 +78,8 @@ impl Clock {
     }
 
     fn next(clock: Option<Self>, mark: Mark) -> Option<Self> {
-        let begin = |until, since| Self { until, since, limit: mark.days.unwrap_or(0), pauses: Vec::new(), ended: None };
+        let begin =
+            |until, since| Self { until, since, limit: mark.days.unwrap_or(0), pauses: Vec::new(), ended: None };
         let stands = matches!(mark.to, ErrandState::SupplementRequested | ErrandState::Suspended);
         match (mark.step, clock) {
             (Step::Submit, _) => Some(begin(Until::Answer, mark.on)),
@@ -110,7 +110,8 @@ impl Clock {
 
     /// What the calendar makes of it.
     pub fn read(&self, calendar: &Calendar, settings: &Settings) -> Reading {
-        let closed: Vec<_> = self.pauses.iter().map(|pause| Pause { until: pause.until.or(Some(NaiveDate::MAX)), ..*pause }).collect();
+        let closed: Vec<_> =
+            self.pauses.iter().map(|pause| Pause { until: pause.until.or(Some(NaiveDate::MAX)), ..*pause }).collect();
         let stands = self.pauses.iter().any(|pause| pause.until.is_none());
         let counted = if stands {
             let last = self.pauses.last().map_or(self.since, |pause| pause.from);
@@ -125,7 +126,8 @@ impl Clock {
         // From the day after the one that fills the share.
         let from = |percent: i64| {
             let filled = (i64::from(self.limit) * percent + 99) / 100;
-            let day = due.days.iter().find(|day| day.number.map_or(self.limit == 0, |number| i64::from(number) >= filled));
+            let day =
+                due.days.iter().find(|day| day.number.map_or(self.limit == 0, |number| i64::from(number) >= filled));
             day.filter(|_| running)?.date.checked_add_days(Days::new(1))
         };
         Reading {

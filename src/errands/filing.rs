@@ -119,7 +119,10 @@ pub fn faults(version: &Version, form: Option<&Value>, answers: &Answers, materi
     let mut faults = form.map(|form| matters::check_form(version, form)).unwrap_or_default();
     faults.extend(matters::check_answers(version, answers, "/answers"));
     for (index, key) in steps::unknown(version, materials.iter().map(|one| one.key.as_str())) {
-        let text = Words::new(format!("该事项没有材料“{key}”，或重复"), format!("the matter has no material {key}, or it is here twice"));
+        let text = Words::new(
+            format!("该事项没有材料“{key}”，或重复"),
+            format!("the matter has no material {key}, or it is here twice"),
+        );
         faults.push(FieldError::body(format!("/materials/{index}/key"), "unknown_material", text));
     }
     faults
@@ -130,7 +133,10 @@ impl Filing {
     fn whom(&self, conn: &mut PgConnection) -> Result<(Uuid, Uuid)> {
         let (county, today, me) = (self.who.county, self.frame.today, self.who.subject);
         let unknown = || {
-            let (zh, en) = ("没有这位居民，或不在您的管辖范围，或未授权您代办", "There is nobody of this id within your reach who lets you");
+            let (zh, en) = (
+                "没有这位居民，或不在您的管辖范围，或未授权您代办",
+                "There is nobody of this id within your reach who lets you",
+            );
             Error::field("/resident_id", "unknown_resident", zh, en)
         };
         let resident = match self.draft.resident {

@@ -52,5 +52,5 @@ impl Job for Recount {
 
 /// Wants a county's deadlines counted again.
 pub fn want_recount(conn: &mut diesel::PgConnection, county: i32, now: chrono::DateTime<chrono::Utc>) -> Result<()> {
-    jobs::enqueue(conn, county, &Recount {}, now)
+    Ok(jobs::push(conn, county, &Recount {}, now)?)
 }

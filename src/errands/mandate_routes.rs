@@ -136,9 +136,10 @@ fn resident(
     scope: Scope,
     id: Uuid,
     today: NaiveDate,
-) -> Result<people::model::Resident> {
+) -> Result<people::Resident> {
     let whole = Scope { county: scope.county, reach: crate::http::caller::Reach::County };
-    let own = who.is_resident() && (id == who.subject || proxies::acts_for(conn, who.county, (id, who.subject), May::Errand, today)?);
+    let own = who.is_resident()
+        && (id == who.subject || proxies::acts_for(conn, who.county, (id, who.subject), May::Errand, today)?);
     let reach = if own { whole } else { scope };
     people::find(conn, reach, id)?.ok_or(Code::NotFound.into())
 }

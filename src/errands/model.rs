@@ -154,7 +154,15 @@ impl Step {
         };
         /// After submission and before the archive.
         const LIVE: &[ErrandState] = &[
-            Submitted, SupplementRequested, Accepted, Handling, Forwarded, Suspended, Decided, Delivered, NotAccepted,
+            Submitted,
+            SupplementRequested,
+            Accepted,
+            Handling,
+            Forwarded,
+            Suspended,
+            Decided,
+            Delivered,
+            NotAccepted,
             Withdrawn,
         ];
         match self {
@@ -185,7 +193,19 @@ impl Step {
             Self::AcceptTransfer | Self::DeclineTransfer => (LIVE, To::Same, By::Offered),
             Self::HandOver => (LIVE, To::Same, By::System),
             Self::Correct => (
-                &[Submitted, SupplementRequested, Accepted, Handling, Forwarded, Suspended, Decided, Delivered, NotAccepted, Withdrawn, Archived],
+                &[
+                    Submitted,
+                    SupplementRequested,
+                    Accepted,
+                    Handling,
+                    Forwarded,
+                    Suspended,
+                    Decided,
+                    Delivered,
+                    NotAccepted,
+                    Withdrawn,
+                    Archived,
+                ],
                 To::Same,
                 By::Holder,
             ),

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use chrono::{DateTime, NaiveDate, Utc};
 use diesel::{
     PgConnection, QueryableByName, RunQueryDsl,
-    sql_types::{Array, BigInt, Binary, Bool, Date, Integer, Jsonb, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid},
+    sql_types::{
+        Array, BigInt, Binary, Bool, Date, Integer, Jsonb, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid,
+    },
 };
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -72,13 +74,7 @@ statement! {
          FROM counted c WHERE e.county_id = {county} AND e.id = c.id AND e.version = c.version RETURNING e.id), \
        told AS (INSERT INTO errand_ledger (county_id, errand_id, seq, at, step, from_state, to_state, facts, previous, hash) \
          SELECT {county}, c.id, c.seq, {now}, 'recount', c.state, c.state, c.facts, c.previous, c.hash FROM counted c JOIN moved m ON m.id = c.id WHERE c.hash IS NOT NULL) \
-     SELECT count(*) AS n FROM moved"
-}
-
-#[derive(QueryableByName)]
-struct Counted {
-    #[diesel(sql_type = BigInt)]
-    n: i64,
+     SELECT FROM moved"
 }
 
 /// The entry of a deadline that has moved.
@@ -147,7 +143,7 @@ fn batch(conn: &mut PgConnection, app: &App, county: i32, frame: &Frame) -> Resu
         all.hashes.push(moved.then_some(entry.hash));
     }
     let more = rows.len() as i64 == BATCH;
-    let _: Counted = all.get_result(conn)?;
+    all.execute(conn)?;
     Ok(more)
 }
 

@@ -1,7 +1,6 @@
 //! The steps of whoever handles an errand, over HTTP.
 
 use actix_web::post;
-use uuid::Uuid;
 
 use super::{
     commands::{self, DecideErrand, ErrandCommand, ErrandReason, ExtendErrand, OfferTransfer, RequestSupplement},
@@ -37,7 +36,12 @@ pub async fn take_errand(caller: Can<HandleErrands>, id: Id, command: Command<Er
 #[utoipa::path(tag = "errands", security(("token" = ["errands:handle"])), params(("id" = Uuid, Path, description = "The errand"), IdempotencyHeader, IfMatchHeader),
     request_body = ErrandCommand, responses((status = 200, description = "The errand", body = ErrandView)), extensions(("x-errors" = json!(["errand_state", "not_holder", "mandate_ended"]))))]
 #[post("/v1/errands/{id}/accept")]
-pub async fn accept_errand(caller: Can<HandleErrands>, id: Id, seen: IfMatch, command: Command<ErrandCommand>) -> Result<Answer> {
+pub async fn accept_errand(
+    caller: Can<HandleErrands>,
+    id: Id,
+    seen: IfMatch,
+    command: Command<ErrandCommand>,
+) -> Result<Answer> {
     commands::command(("accept_errand", Step::Accept), caller, id, Some(seen), command).await
 }
 
@@ -47,7 +51,12 @@ pub async fn accept_errand(caller: Can<HandleErrands>, id: Id, seen: IfMatch, co
 #[utoipa::path(tag = "errands", security(("token" = ["errands:handle"])), params(("id" = Uuid, Path, description = "The errand"), IdempotencyHeader, IfMatchHeader),
     request_body = ErrandReason, responses((status = 200, description = "The errand", body = ErrandView)), extensions(("x-errors" = json!(["errand_state", "not_holder", "mandate_ended"]))))]
 #[post("/v1/errands/{id}/not_accept")]
-pub async fn not_accept_errand(caller: Can<HandleErrands>, id: Id, seen: IfMatch, command: Command<ErrandReason>) -> Result<Answer> {
+pub async fn not_accept_errand(
+    caller: Can<HandleErrands>,
+    id: Id,
+    seen: IfMatch,
+    command: Command<ErrandReason>,
+) -> Result<Answer> {
     commands::command(("not_accept_errand", Step::Refuse), caller, id, Some(seen), command).await
 }
 
@@ -57,8 +66,13 @@ pub async fn not_accept_errand(caller: Can<HandleErrands>, id: Id, seen: IfMatch
 #[utoipa::path(tag = "errands", security(("token" = ["errands:handle"])), params(("id" = Uuid, Path, description = "The errand"), IdempotencyHeader, IfMatchHeader),
     request_body = RequestSupplement, responses((status = 200, description = "The errand", body = ErrandView)), extensions(("x-errors" = json!(["errand_state", "not_holder", "mandate_ended", "approval_needed"]))))]
 #[post("/v1/errands/{id}/request_supplement")]
-pub async fn request_supplement_errand(caller: Can<HandleErrands>, id: Id, seen: IfMatch, command: Command<RequestSupplement>) -> Result<Answer> {
-    commands::command(("request_supplement_errand", Step::RequestSupplement), caller, id, Some(seen), command).await
+pub async fn request_supplement(
+    caller: Can<HandleErrands>,
+    id: Id,
+    seen: IfMatch,
+    command: Command<RequestSupplement>,
+) -> Result<Answer> {
+    commands::command(("request_supplement", Step::RequestSupplement), caller, id, Some(seen), command).await
 }
 
 /// Begin to handle
@@ -67,7 +81,12 @@ pub async fn request_supplement_errand(caller: Can<HandleErrands>, id: Id, seen:
 #[utoipa::path(tag = "errands", security(("token" = ["errands:handle"])), params(("id" = Uuid, Path, description = "The errand"), IdempotencyHeader, IfMatchHeader),
     request_body = ErrandCommand, responses((status = 200, description = "The errand", body = ErrandView)), extensions(("x-errors" = json!(["errand_state", "not_holder", "mandate_ended"]))))]
 #[post("/v1/errands/{id}/begin")]
-pub async fn begin_errand(caller: Can<HandleErrands>, id: Id, seen: IfMatch, command: Command<ErrandCommand>) -> Result<Answer> {
+pub async fn begin_errand(
+    caller: Can<HandleErrands>,
+    id: Id,
+    seen: IfMatch,
+    command: Command<ErrandCommand>,
+) -> Result<Answer> {
     commands::command(("begin_errand", Step::Begin), caller, id, Some(seen), command).await
 }
 
@@ -77,7 +96,12 @@ pub async fn begin_errand(caller: Can<HandleErrands>, id: Id, seen: IfMatch, com
 #[utoipa::path(tag = "errands", security(("token" = ["errands:handle"])), params(("id" = Uuid, Path, description = "The errand"), IdempotencyHeader, IfMatchHeader),
     request_body = ErrandCommand, responses((status = 200, description = "The errand", body = ErrandView)), extensions(("x-errors" = json!(["errand_state", "not_holder", "mandate_ended", "decided_elsewhere"]))))]
 #[post("/v1/errands/{id}/forward")]
-pub async fn forward_errand(caller: Can<HandleErrands>, id: Id, seen: IfMatch, command: Command<ErrandCommand>) -> Result<Answer> {
+pub async fn forward_errand(
+    caller: Can<HandleErrands>,
+    id: Id,
+    seen: IfMatch,
+    command: Command<ErrandCommand>,
+) -> Result<Answer> {
     commands::command(("forward_errand", Step::Forward), caller, id, Some(seen), command).await
 }
 
@@ -87,7 +111,12 @@ pub async fn forward_errand(caller: Can<HandleErrands>, id: Id, seen: IfMatch, c
 #[utoipa::path(tag = "errands", security(("token" = ["errands:handle"])), params(("id" = Uuid, Path, description = "The errand"), IdempotencyHeader, IfMatchHeader),
     request_body = ErrandReason, responses((status = 200, description = "The errand", body = ErrandView)), extensions(("x-errors" = json!(["errand_state", "not_holder"]))))]
 #[post("/v1/errands/{id}/later")]
-pub async fn later_errand(caller: Can<HandleErrands>, id: Id, seen: IfMatch, command: Command<ErrandReason>) -> Result<Answer> {
+pub async fn later_errand(
+    caller: Can<HandleErrands>,
+    id: Id,
+    seen: IfMatch,
+    command: Command<ErrandReason>,
+) -> Result<Answer> {
     commands::command(("later_errand", Step::Later), caller, id, Some(seen), command).await
 }
 
@@ -97,7 +126,12 @@ pub async fn later_errand(caller: Can<HandleErrands>, id: Id, seen: IfMatch, com
 #[utoipa::path(tag = "errands", security(("token" = ["errands:handle"])), params(("id" = Uuid, Path, description = "The errand"), IdempotencyHeader, IfMatchHeader),
     request_body = ErrandReason, responses((status = 200, description = "The errand", body = ErrandView)), extensions(("x-errors" = json!(["errand_state", "not_holder"]))))]
 #[post("/v1/errands/{id}/return")]
-pub async fn return_errand(caller: Can<HandleErrands>, id: Id, seen: IfMatch, command: Command<ErrandReason>) -> Result<Answer> {
+pub async fn return_errand(
+    caller: Can<HandleErrands>,
+    id: Id,
+    seen: IfMatch,
+    command: Command<ErrandReason>,
+) -> Result<Answer> {
     commands::command(("return_errand", Step::Return), caller, id, Some(seen), command).await
 }
 
@@ -107,7 +141,12 @@ pub async fn return_errand(caller: Can<HandleErrands>, id: Id, seen: IfMatch, co
 #[utoipa::path(tag = "errands", security(("token" = ["errands:handle"])), params(("id" = Uuid, Path, description = "The errand"), IdempotencyHeader, IfMatchHeader),
     request_body = ErrandReason, responses((status = 200, description = "The errand", body = ErrandView)), extensions(("x-errors" = json!(["errand_state", "not_holder", "mandate_ended"]))))]
 #[post("/v1/errands/{id}/suspend")]
-pub async fn suspend_errand(caller: Can<HandleErrands>, id: Id, seen: IfMatch, command: Command<ErrandReason>) -> Result<Answer> {
+pub async fn suspend_errand(
+    caller: Can<HandleErrands>,
+    id: Id,
+    seen: IfMatch,
+    command: Command<ErrandReason>,
+) -> Result<Answer> {
     commands::command(("suspend_errand", Step::Suspend), caller, id, Some(seen), command).await
 }
 
@@ -117,7 +156,12 @@ pub async fn suspend_errand(caller: Can<HandleErrands>, id: Id, seen: IfMatch, c
 #[utoipa::path(tag = "errands", security(("token" = ["errands:handle"])), params(("id" = Uuid, Path, description = "The errand"), IdempotencyHeader, IfMatchHeader),
     request_body = ErrandCommand, responses((status = 200, description = "The errand", body = ErrandView)), extensions(("x-errors" = json!(["errand_state", "not_holder", "mandate_ended"]))))]
 #[post("/v1/errands/{id}/resume")]
-pub async fn resume_errand(caller: Can<HandleErrands>, id: Id, seen: IfMatch, command: Command<ErrandCommand>) -> Result<Answer> {
+pub async fn resume_errand(
+    caller: Can<HandleErrands>,
+    id: Id,
+    seen: IfMatch,
+    command: Command<ErrandCommand>,
+) -> Result<Answer> {
     commands::command(("resume_errand", Step::Resume), caller, id, Some(seen), command).await
 }
 
@@ -127,7 +171,12 @@ pub async fn resume_errand(caller: Can<HandleErrands>, id: Id, seen: IfMatch, co
 #[utoipa::path(tag = "errands", security(("token" = ["errands:handle"])), params(("id" = Uuid, Path, description = "The errand"), IdempotencyHeader, IfMatchHeader),
     request_body = ExtendErrand, responses((status = 200, description = "The errand", body = ErrandView)), extensions(("x-errors" = json!(["errand_state", "approval_needed", "extension_too_late"]))))]
 #[post("/v1/errands/{id}/extend")]
-pub async fn extend_errand(caller: Can<HandleErrands>, id: Id, seen: IfMatch, command: Command<ExtendErrand>) -> Result<Answer> {
+pub async fn extend_errand(
+    caller: Can<HandleErrands>,
+    id: Id,
+    seen: IfMatch,
+    command: Command<ExtendErrand>,
+) -> Result<Answer> {
     commands::command(("extend_errand", Step::Extend), caller, id, Some(seen), command).await
 }
 
@@ -137,7 +186,12 @@ pub async fn extend_errand(caller: Can<HandleErrands>, id: Id, seen: IfMatch, co
 #[utoipa::path(tag = "errands", security(("token" = ["errands:handle"])), params(("id" = Uuid, Path, description = "The errand"), IdempotencyHeader, IfMatchHeader),
     request_body = DecideErrand, responses((status = 200, description = "The errand", body = ErrandView)), extensions(("x-errors" = json!(["errand_state", "not_holder", "mandate_ended", "decided_elsewhere"]))))]
 #[post("/v1/errands/{id}/decide")]
-pub async fn decide_errand(caller: Can<HandleErrands>, id: Id, seen: IfMatch, command: Command<DecideErrand>) -> Result<Answer> {
+pub async fn decide_errand(
+    caller: Can<HandleErrands>,
+    id: Id,
+    seen: IfMatch,
+    command: Command<DecideErrand>,
+) -> Result<Answer> {
     commands::command(("decide_errand", Step::Decide), caller, id, Some(seen), command).await
 }
 
@@ -147,7 +201,12 @@ pub async fn decide_errand(caller: Can<HandleErrands>, id: Id, seen: IfMatch, co
 #[utoipa::path(tag = "errands", security(("token" = ["errands:handle"])), params(("id" = Uuid, Path, description = "The errand"), IdempotencyHeader, IfMatchHeader),
     request_body = ErrandReason, responses((status = 200, description = "The errand", body = ErrandView)), extensions(("x-errors" = json!(["errand_state", "not_holder", "mandate_ended"]))))]
 #[post("/v1/errands/{id}/deliver")]
-pub async fn deliver_errand(caller: Can<HandleErrands>, id: Id, seen: IfMatch, command: Command<ErrandReason>) -> Result<Answer> {
+pub async fn deliver_errand(
+    caller: Can<HandleErrands>,
+    id: Id,
+    seen: IfMatch,
+    command: Command<ErrandReason>,
+) -> Result<Answer> {
     commands::command(("deliver_errand", Step::Deliver), caller, id, Some(seen), command).await
 }
 
@@ -157,7 +216,12 @@ pub async fn deliver_errand(caller: Can<HandleErrands>, id: Id, seen: IfMatch, c
 #[utoipa::path(tag = "errands", security(("token" = ["errands:handle"])), params(("id" = Uuid, Path, description = "The errand"), IdempotencyHeader, IfMatchHeader),
     request_body = ErrandCommand, responses((status = 200, description = "The errand", body = ErrandView)), extensions(("x-errors" = json!(["errand_state", "not_holder", "originals_out"]))))]
 #[post("/v1/errands/{id}/archive")]
-pub async fn archive_errand(caller: Can<HandleErrands>, id: Id, seen: IfMatch, command: Command<ErrandCommand>) -> Result<Answer> {
+pub async fn archive_errand(
+    caller: Can<HandleErrands>,
+    id: Id,
+    seen: IfMatch,
+    command: Command<ErrandCommand>,
+) -> Result<Answer> {
     commands::command(("archive_errand", Step::Archive), caller, id, Some(seen), command).await
 }
 
@@ -167,7 +231,12 @@ pub async fn archive_errand(caller: Can<HandleErrands>, id: Id, seen: IfMatch, c
 #[utoipa::path(tag = "errands", security(("token" = ["errands:handle"])), params(("id" = Uuid, Path, description = "The errand"), IdempotencyHeader, IfMatchHeader),
     request_body = OfferTransfer, responses((status = 200, description = "The errand", body = ErrandView)), extensions(("x-errors" = json!(["errand_state", "not_holder", "offer_waits"]))))]
 #[post("/v1/errands/{id}/offer_transfer")]
-pub async fn offer_transfer(caller: Can<HandleErrands>, id: Id, seen: IfMatch, command: Command<OfferTransfer>) -> Result<Answer> {
+pub async fn offer_transfer(
+    caller: Can<HandleErrands>,
+    id: Id,
+    seen: IfMatch,
+    command: Command<OfferTransfer>,
+) -> Result<Answer> {
     commands::command(("offer_transfer", Step::OfferTransfer), caller, id, Some(seen), command).await
 }
 
@@ -177,7 +246,12 @@ pub async fn offer_transfer(caller: Can<HandleErrands>, id: Id, seen: IfMatch, c
 #[utoipa::path(tag = "errands", security(("token" = ["errands:handle"])), params(("id" = Uuid, Path, description = "The errand"), IdempotencyHeader, IfMatchHeader),
     request_body = ErrandCommand, responses((status = 200, description = "The errand", body = ErrandView)), extensions(("x-errors" = json!(["errand_state", "not_offered"]))))]
 #[post("/v1/errands/{id}/accept_transfer")]
-pub async fn accept_transfer(caller: Can<HandleErrands>, id: Id, seen: IfMatch, command: Command<ErrandCommand>) -> Result<Answer> {
+pub async fn accept_transfer(
+    caller: Can<HandleErrands>,
+    id: Id,
+    seen: IfMatch,
+    command: Command<ErrandCommand>,
+) -> Result<Answer> {
     commands::command(("accept_transfer", Step::AcceptTransfer), caller, id, Some(seen), command).await
 }
 
@@ -187,7 +261,12 @@ pub async fn accept_transfer(caller: Can<HandleErrands>, id: Id, seen: IfMatch, 
 #[utoipa::path(tag = "errands", security(("token" = ["errands:handle"])), params(("id" = Uuid, Path, description = "The errand"), IdempotencyHeader, IfMatchHeader),
     request_body = ErrandReason, responses((status = 200, description = "The errand", body = ErrandView)), extensions(("x-errors" = json!(["errand_state", "not_offered"]))))]
 #[post("/v1/errands/{id}/decline_transfer")]
-pub async fn decline_transfer(caller: Can<HandleErrands>, id: Id, seen: IfMatch, command: Command<ErrandReason>) -> Result<Answer> {
+pub async fn decline_transfer(
+    caller: Can<HandleErrands>,
+    id: Id,
+    seen: IfMatch,
+    command: Command<ErrandReason>,
+) -> Result<Answer> {
     commands::command(("decline_transfer", Step::DeclineTransfer), caller, id, Some(seen), command).await
 }
 
@@ -197,6 +276,11 @@ pub async fn decline_transfer(caller: Can<HandleErrands>, id: Id, seen: IfMatch,
 #[utoipa::path(tag = "errands", security(("token" = ["errands:handle"])), params(("id" = Uuid, Path, description = "The errand"), IdempotencyHeader, IfMatchHeader),
     request_body = ErrandReason, responses((status = 200, description = "The errand", body = ErrandView)), extensions(("x-errors" = json!(["errand_state", "not_holder"]))))]
 #[post("/v1/errands/{id}/correct")]
-pub async fn correct_errand(caller: Can<HandleErrands>, id: Id, seen: IfMatch, command: Command<ErrandReason>) -> Result<Answer> {
+pub async fn correct_errand(
+    caller: Can<HandleErrands>,
+    id: Id,
+    seen: IfMatch,
+    command: Command<ErrandReason>,
+) -> Result<Answer> {
     commands::command(("correct_errand", Step::Correct), caller, id, Some(seen), command).await
 }

@@ -104,13 +104,11 @@ impl From<StepError> for Error {
         match error {
             StepError::State { state } => {
                 let words = state.words();
-                Error::new(Code::ErrandState)
-                    .detail(format!("当前状态：{}", words.zh), format!("It is {}", words.en))
+                Error::new(Code::ErrandState).detail(format!("当前状态：{}", words.zh), format!("It is {}", words.en))
             }
             StepError::NotHolder { holder } => {
                 let holder = holder.unwrap_or_default();
-                Error::new(Code::NotHolder)
-                    .detail(format!("现由{holder}负责"), format!("{holder} answers for it"))
+                Error::new(Code::NotHolder).detail(format!("现由{holder}负责"), format!("{holder} answers for it"))
             }
             StepError::MandateEnded => Code::MandateEnded.into(),
             StepError::ApprovalNeeded => Code::ApprovalNeeded.into(),
@@ -123,7 +121,10 @@ impl From<StepError> for Error {
             StepError::Incomplete { missing, open, form } => incomplete(&missing, &open, form),
             StepError::UnknownMaterials { pointer, unknown } => unknown_materials(pointer, &unknown),
             StepError::CannotTakeOver => {
-                let (zh, en) = ("须为该村或上级单位在岗的工作人员，且不是现负责人", "must have a post in the unit or above it, and not answer for it already");
+                let (zh, en) = (
+                    "须为该村或上级单位在岗的工作人员，且不是现负责人",
+                    "must have a post in the unit or above it, and not answer for it already",
+                );
                 Error::field("/staff_id", "cannot_take_over", zh, en)
             }
             StepError::NobodyAnswers => Code::UnitUnknown.into(),
@@ -152,7 +153,10 @@ fn incomplete(missing: &[Material], open: &[Question], form: bool) -> Error {
 
 fn unknown_materials(pointer: &str, unknown: &[(usize, String)]) -> Error {
     let fault = |(index, key): &(usize, String)| {
-        let text = Text::new(format!("该事项没有材料“{key}”，或重复"), format!("the matter has no material {key}, or it is here twice"));
+        let text = Text::new(
+            format!("该事项没有材料“{key}”，或重复"),
+            format!("the matter has no material {key}, or it is here twice"),
+        );
         FieldError::body(format!("{pointer}/{index}"), "unknown_material", text)
     };
     Error::invalid(unknown.iter().map(fault).collect())
@@ -189,10 +193,15 @@ fn may(errand: &Errand, step: Step, actor: Actor) -> Result<(), StepError> {
         By::Approver if actor.is(APPROVERS) => Ok(()),
         By::Approver => Err(StepError::ApprovalNeeded),
         By::Decider if actor.departmental => Ok(()),
+        // Within the township's power (乡镇权限), whoever answers for it.
+        By::Decider if errand.decided_by == DecidedBy::Township && actor.is(APPROVERS) => Ok(()),
         By::Decider => holder(),
     }?;
     // Handing it on is always possible, so that somebody answers for it.
-    let handing_on = matches!(step, Step::OfferTransfer | Step::AcceptTransfer | Step::DeclineTransfer | Step::Take | Step::Archive | Step::Correct);
+    let handing_on = matches!(
+        step,
+        Step::OfferTransfer | Step::AcceptTransfer | Step::DeclineTransfer | Step::Take | Step::Archive | Step::Correct
+    );
     if agent && !errand.mandated && !handing_on { Err(StepError::MandateEnded) } else { Ok(()) }
 }
 
@@ -203,7 +212,11 @@ fn complete(errand: &Errand, version: &Version) -> Result<(), StepError> {
     let missing: Vec<_> = matters::missing(version, &answers, &keys).into_iter().cloned().collect();
     let open: Vec<_> = matters::open_questions(version, &answers).into_iter().cloned().collect();
     let form = version.form.is_some() && errand.form.is_none();
-    if missing.is_empty() && open.is_empty() && !form { Ok(()) } else { Err(StepError::Incomplete { missing, open, form }) }
+    if missing.is_empty() && open.is_empty() && !form {
+        Ok(())
+    } else {
+        Err(StepError::Incomplete { missing, open, form })
+    }
 }
 
 /// What could have been asked for at once (一次性告知) is asked for a second time only by whoever approves that.
@@ -221,18 +234,24 @@ fn needs(errand: &Errand, step: Step, actor: Actor, said: &Said, around: Around)
             let keys = said.missing.iter().map(String::as_str);
             let unknown = unknown(version, keys.chain(said.provided.iter().map(|one| one.key.as_str())));
             let pointer = "/materials";
-            if unknown.is_empty() { second(errand, step, actor) } else { Err(StepError::UnknownMaterials { pointer, unknown }) }
+            if unknown.is_empty() {
+                second(errand, step, actor)
+            } else {
+                Err(StepError::UnknownMaterials { pointer, unknown })
+            }
         }
         Step::Decide if errand.decided_by == DecidedBy::Department && errand.state != ErrandState::Forwarded => {
             Err(StepError::DecidedElsewhere { by: errand.decided_by })
         }
-        Step::Decide if errand.decided_by == DecidedBy::Township && actor.is(AGENTS) && said.department.is_none() => {
+        Step::Decide if errand.decided_by == DecidedBy::Township && actor.is(AGENTS) => {
             Err(StepError::DecidedElsewhere { by: errand.decided_by })
         }
         Step::Forward if errand.decided_by != DecidedBy::Department => {
             Err(StepError::DecidedElsewhere { by: errand.decided_by })
         }
-        Step::Extend if errand.due_on.is_none_or(|due| due < today) => Err(StepError::Expired { due_on: errand.due_on }),
+        Step::Extend if errand.due_on.is_none_or(|due| due < today) => {
+            Err(StepError::Expired { due_on: errand.due_on })
+        }
         Step::Archive if errand.originals_out > 0 => Err(StepError::OriginalsOut { count: errand.originals_out }),
         Step::OfferTransfer if errand.offered_to.is_some() => Err(StepError::OfferWaits),
         Step::OfferTransfer if !errand.asked_fits || said.staff == errand.holder_id => Err(StepError::CannotTakeOver),
@@ -296,7 +315,9 @@ pub fn take(errand: &Errand, step: Step, actor: Actor, said: &Said, around: Arou
         next.materials = json!(provided.into_values().collect::<Vec<_>>());
     }
     // A new clock has a ladder of its own.
-    if matches!(step, Step::Submit | Step::Accept | Step::DeemAccepted) || step == Step::Supplement && next.state == ErrandState::Submitted {
+    if matches!(step, Step::Submit | Step::Accept | Step::DeemAccepted)
+        || step == Step::Supplement && next.state == ErrandState::Submitted
+    {
         next.rung = 0;
     }
     if step == Step::Escalate {

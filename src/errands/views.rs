@@ -1,7 +1,5 @@
 //! An errand as it is answered.
 
-use std::collections::BTreeMap;
-
 use chrono::{DateTime, FixedOffset, NaiveDate, Utc};
 use serde::Serialize;
 use serde_json::Value;
@@ -106,13 +104,15 @@ pub struct ErrandResident {
 impl ErrandView {
     pub fn new(app: &App, caller: &Caller, lang: Lang, row: &Errand, today: NaiveDate) -> Result<Self> {
         let own = row.resident_id == caller.subject;
-        let (name, _) = people::name_and_phone(app, (row.county_id, row.resident_id), (row.resident_name.as_deref(), None), !own)?;
+        let (name, _) =
+            people::name_and_phone(app, (row.county_id, row.resident_id), (row.resident_name.as_deref(), None), !own)?;
         let mine = caller.is_resident() || row.held;
         let open = |sealed: &[u8]| {
             let plain = app.keys.open(row.county_id, &form_place(row.id), sealed)?;
             serde_json::from_slice::<Value>(&plain).map_err(Error::internal)
         };
-        let named = |id: Option<Uuid>, name: &Option<String>| id.map(|id| Named { id, name: name.clone().unwrap_or_default() });
+        let named =
+            |id: Option<Uuid>, name: &Option<String>| id.map(|id| Named { id, name: name.clone().unwrap_or_default() });
         let local = |at: DateTime<Utc>| at.with_timezone(&CST);
         Ok(Self {
             id: row.id,

@@ -149,7 +149,7 @@ pub fn routes(list: &mut ServiceConfig) {
         .service(errands::step_routes::take_errand)
         .service(errands::step_routes::accept_errand)
         .service(errands::step_routes::not_accept_errand)
-        .service(errands::step_routes::request_supplement_errand)
+        .service(errands::step_routes::request_supplement)
         .service(errands::step_routes::begin_errand)
         .service(errands::step_routes::forward_errand)
         .service(errands::step_routes::later_errand)
