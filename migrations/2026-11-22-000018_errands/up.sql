@@ -64,6 +64,7 @@ CREATE TABLE errands (
   accepted_on date,
   decided_on date,
   granted boolean,
+  on_time boolean,
   due_on date,
   provisional boolean NOT NULL DEFAULT false,
   yellow_from date,
@@ -90,7 +91,7 @@ CREATE TABLE errands (
   CONSTRAINT errands_offered CHECK (offered_to <> holder_id),
   CONSTRAINT errands_paused CHECK ((state IN ('supplement_requested', 'suspended')) = (back_to IS NOT NULL)),
   CONSTRAINT errands_accepted CHECK (state NOT IN ('accepted', 'handling', 'forwarded', 'suspended', 'decided', 'delivered') OR accepted_on IS NOT NULL),
-  CONSTRAINT errands_decided CHECK ((decided_on IS NULL) = (granted IS NULL)),
+  CONSTRAINT errands_decided CHECK ((decided_on IS NULL) = (granted IS NULL) AND (decided_on IS NULL) = (on_time IS NULL)),
   -- While it stands still there is no due date.
   CONSTRAINT errands_due CHECK ((state IN ('submitted', 'accepted', 'handling', 'forwarded')) = (due_on IS NOT NULL))
 );
@@ -101,6 +102,7 @@ CREATE INDEX errands_filed_by_resident ON errands (county_id, filed_by_resident,
 CREATE INDEX errands_holder ON errands (county_id, holder_id, due_on) WHERE state NOT IN ('draft', 'archived');
 CREATE INDEX errands_offered ON errands (county_id, offered_to) WHERE offered_to IS NOT NULL;
 CREATE INDEX errands_department ON errands (county_id, department_id, due_on) WHERE state = 'forwarded';
+CREATE INDEX errands_decided_on ON errands (county_id, unit_id, decided_on) WHERE decided_on IS NOT NULL;
 CREATE INDEX errands_mandate ON errands (county_id, mandate_id) WHERE mandate_id IS NOT NULL;
 -- What the sweeps look for: silence that counts as acceptance, rungs of the ladder, dates that a new calendar moves.
 CREATE INDEX errands_deemed ON errands (due_on) WHERE state = 'submitted';
@@ -116,6 +118,7 @@ COMMENT ON COLUMN errands.form IS 'Sealed; the form as it was filled in.';
 COMMENT ON COLUMN errands.answers IS 'Answers to the questions of the guide; materials: what is there, by key, and how.';
 COMMENT ON COLUMN errands.limit_days IS 'Working days, extensions included.';
 COMMENT ON COLUMN errands.due_on IS 'The day at whose end (24:00) it is due: of an answer while submitted, of the decision afterwards; none while the clock stands still or has ended.';
+COMMENT ON COLUMN errands.on_time IS 'It was decided by the end of the day on which it was due.';
 COMMENT ON COLUMN errands.yellow_from IS 'From this day the lamp is yellow; red_from: red.';
 COMMENT ON COLUMN errands.rung IS 'Rungs of the escalation ladder that have been climbed; rung_on: the day of the next one.';
 COMMENT ON COLUMN errands.calendar_digest IS 'The calendar that due_on was computed by.';

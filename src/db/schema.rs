@@ -292,6 +292,7 @@ diesel::table! {
         accepted_on -> Nullable<Date>,
         decided_on -> Nullable<Date>,
         granted -> Nullable<Bool>,
+        on_time -> Nullable<Bool>,
         due_on -> Nullable<Date>,
         provisional -> Bool,
         yellow_from -> Nullable<Date>,

@@ -27,6 +27,9 @@ pub mod mandate_routes;
 pub mod mandates;
 pub mod model;
 mod notices;
+pub mod numbers;
+#[cfg(test)]
+mod property;
 mod recount;
 pub mod routes;
 pub mod step_routes;

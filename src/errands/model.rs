@@ -319,6 +319,8 @@ pub struct Errand {
     pub decided_on: Option<NaiveDate>,
     #[diesel(sql_type = Nullable<Bool>)]
     pub granted: Option<bool>,
+    #[diesel(sql_type = Nullable<Bool>)]
+    pub on_time: Option<bool>,
     #[diesel(sql_type = Nullable<Date>)]
     pub due_on: Option<NaiveDate>,
     #[diesel(sql_type = Bool)]

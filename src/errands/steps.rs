@@ -298,7 +298,10 @@ pub fn take(errand: &Errand, step: Step, actor: Actor, said: &Said, around: Arou
         // What was missing is there: the time to answer begins anew.
         Step::Supplement if next.state == ErrandState::Submitted => next.submitted_on = Some(today),
         Step::Extend => next.limit_days += said.days.unwrap_or(0) as i16,
-        Step::Decide => (next.decided_on, next.granted) = (Some(today), said.granted),
+        Step::Decide => {
+            (next.decided_on, next.granted) = (Some(today), said.granted);
+            next.on_time = Some(errand.due_on.is_none_or(|due| today <= due));
+        }
         Step::Forward => next.department_id = said.department.or(errand.department_id),
         Step::OfferTransfer => next.offered_to = said.staff,
         Step::AcceptTransfer => (next.holder_id, next.offered_to) = (errand.offered_to, None),

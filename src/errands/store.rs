@@ -100,7 +100,7 @@ statement! {
         back_to: Option<ErrandState> as Nullable<Text>, holder: Option<Uuid> as Nullable<SqlUuid>, offered_to: Option<Uuid> as Nullable<SqlUuid>,
         department: Option<Uuid> as Nullable<SqlUuid>, form: Option<Vec<u8>> as Nullable<Binary>, answers: Value as Jsonb, materials: Value as Jsonb, supplements: i16 as SmallInt, limit_days: i16 as SmallInt,
         submitted_on: Option<NaiveDate> as Nullable<Date>, accepted_on: Option<NaiveDate> as Nullable<Date>,
-        decided_on: Option<NaiveDate> as Nullable<Date>, granted: Option<bool> as Nullable<Bool>, due_on: Option<NaiveDate> as Nullable<Date>,
+        decided_on: Option<NaiveDate> as Nullable<Date>, granted: Option<bool> as Nullable<Bool>, on_time: Option<bool> as Nullable<Bool>, due_on: Option<NaiveDate> as Nullable<Date>,
         provisional: bool as Bool, yellow_from: Option<NaiveDate> as Nullable<Date>, red_from: Option<NaiveDate> as Nullable<Date>,
         rung: i16 as SmallInt, rung_on: Option<NaiveDate> as Nullable<Date>, calendar: Option<Vec<u8>> as Nullable<Binary>,
         seq: i32 as Integer, step: Step as Text, actor: Option<Uuid> as Nullable<SqlUuid>, role: Option<&'static str> as Nullable<Text>,
@@ -112,7 +112,7 @@ statement! {
     }
     "WITH moved AS (UPDATE errands SET state = {state}, back_to = {back_to}, holder_id = {holder}, offered_to = {offered_to}, department_id = {department}, form = {form}, answers = {answers}, materials = {materials}, \
          supplements = {supplements}, limit_days = {limit_days}, submitted_on = {submitted_on}, accepted_on = {accepted_on}, decided_on = {decided_on}, \
-         granted = {granted}, due_on = {due_on}, provisional = {provisional}, yellow_from = {yellow_from}, red_from = {red_from}, rung = {rung}, \
+         granted = {granted}, on_time = {on_time}, due_on = {due_on}, provisional = {provisional}, yellow_from = {yellow_from}, red_from = {red_from}, rung = {rung}, \
          rung_on = {rung_on}, calendar_digest = coalesce({calendar}, calendar_digest), entries = {seq}, head = {hash}, version = version + 1, updated_at = {now} \
        WHERE county_id = {county} AND id = {id} AND version = {version} RETURNING county_id, id), \
      entry AS (INSERT INTO errand_ledger (county_id, errand_id, seq, at, step, actor_id, actor_role, from_state, to_state, facts, words_digest, previous, hash) \
@@ -175,6 +175,7 @@ pub fn write(conn: &mut PgConnection, writing: Writing) -> Result<bool> {
         accepted_on: after.accepted_on,
         decided_on: after.decided_on,
         granted: after.granted,
+        on_time: after.on_time,
         due_on: after.due_on,
         provisional: after.provisional,
         yellow_from: after.yellow_from,

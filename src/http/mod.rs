@@ -139,6 +139,8 @@ pub fn routes(list: &mut ServiceConfig) {
         .service(desk::routes::get_open_for_resident)
         .service(errands::filing_routes::file_errand)
         .service(errands::routes::list_errands)
+        // Before the id, which it would be taken for.
+        .service(errands::numbers::count_errands)
         .service(errands::routes::get_errand)
         .service(errands::filing_routes::update_errand)
         .service(errands::routes::get_errand_ledger)

@@ -114,6 +114,8 @@ permissions! {
     ReadErrands "errands:read": Resident Own, Specialist Village, VillageCadre Village, TownshipStaff Township, DepartmentStaff Own, Supervisor Township, CountyAdmin County;
     /// Accept, handle, forward, decide, deliver and archive.
     HandleErrands "errands:handle": Specialist Village, VillageCadre Village, TownshipStaff Township, DepartmentStaff Own, CountyAdmin County;
+    /// See how many errands are open, late and on time, by unit and matter.
+    CountErrands "errands:count": TownshipStaff Township, Supervisor Township, CountyAdmin County;
     /// Give a mandate to agents, or record one that was given; revoke it.
     WriteMandates "mandates:write": Resident Own, Specialist Village, VillageCadre Village, TownshipStaff Township, CountyAdmin County;
     /// Read one's inbox.

@@ -373,3 +373,41 @@ async fn lists_are_of_those_who_may_see_them() {
         t.get(&format!("{}/ledger", path(&second))).by(session).send().await.problem(404, "not_found");
     }
 }
+
+#[actix_web::test]
+async fn supervisors_see_numbers_of_units_and_matters() {
+    let t = TestApp::new().await;
+    let (chen, lin) = (villager(&t, "chen").await, villager(&t, "lin").await);
+    let matter = matter(&t, content("village")).await;
+    let (first, second) = (submitted(&t, &chen, matter).await, submitted(&t, &lin, matter).await);
+    let cadre = t.staff("cadre").await;
+    let third = submitted(&t, &chen, matter).await;
+    for errand in [&first, &second] {
+        let holder = t.get(&path(errand)).by(&cadre).send().await.ok();
+        let by =
+            if holder["holder"]["id"] == json!(cadre.subject) { cadre.clone() } else { t.staff("specialist").await };
+        step(&t, &by, errand, "accept", json!({})).await.ok();
+        if *errand == first {
+            step(&t, &by, errand, "decide", json!({"granted": true, "words": "已开具"})).await.ok();
+        }
+    }
+    t.run_jobs().await;
+    t.set_time("2026-12-01T10:00:00+08:00");
+    let junxi = t.staff("junxi").await;
+    let town = t.get("/v1/errands/numbers").by(&junxi).send().await.ok();
+    let village = &town["items"][0];
+    assert_eq!(village["name"], "红星村委会");
+    let of = |name: &str| village[name].clone();
+    assert_eq!((of("open"), of("overdue"), of("decided"), of("on_time")), (json!(2), json!(2), json!(1), json!(1)));
+    assert_eq!((of("on_time_rate"), of("standing_still")), (json!(1.0), json!(0)));
+    let supervisor = t.staff("supervisor").await;
+    let matters = t.get(&format!("/v1/errands/numbers?by=matter&matter_id={matter}")).by(&supervisor).send().await.ok();
+    assert_eq!((&matters["items"][0]["id"], &matters["items"][0]["open"]), (&json!(matter), &json!(2)));
+    let before = t.get("/v1/errands/numbers?from=2026-10-01&to=2026-10-31").by(&supervisor).send().await.ok();
+    assert_eq!(before["items"][0]["decided"], 0);
+    let far = format!("/v1/errands/numbers?unit_id={}", t.unit("石牌镇").await);
+    t.get(&far).by(&junxi).send().await.problem(404, "not_found");
+    t.get("/v1/errands/numbers?from=2026-12-02").by(&junxi).send().await.problem(422, "invalid");
+    drop(third);
+    t.tick().await;
+}

@@ -148,6 +148,7 @@ pub const ROWS: &[Row] = &[
     ("leave_waiting", "POST", "/v1/waiting/{e}/leave", "{}"),
     ("file_errand", "POST", "/v1/errands", r#"{"matter_id": "{t}", "resident_id": "{r}"}"#),
     ("list_errands", "GET", "/v1/errands", ""),
+    ("count_errands", "GET", "/v1/errands/numbers", ""),
     ("get_errand", "GET", "/v1/errands/{g}", ""),
     ("update_errand", "PUT", "/v1/errands/{g}", "{}"),
     ("get_errand_ledger", "GET", "/v1/errands/{g}/ledger", ""),
