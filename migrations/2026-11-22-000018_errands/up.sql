@@ -87,7 +87,7 @@ CREATE TABLE errands (
   FOREIGN KEY (county_id, filed_by_resident) REFERENCES residents,
   FOREIGN KEY (county_id, mandate_id) REFERENCES mandates,
   -- First asked (首问责任): from the moment that it is submitted somebody answers for it.
-  CONSTRAINT errands_answerable CHECK (state = 'draft' OR holder_id IS NOT NULL),
+  CONSTRAINT errands_answerable CHECK (submitted_on IS NULL OR holder_id IS NOT NULL),
   CONSTRAINT errands_offered CHECK (offered_to <> holder_id),
   CONSTRAINT errands_paused CHECK ((state IN ('supplement_requested', 'suspended')) = (back_to IS NOT NULL)),
   CONSTRAINT errands_accepted CHECK (state NOT IN ('accepted', 'handling', 'forwarded', 'suspended', 'decided', 'delivered') OR accepted_on IS NOT NULL),
@@ -101,13 +101,14 @@ CREATE INDEX errands_resident ON errands (county_id, resident_id, created_at, id
 CREATE INDEX errands_filed_by_resident ON errands (county_id, filed_by_resident, created_at, id) WHERE filed_by_resident IS NOT NULL;
 CREATE INDEX errands_holder ON errands (county_id, holder_id, due_on) WHERE state NOT IN ('draft', 'archived');
 CREATE INDEX errands_offered ON errands (county_id, offered_to) WHERE offered_to IS NOT NULL;
-CREATE INDEX errands_department ON errands (county_id, department_id, due_on) WHERE state = 'forwarded';
+CREATE INDEX errands_department ON errands (county_id, department_id, created_at, id) WHERE state IN ('forwarded', 'decided', 'delivered', 'archived');
+CREATE INDEX errands_drafts ON errands (county_id, filed_by) WHERE state = 'draft';
 CREATE INDEX errands_decided_on ON errands (county_id, unit_id, decided_on) WHERE decided_on IS NOT NULL;
 CREATE INDEX errands_mandate ON errands (county_id, mandate_id) WHERE mandate_id IS NOT NULL;
 -- What the sweeps look for: silence that counts as acceptance, rungs of the ladder, dates that a new calendar moves.
 CREATE INDEX errands_deemed ON errands (due_on) WHERE state = 'submitted';
 CREATE INDEX errands_rungs ON errands (rung_on) WHERE rung_on IS NOT NULL;
-CREATE INDEX errands_calendar ON errands (calendar_digest, county_id, id) WHERE due_on IS NOT NULL;
+CREATE INDEX errands_running ON errands (county_id, id) WHERE due_on IS NOT NULL;
 REVOKE DELETE, TRUNCATE ON errands FROM lianxin_service;
 COMMENT ON TABLE errands IS 'Errands (代办). State, dates and holder are what the ledger folds to; the clock is computed from the ledger and the calendar.';
 COMMENT ON COLUMN errands.number IS 'The number to read over the phone (受理编号): the day and six random digits, so that it tells nobody how many there are.';
@@ -216,6 +217,18 @@ BEGIN
   IF TG_OP = 'UPDATE' AND OLD.holder_id IS DISTINCT FROM NEW.holder_id AND OLD.holder_id IS NOT NULL THEN
     INSERT INTO changes (county_id, entity, entity_id, staff_id, gone, at) VALUES (NEW.county_id, 'errand', NEW.id, OLD.holder_id, true, NEW.updated_at);
   END IF;
+  IF TG_OP = 'UPDATE' AND NEW.offered_to IS DISTINCT FROM OLD.offered_to AND NEW.offered_to IS NOT NULL THEN
+    INSERT INTO changes (county_id, entity, entity_id, staff_id, at) VALUES (NEW.county_id, 'errand', NEW.id, NEW.offered_to, NEW.updated_at);
+  END IF;
+  -- Whoever was told that it takes long need not act any more: the clock has ended, or begins anew.
+  IF TG_OP = 'UPDATE' AND OLD.rung > 0 AND (NEW.rung = 0 OR NEW.due_on IS NULL AND NEW.back_to IS NULL) THEN
+    WITH settled AS (
+      UPDATE todos SET state = 'dropped', done_at = NEW.updated_at, version = version + 1, updated_at = NEW.updated_at
+       WHERE county_id = NEW.county_id AND about IN ('errand', 'errand_of_unit', 'errand_of_township', 'errand_of_county') AND about_id = NEW.id
+         AND state IN ('open', 'taken') RETURNING id, unit_id, holder_id)
+    INSERT INTO changes (county_id, entity, entity_id, unit_id, staff_id, at)
+    SELECT NEW.county_id, 'todo', id, unit_id, holder_id, NEW.updated_at FROM settled;
+  END IF;
   IF TG_OP = 'UPDATE' THEN
     news := CASE
       WHEN OLD.state = 'submitted' AND NEW.state = 'accepted' THEN 'accepted'
@@ -229,7 +242,8 @@ BEGIN
   RETURN NULL;
 END $$;
 COMMENT ON FUNCTION errands_follow IS 'The change feed of every step and what the resident is told of it, in its own transaction.';
-CREATE TRIGGER errands_follow AFTER INSERT OR UPDATE ON errands FOR EACH ROW EXECUTE FUNCTION errands_follow();
+CREATE TRIGGER errands_follow_insert AFTER INSERT ON errands FOR EACH ROW EXECUTE FUNCTION errands_follow();
+CREATE TRIGGER errands_follow_update AFTER UPDATE ON errands FOR EACH ROW WHEN (OLD.version <> NEW.version) EXECUTE FUNCTION errands_follow();
 
 -- No state without an entry: whoever moves an errand writes its ledger in the same transaction.
 CREATE FUNCTION errands_in_ledger() RETURNS trigger LANGUAGE plpgsql AS $$

@@ -46,14 +46,16 @@ pub fn due(calendar: &Calendar, accepted: NaiveDate, limit: u32, pauses: &[Pause
     if pauses.iter().any(|pause| pause.until.is_none()) {
         return None;
     }
+    // An instant matter that stood still is due on the day on which it goes on.
+    let last = pauses.iter().filter_map(|pause| pause.until).max().filter(|_| limit == 0);
     let mut provisional = !calendar.knows(accepted);
     let mut days = vec![Counted { date: accepted, number: None, paused: false }];
     let (mut date, mut number) = (accepted, 0);
-    while number < limit {
+    while number < limit || last.is_some_and(|last| date < last) {
         date = date.checked_add_days(Days::new(1))?;
         provisional |= !calendar.knows(date);
         let paused = pauses.iter().any(|pause| pause.holds(date));
-        let counts = calendar.works(date) && !paused;
+        let counts = number < limit && calendar.works(date) && !paused;
         number += u32::from(counts);
         days.push(Counted { date, number: counts.then_some(number), paused });
     }

@@ -84,7 +84,7 @@ pub fn said(said: &Said, step: Step, actor: Actor, errand: &Errand, settings: &S
     match step {
         Step::Submit => {
             said.days = Some(settings.errands_deemed_accepted_days as u32);
-            said.staff = errand.filed_by.or(errand.first_asked);
+            said.staff = errand.first_asked;
         }
         Step::Accept | Step::DeemAccepted => said.days = Some(errand.limit_days as u32),
         Step::Take => said.staff = actor.id,
@@ -179,28 +179,34 @@ impl Act {
     }
 }
 
-/// A step of the system, which has no words; false when it cannot be taken any more, or somebody was faster.
+/// A step of the system, which has no words, from how things stand; the errand before it. None when it cannot be taken any more, or
+/// somebody was faster.
 pub fn by_system(
     conn: &mut PgConnection,
     app: &App,
     (county, id): (i32, Uuid),
-    (step, sent): (Step, &Said),
+    (step, says): (Step, impl Fn(&Errand, &Version) -> Said),
     frame: &Frame,
-) -> Result<bool> {
-    let Some(before) = store::find(conn, county, Seen::WHOLE, id, frame.today)? else { return Ok(false) };
+) -> Result<Option<Errand>> {
+    let Some(before) = store::find(conn, county, Seen::WHOLE, id, frame.today)? else { return Ok(None) };
     let version = app.versions.get(conn, (county, before.matter_id, before.matter_version))?;
-    let said = said(sent, step, Actor::SYSTEM, &before, &frame.settings);
-    let Ok(after) = steps::take(&before, step, Actor::SYSTEM, &said, frame.around(&version)) else { return Ok(false) };
+    let said = said(&says(&before, &version), step, Actor::SYSTEM, &before, &frame.settings);
+    let Ok(after) = steps::take(&before, step, Actor::SYSTEM, &said, frame.around(&version)) else { return Ok(None) };
     let (entry, _) = entry((&before, &after), step, Actor::SYSTEM, &said, frame.now);
     let calendar = Some(frame.calendar.digest.to_vec());
     let writing =
         Writing { before: &before, after: &after, entry: &entry, words: None, keep: None, calendar, now: frame.now };
-    store::write(conn, writing)
+    Ok(store::write(conn, writing)?.then_some(before))
 }
 
 /// What was said with a step, from what is stored of it.
 pub fn words(app: &App, county: i32, id: Uuid, sealed: &[u8]) -> Result<String> {
-    Ok(Salted::words(&app.keys.open(county, &format!("errand_words.words/{id}"), sealed)?))
+    Ok(Salted::words(&salted(app, county, id, sealed)?))
+}
+
+/// The same with their salt, as the ledger has their digest.
+pub fn salted(app: &App, county: i32, id: Uuid, sealed: &[u8]) -> Result<Vec<u8>> {
+    Ok(app.keys.open(county, &format!("errand_words.words/{id}"), sealed)?)
 }
 
 /// Takes a step, once per key.

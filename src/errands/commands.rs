@@ -59,9 +59,9 @@ pub struct RequestSupplement {
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"materials": [{"key": "household_register", "in_person": true}], "words": "户口簿已交特派员"}))]
 pub struct SupplementErrand {
-    /// 0 to 50.
-    #[validate(length(max = 50))]
-    #[schema(max_items = 50)]
+    /// 1 to 50.
+    #[validate(length(min = 1, max = 50))]
+    #[schema(min_items = 1, max_items = 50)]
     pub materials: Vec<Provided>,
     /// 2 to 1,000 characters.
     #[validate(length(min = 2, max = 1000))]

@@ -39,6 +39,9 @@ pub struct Draft {
     pub materials: Vec<Provided>,
 }
 
+/// Bytes of a form: it is part of answers that are kept.
+const LONGEST_FORM: usize = 32 * 1024;
+
 /// Tries to find a number that nobody has: a day has a million.
 const TRIES: usize = 20;
 
@@ -117,6 +120,13 @@ pub struct Filing {
 /// Every fault of what is filled in so far. A draft may leave out what is missing; submitting tells it.
 pub fn faults(version: &Version, form: Option<&Value>, answers: &Answers, materials: &[Provided]) -> Vec<FieldError> {
     let mut faults = form.map(|form| matters::check_form(version, form)).unwrap_or_default();
+    if form.is_some_and(|form| form.to_string().len() > LONGEST_FORM) {
+        faults.push(FieldError::body(
+            "/form",
+            "too_long",
+            Words::fixed("表单内容过长", "must be at most 32 KiB of JSON"),
+        ));
+    }
     faults.extend(matters::check_answers(version, answers, "/answers"));
     for (index, key) in steps::unknown(version, materials.iter().map(|one| one.key.as_str())) {
         let text = Words::new(
@@ -152,6 +162,10 @@ impl Filing {
             return Err(unknown());
         }
         let (mandate, matter) = (self.draft.mandate, self.draft.matter);
+        if self.who.is_resident() && mandate.is_some() {
+            let (zh, en) = ("委托由代办员填写", "only agents name the mandate");
+            return Err(Error::field("/mandate_id", "not_for_residents", zh, en));
+        }
         let ask = Standing { county, resident, mandate, matter, agent: self.who.staff(), today };
         let stands: Stands = found(ask.get_result(conn))?.ok_or_else(unknown)?;
         if !self.who.is_resident() && !stands.mandated {

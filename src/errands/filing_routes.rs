@@ -117,6 +117,9 @@ pub async fn update_errand(
         let (county, by, today) = (who.county, Seen::by(&who, scope), frame.today);
         let row = store::find(conn, county, by, id.0, today)?.ok_or(Code::NotFound)?;
         seen.check(row.version)?;
+        if !who.is_resident() && !row.mandated {
+            return Err(StepError::MandateEnded.into());
+        }
         if row.state != ErrandState::Draft {
             return Err(StepError::State { state: row.state }.into());
         }

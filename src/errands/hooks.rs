@@ -111,7 +111,9 @@ struct Held {
 
 statement! {
     struct HeldBy { county: i32 as Integer, staff: Uuid as SqlUuid, unit: Option<Uuid> as Nullable<SqlUuid> }
-    "SELECT e.id FROM errands e WHERE e.county_id = {county} AND (e.holder_id = {staff} OR e.offered_to = {staff}) AND e.state <> 'archived' \
+    "SELECT e.id FROM errands e WHERE e.county_id = {county} AND e.id IN ( \
+         SELECT h.id FROM errands h WHERE h.county_id = {county} AND h.holder_id = {staff} AND h.state NOT IN ('draft', 'archived') \
+         UNION ALL SELECT o.id FROM errands o WHERE o.county_id = {county} AND o.offered_to = {staff}) \
        AND ({unit}::uuid IS NULL OR unit_within({county}, e.unit_id, {unit})) ORDER BY e.id FOR NO KEY UPDATE"
 }
 
@@ -215,7 +217,7 @@ fn export(conn: &mut PgConnection, app: &App, person: Person) -> Result<Value> {
 
 statement! {
     struct EraseForms { county: i32 as Integer, resident: Uuid as SqlUuid, now: DateTime<Utc> as Timestamptz }
-    "UPDATE errands SET form = NULL, answers = '{}', version = version + 1, updated_at = {now} WHERE county_id = {county} AND resident_id = {resident}"
+    "UPDATE errands SET form = NULL, answers = jsonb_build_object(), version = version + 1, updated_at = {now} WHERE county_id = {county} AND resident_id = {resident}"
 }
 
 statement! {

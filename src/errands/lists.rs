@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, NaiveDate, Utc};
 use diesel::{
-    PgConnection, QueryResult, QueryableByName, RunQueryDsl,
+    OptionalExtension, PgConnection, QueryResult, QueryableByName, RunQueryDsl,
     sql_types::{BigInt, Date, Integer, Nullable, Text, Timestamptz, Uuid as SqlUuid},
 };
 use uuid::Uuid;
@@ -35,7 +35,6 @@ pub struct Filter {
     pub lamp: Option<Lamp>,
     pub matter: Option<Uuid>,
     pub holder: Option<Uuid>,
-    pub number: Option<String>,
     pub due_before: Option<NaiveDate>,
 }
 
@@ -59,7 +58,7 @@ macro_rules! listed {
 macro_rules! filtered {
     () => {
         " AND ({state}::text IS NULL OR e.state = {state}) AND ({matter}::uuid IS NULL OR e.matter_id = {matter}) \
-          AND ({holder}::uuid IS NULL OR e.holder_id = {holder}) AND ({number}::text IS NULL OR e.number = {number}) \
+          AND ({holder}::uuid IS NULL OR e.holder_id = {holder}) \
           AND ({due_before}::date IS NULL OR e.due_on < {due_before}) \
           AND CASE {lamp}::text WHEN 'red' THEN {today} >= e.red_from WHEN 'yellow' THEN {today} >= e.yellow_from AND {today} < e.red_from \
             WHEN 'green' THEN {today} < least(e.yellow_from, e.red_from) ELSE true END "
@@ -73,7 +72,7 @@ macro_rules! lists {
             $(#[$meta])*
             struct $page {
                 county: i32 as Integer, $whose: Uuid as SqlUuid, me: Option<Uuid> as Nullable<SqlUuid>, within: Option<Uuid> as Nullable<SqlUuid>, state: Option<ErrandState> as Nullable<Text>,
-                matter: Option<Uuid> as Nullable<SqlUuid>, holder: Option<Uuid> as Nullable<SqlUuid>, number: Option<String> as Nullable<Text>,
+                matter: Option<Uuid> as Nullable<SqlUuid>, holder: Option<Uuid> as Nullable<SqlUuid>,
                 due_before: Option<NaiveDate> as Nullable<Date>, lamp: Option<&'static str> as Nullable<Text>, today: NaiveDate as Date,
                 after_at: DateTime<Utc> as Timestamptz, after_id: Uuid as SqlUuid, limit: i64 as BigInt,
             }
@@ -83,7 +82,7 @@ macro_rules! lists {
         statement! {
             struct $count {
                 county: i32 as Integer, $whose: Uuid as SqlUuid, me: Option<Uuid> as Nullable<SqlUuid>, within: Option<Uuid> as Nullable<SqlUuid>, state: Option<ErrandState> as Nullable<Text>,
-                matter: Option<Uuid> as Nullable<SqlUuid>, holder: Option<Uuid> as Nullable<SqlUuid>, number: Option<String> as Nullable<Text>,
+                matter: Option<Uuid> as Nullable<SqlUuid>, holder: Option<Uuid> as Nullable<SqlUuid>,
                 due_before: Option<NaiveDate> as Nullable<Date>, lamp: Option<&'static str> as Nullable<Text>, today: NaiveDate as Date,
             }
             concat!("SELECT count(*) AS n ", $from, filtered!())
@@ -94,19 +93,62 @@ macro_rules! lists {
 lists! {
     OfResident, CountOfResident of resident:
         "FROM errands e WHERE e.county_id = {county} AND e.resident_id = {resident} \
-         AND ({me}::uuid IS NULL OR {me} = {resident} OR e.filed_by_resident = {me} OR acts_for({county}, {resident}, {me}, 'errand', {today})) \
+         AND CASE WHEN {me}::uuid IS NULL THEN e.state <> 'draft' ELSE {me} = {resident} OR acts_for({county}, {resident}, {me}, 'errand', {today}) END \
          AND ({within}::uuid IS NULL OR unit_within({county}, e.unit_id, {within})) ";
     FiledBy, CountFiledBy of resident:
-        "FROM errands e WHERE e.county_id = {county} AND e.filed_by_resident = {resident} AND {me} = {resident} AND {within}::uuid IS NULL ";
+        "FROM errands e WHERE e.county_id = {county} AND e.filed_by_resident = {resident} AND {me} = {resident} AND {within}::uuid IS NULL \
+         AND acts_for({county}, e.resident_id, {resident}, 'errand', {today}) ";
+    /// Each part by an index of its own: what they answer for, are asked to take over, and have not submitted yet.
     OfStaff, CountOfStaff of staff:
-        "FROM errands e WHERE e.county_id = {county} AND (e.holder_id = {staff} OR e.offered_to = {staff}) AND {me}::uuid IS NULL \
-         AND ({within}::uuid IS NULL OR unit_within({county}, e.unit_id, {within})) ";
-    AtUnit, CountAtUnit of unit:
-        "FROM errands e WHERE e.county_id = {county} AND e.unit_id IN (SELECT u.id FROM units u WHERE u.county_id = {county} AND unit_within({county}, u.id, {unit})) \
-         AND ({within}::uuid IS NULL OR unit_within({county}, {unit}, {within})) AND {me}::uuid IS NULL AND e.state <> 'draft' ";
+        "FROM (SELECT * FROM errands h WHERE h.county_id = {county} AND h.holder_id = {staff} AND h.state NOT IN ('draft', 'archived') \
+           UNION ALL SELECT * FROM errands o WHERE o.county_id = {county} AND o.offered_to = {staff} \
+           UNION ALL SELECT * FROM errands d WHERE d.county_id = {county} AND d.filed_by = {staff} AND d.state = 'draft') e \
+         WHERE {me}::uuid IS NULL AND ({within}::uuid IS NULL OR unit_within({county}, e.unit_id, {within})) ";
     WithDepartment, CountWithDepartment of staff:
         "FROM errands e WHERE e.county_id = {county} AND {within}::uuid IS NULL AND {me}::uuid IS NULL AND e.state IN ('forwarded', 'decided', 'delivered', 'archived') \
          AND e.department_id IN (SELECT s.department_id FROM staff_posts s WHERE s.county_id = {county} AND s.staff_id = {staff} AND s.ended_at IS NULL) ";
+}
+
+statement! {
+    /// A page of a unit and those below it: as many of each as the page has, by its index, and of these the first.
+    struct AtUnit {
+        county: i32 as Integer, unit: Uuid as SqlUuid, me: Option<Uuid> as Nullable<SqlUuid>, within: Option<Uuid> as Nullable<SqlUuid>, state: Option<ErrandState> as Nullable<Text>,
+        matter: Option<Uuid> as Nullable<SqlUuid>, holder: Option<Uuid> as Nullable<SqlUuid>,
+        due_before: Option<NaiveDate> as Nullable<Date>, lamp: Option<&'static str> as Nullable<Text>, today: NaiveDate as Date,
+        after_at: DateTime<Utc> as Timestamptz, after_id: Uuid as SqlUuid, limit: i64 as BigInt,
+    }
+    concat!(listed!(), "FROM (SELECT u.id FROM units u WHERE u.county_id = {county} AND unit_within({county}, u.id, {unit}) AND {me}::uuid IS NULL \
+          AND ({within}::uuid IS NULL OR unit_within({county}, {unit}, {within}))) t \
+        CROSS JOIN LATERAL (SELECT * FROM errands e WHERE e.county_id = {county} AND e.unit_id = t.id AND e.state <> 'draft'", filtered!(),
+        "AND (e.created_at, e.id) > ({after_at}, {after_id}) ORDER BY e.created_at, e.id LIMIT {limit}) e ORDER BY e.created_at, e.id LIMIT {limit}")
+}
+
+statement! {
+    struct CountAtUnit {
+        county: i32 as Integer, unit: Uuid as SqlUuid, me: Option<Uuid> as Nullable<SqlUuid>, within: Option<Uuid> as Nullable<SqlUuid>, state: Option<ErrandState> as Nullable<Text>,
+        matter: Option<Uuid> as Nullable<SqlUuid>, holder: Option<Uuid> as Nullable<SqlUuid>,
+        due_before: Option<NaiveDate> as Nullable<Date>, lamp: Option<&'static str> as Nullable<Text>, today: NaiveDate as Date,
+    }
+    concat!("SELECT count(*) AS n FROM (SELECT u.id FROM units u WHERE u.county_id = {county} AND unit_within({county}, u.id, {unit}) AND {me}::uuid IS NULL \
+          AND ({within}::uuid IS NULL OR unit_within({county}, {unit}, {within}))) t \
+        CROSS JOIN LATERAL (SELECT FROM errands e WHERE e.county_id = {county} AND e.unit_id = t.id AND e.state <> 'draft'", filtered!(), ") e")
+}
+
+statement! {
+    struct Numbered { county: i32 as Integer, number: String as Text }
+    "SELECT e.id FROM errands e WHERE e.county_id = {county} AND e.number = {number}"
+}
+
+#[derive(QueryableByName)]
+struct Id {
+    #[diesel(sql_type = SqlUuid)]
+    id: Uuid,
+}
+
+/// The errand with a number (受理编号): for whoever is told it over the phone, and may see it.
+pub fn numbered(conn: &mut PgConnection, county: i32, number: &str) -> QueryResult<Option<Uuid>> {
+    let found = Numbered { county, number: number.to_owned() }.get_result::<Id>(conn).optional()?;
+    Ok(found.map(|found| found.id))
 }
 
 #[derive(QueryableByName)]
@@ -131,9 +173,9 @@ pub struct Asked {
 macro_rules! ask {
     ($asked:expr, $statement:ident { $($key:ident),* }) => {{
         let Asked { county, me, within, filter, today, .. } = $asked.clone();
-        let Filter { state, lamp, matter, holder, number, due_before } = filter;
+        let Filter { state, lamp, matter, holder, due_before } = filter;
         let lamp = lamp.map(Lamp::as_str);
-        $statement { county, me, within, state, lamp, matter, holder, number, due_before, today, $($key),* }
+        $statement { county, me, within, state, lamp, matter, holder, due_before, today, $($key),* }
     }};
 }
 

@@ -156,9 +156,9 @@ pub async fn give_mandate(caller: Can<WriteMandates>, id: Id, command: Command<G
     let once = Once::new(&caller, "give_mandate", key, digest);
     let (who, scope, now, inner) = (Caller::clone(&caller), caller.scope, app.clock.now(), app.clone());
     let (today, new, entry) = (local_date(now), Uuid::now_v7(), Audit::new("give_mandate", "resident", id.0));
-    let (given_how, valid_until) = body.checked(&who, today)?;
     app.once(once, move |conn| {
         let person = resident(conn, &who, scope, id.0, today)?;
+        let (given_how, valid_until) = body.checked(&who, today)?;
         let unit = person.unit_id.or(who.unit).ok_or(Code::UnitUnknown)?;
         if let Some(matter) = body.matter_id
             && matters::find(conn, who.county, matter)?.is_none()

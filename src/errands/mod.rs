@@ -30,7 +30,7 @@ mod notices;
 pub mod numbers;
 #[cfg(test)]
 mod property;
-mod recount;
+pub mod recount;
 pub mod routes;
 pub mod step_routes;
 pub mod steps;

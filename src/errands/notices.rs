@@ -3,7 +3,7 @@
 use chrono::{DateTime, NaiveDate, Utc};
 use diesel::{
     PgConnection, QueryableByName, RunQueryDsl,
-    sql_types::{BigInt, Date, Integer, Nullable, SmallInt, Text, Uuid as SqlUuid},
+    sql_types::{Date, Integer, Nullable, SmallInt, Text, Uuid as SqlUuid},
 };
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -36,8 +36,6 @@ struct Facts {
     number: String,
     #[diesel(sql_type = Text)]
     state: ErrandState,
-    #[diesel(sql_type = BigInt)]
-    version: i64,
     #[diesel(sql_type = SqlUuid)]
     resident_id: Uuid,
     #[diesel(sql_type = Nullable<SqlUuid>)]
@@ -54,7 +52,7 @@ struct Facts {
 
 statement! {
     struct FactsOf { county: i32 as Integer, id: Uuid as SqlUuid }
-    "SELECT e.number, e.state, e.version, e.resident_id, e.filed_by_resident, e.due_on, e.limit_days, \
+    "SELECT e.number, e.state, e.resident_id, e.filed_by_resident, e.due_on, e.limit_days, \
        (SELECT name FROM matters m WHERE m.county_id = e.county_id AND m.id = e.matter_id) AS matter_name, \
        (SELECT name FROM units u WHERE u.county_id = e.county_id AND u.id = e.unit_id) AS unit_name \
      FROM errands e WHERE e.county_id = {county} AND e.id = {id}"
@@ -72,10 +70,10 @@ impl News {
     }
 
     /// Whether it is still so.
-    fn holds(self, row: &Facts, version: i64) -> bool {
+    fn holds(self, row: &Facts) -> bool {
         match self {
             Self::Accepted | Self::Extended => row.due_on.is_some(),
-            Self::SupplementRequested => row.state == ErrandState::SupplementRequested && row.version == version,
+            Self::SupplementRequested => row.state == ErrandState::SupplementRequested,
             Self::NotAccepted | Self::Decided => true,
         }
     }
@@ -89,7 +87,7 @@ pub fn tell(
     now: DateTime<Utc>,
 ) -> Result<()> {
     let row: Option<Facts> = found(FactsOf { county, id }.get_result(conn))?;
-    let Some(row) = row.filter(|row| news.holds(row, version)) else { return Ok(()) };
+    let Some(row) = row.filter(|row| news.holds(row)) else { return Ok(()) };
     let kind = news.kind();
     let all = json!({"matter": row.matter_name, "unit": row.unit_name, "number": row.number, "due_on": row.due_on, "days": row.limit_days.to_string()});
     let used = kind.definition().placeholders.iter().map(|(name, _)| ((*name).to_owned(), all[*name].clone()));

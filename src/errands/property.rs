@@ -1,6 +1,6 @@
 //! Random steps, legal and illegal: the ledger verifies, the state is what it folds to, the clock is what a plain count says.
 
-use chrono::{Days, NaiveDate, NaiveTime, TimeDelta};
+use chrono::{Days, NaiveDate, TimeDelta};
 use proptest::prelude::*;
 use serde_json::json;
 use uuid::Uuid;
@@ -158,6 +158,11 @@ fn counted(calendar: &Calendar, entries: &[Entry]) -> Option<NaiveDate> {
         !stood && !after.iter().any(|entry| touches(&entry))
     };
     let (mut day, mut left) = (since, granted + more);
+    if left == 0 {
+        // An instant matter: on the day on which it goes on, if it stood still.
+        let goes_on = |entry: &&Entry| entry.from_state.is_some_and(stands) && !stands(entry.to_state);
+        return Some(after.iter().rfind(goes_on).map_or(since, |entry| on(entry).max(since)));
+    }
     while left > 0 {
         day = day + Days::new(1);
         left -= u32::from(calendar.works(day) && whole(day));

@@ -25,12 +25,12 @@ use crate::{app::App, error::Result, statement};
 const BATCH: i64 = 500;
 
 statement! {
-    struct Stale { county: i32 as Integer, digest: Vec<u8> as Binary, limit: i64 as BigInt }
+    struct Stale { county: i32 as Integer, last: Uuid as SqlUuid, digest: Vec<u8> as Binary, limit: i64 as BigInt }
     "SELECT e.id, e.version, e.state, e.matter_id, e.matter_version, e.due_on, e.rung, e.entries, e.head, \
        (SELECT jsonb_agg(jsonb_build_array(coalesce(l.facts ->> 'on', (l.at AT TIME ZONE 'Asia/Shanghai')::date::text), l.step, l.to_state, l.facts -> 'days') ORDER BY l.seq) \
           FROM errand_ledger l WHERE l.county_id = e.county_id AND l.errand_id = e.id) AS marks \
-     FROM errands e WHERE e.county_id = {county} AND e.due_on IS NOT NULL AND e.calendar_digest <> {digest} \
-     ORDER BY e.id LIMIT {limit} FOR NO KEY UPDATE OF e SKIP LOCKED"
+     FROM errands e WHERE e.county_id = {county} AND e.due_on IS NOT NULL AND e.id > {last} AND e.calendar_digest IS DISTINCT FROM {digest} \
+     ORDER BY e.id LIMIT {limit} FOR NO KEY UPDATE OF e"
 }
 
 #[derive(QueryableByName)]
@@ -101,10 +101,10 @@ fn entry(county: i32, row: &Row, due_on: Option<NaiveDate>, frame: &Frame) -> En
     entry
 }
 
-/// Counts a batch again; false when there is none left that nobody else is at.
-fn batch(conn: &mut PgConnection, app: &App, county: i32, frame: &Frame) -> Result<bool> {
+/// Counts a batch after the last one again; where the next one begins, if there is one.
+fn batch(conn: &mut PgConnection, app: &App, (county, last): (i32, Uuid), frame: &Frame) -> Result<Option<Uuid>> {
     let digest = frame.calendar.digest.to_vec();
-    let rows: Vec<Row> = Stale { county, digest: digest.clone(), limit: BATCH }.load(conn)?;
+    let rows: Vec<Row> = Stale { county, last, digest: digest.clone(), limit: BATCH }.load(conn)?;
     let mut all = Recounted {
         county,
         ids: Vec::new(),
@@ -142,18 +142,18 @@ fn batch(conn: &mut PgConnection, app: &App, county: i32, frame: &Frame) -> Resu
         all.previous.push(entry.previous);
         all.hashes.push(moved.then_some(entry.hash));
     }
-    let more = rows.len() as i64 == BATCH;
+    let next = rows.last().map(|row| row.id).filter(|_| rows.len() as i64 == BATCH);
     all.execute(conn)?;
-    Ok(more)
+    Ok(next)
 }
 
 /// Counts every deadline of a county again that was counted by another calendar.
 pub async fn county(app: &Arc<App>, county: i32) -> Result<()> {
     let frame = Frame::of_county(app, county).await?;
-    loop {
+    let mut last = Some(Uuid::nil());
+    while let Some(from) = last {
         let (frame, inner) = (frame.clone(), app.clone());
-        if !app.db.write("recount_errands", move |conn| batch(conn, &inner, county, &frame)).await? {
-            return Ok(());
-        }
+        last = app.db.write("recount_errands", move |conn| batch(conn, &inner, (county, from), &frame)).await?;
     }
+    Ok(())
 }

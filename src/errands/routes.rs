@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::{
     acting::{self, Frame},
     clock::{Clock, Lamp, Until},
-    ledger,
+    ledger::{self, Salted},
     lists::{self, Asked, Filter, Of},
     model::{Errand, ErrandState, Step},
     store::{self, Seen, Told},
@@ -51,7 +51,7 @@ struct ErrandsQuery {
     matter_id: Option<Uuid>,
     /// Only those that this member of staff answers for.
     holder_id: Option<Uuid>,
-    /// Only the one with this number (受理编号).
+    /// The one with this number (受理编号), wherever the caller may see it; everything else is ignored.
     number: Option<String>,
     /// Only those that are due before this day.
     due_before: Option<NaiveDate>,
@@ -92,17 +92,20 @@ pub async fn list_errands(
     query: Query<ErrandsQuery>,
 ) -> Result<HttpResponse> {
     let query = query.0;
+    if let Some(number) = query.number {
+        return by_number(&app, &caller, lang, number).await;
+    }
     let (limit, today) = (page::limit(query.limit)?, local_date(app.clock.now()));
     let after = page::after(&app.keys, "errands", query.cursor.as_deref())?.unwrap_or(After::START);
     let (count, of) = (query.count.unwrap_or(false), of(&caller, &query)?);
-    let ErrandsQuery { state, lamp, matter_id: matter, holder_id: holder, number, due_before, .. } = query;
+    let ErrandsQuery { state, lamp, matter_id: matter, holder_id: holder, due_before, .. } = query;
     let within = match (caller.scope.reach, of) {
         // What one answers for is one's own wherever it is.
         (Reach::Unit(unit), Of::Unit(_) | Of::Resident(_)) => Some(unit),
         _ => None,
     };
     let me = caller.is_resident().then_some(caller.subject);
-    let filter = Filter { state, lamp, matter, holder, number, due_before };
+    let filter = Filter { state, lamp, matter, holder, due_before };
     let asked = Asked { county: caller.county, of, me, within, filter, today };
     let read = app.db.read("list_errands", move |conn| {
         let total = if count { Some(lists::count(conn, &asked)?) } else { None };
@@ -113,6 +116,19 @@ pub async fn list_errands(
     let view = |row: Errand| ErrandView::new(&app, &caller, lang, &row, today);
     let page = page::cut(&app.keys, "errands", rows, limit as usize, place, view)?;
     Ok(HttpResponse::Ok().json(Page { total, ..page }))
+}
+
+/// A page of the one with a number, or of none.
+async fn by_number(app: &App, caller: &Can<ReadErrands>, lang: Lang, number: String) -> Result<HttpResponse> {
+    let (county, seen, today) = (caller.county, Seen::by(caller, caller.scope), local_date(app.clock.now()));
+    let read = app.db.read("errand_by_number", move |conn| {
+        let id = lists::numbered(conn, county, &number)?;
+        Ok(id.map(|id| store::find(conn, county, seen, id, today)).transpose()?.flatten())
+    });
+    let view = |row: Errand| ErrandView::new(app, caller, lang, &row, today);
+    let items = read.await?.map(view).transpose()?.into_iter().collect::<Vec<_>>();
+    let total = Some(items.len() as i64);
+    Ok(HttpResponse::Ok().json(Page { items, next_cursor: None, total }))
 }
 
 /// The errand, if the caller may see it.
@@ -155,7 +171,8 @@ pub struct LedgerEntryView {
     /// What the step says without words: days, dates, ids.
     #[schema(value_type = Object)]
     pub facts: Value,
-    /// What was said; none if nothing was, or if it has been erased.
+    /// What was said, for the resident's side, whoever answers for it, the department, the township and the county's administrators;
+    /// none if nothing was, or if it has been erased.
     pub words: Option<String>,
     /// SHA-256 of the entry and of the hash before it, in hexadecimal.
     pub hash: String,
@@ -171,10 +188,10 @@ pub struct LedgerView {
     pub broken_at: Option<i32>,
 }
 
-fn told(app: &App, county: i32, told: Told) -> Result<LedgerEntryView> {
+fn told(app: &App, county: i32, told: Told, with_words: bool) -> Result<LedgerEntryView> {
     let Told { entry, words_id, words } = told;
     let open = |(id, words): (Uuid, Vec<u8>)| acting::words(app, county, id, &words);
-    let words = words_id.zip(words).map(open).transpose()?;
+    let words = words_id.zip(words).filter(|_| with_words).map(open).transpose()?;
     Ok(LedgerEntryView {
         seq: entry.seq,
         at: entry.at.with_timezone(&CST),
@@ -189,6 +206,18 @@ fn told(app: &App, county: i32, told: Told) -> Result<LedgerEntryView> {
     })
 }
 
+/// The first entry whose words are not those that it speaks of.
+fn swapped(app: &App, county: i32, rows: &[Told]) -> Result<Option<i32>> {
+    for Told { entry, words_id, words } in rows {
+        if let (Some(id), Some(words), Some(digest)) = (words_id, words, &entry.words_digest)
+            && !Salted::fits(&acting::salted(app, county, *id, words)?, digest)
+        {
+            return Ok(Some(entry.seq));
+        }
+    }
+    Ok(None)
+}
+
 /// The ledger of an errand
 ///
 /// Every step since it was filed: who, when, from where to where, and what was said. Entries are chained by their hashes and can
@@ -199,13 +228,18 @@ fn told(app: &App, county: i32, told: Told) -> Result<LedgerEntryView> {
 pub async fn get_errand_ledger(caller: Can<ReadErrands>, id: Id, app: Data<App>) -> Result<HttpResponse> {
     let (county, seen, today) = (caller.county, Seen::by(&caller, caller.scope), local_date(app.clock.now()));
     let read = app.db.read("get_errand_ledger", move |conn| {
-        store::find(conn, county, seen, id.0, today)?.ok_or(Code::NotFound)?;
-        Ok(store::ledger(conn, county, id.0)?)
+        let errand = store::find(conn, county, seen, id.0, today)?.ok_or(Code::NotFound)?;
+        Ok((errand, store::ledger(conn, county, id.0)?))
     });
-    let rows = read.await?;
+    let (errand, rows) = read.await?;
     let entries: Vec<_> = rows.iter().map(|row| row.entry.clone()).collect();
-    let broken_at = ledger::broken(county, id.0, &entries);
-    let entries = rows.into_iter().map(|row| told(&app, county, row)).collect::<Result<_>>()?;
+    // The last one is known from elsewhere: an end that was cut off shows.
+    let cut = entries.last().map(|entry| &entry.hash) != errand.head.as_ref();
+    let broken_at = ledger::broken(county, id.0, &entries).or(cut.then_some(entries.len() as i32 + 1));
+    let broken_at = broken_at.or(swapped(&app, county, &rows)?);
+    let concerned = caller.is_resident() || errand.held || errand.departmental;
+    let words = concerned || matches!(caller.role, Role::TownshipStaff | Role::CountyAdmin);
+    let entries = rows.into_iter().map(|row| told(&app, county, row, words)).collect::<Result<_>>()?;
     Ok(HttpResponse::Ok().json(LedgerView { entries, broken_at }))
 }
 

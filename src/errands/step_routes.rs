@@ -22,12 +22,17 @@ use crate::{
 
 /// Take over
 ///
-/// A colleague of the unit answers for it from now on: whoever was asked first and has not begun. Of two at once one wins.
-#[utoipa::path(tag = "errands", security(("token" = ["errands:handle"])), params(("id" = Uuid, Path, description = "The errand"), IdempotencyHeader),
+/// A colleague of the unit answers for it from now on: whoever was asked first and has not begun. Of two at once one wins, the other has seen it before that (412).
+#[utoipa::path(tag = "errands", security(("token" = ["errands:handle"])), params(("id" = Uuid, Path, description = "The errand"), IdempotencyHeader, IfMatchHeader),
     request_body = ErrandCommand, responses((status = 200, description = "The errand", body = ErrandView)), extensions(("x-errors" = json!(["errand_state"]))))]
 #[post("/v1/errands/{id}/take")]
-pub async fn take_errand(caller: Can<HandleErrands>, id: Id, command: Command<ErrandCommand>) -> Result<Answer> {
-    commands::command(("take_errand", Step::Take), caller, id, None, command).await
+pub async fn take_errand(
+    caller: Can<HandleErrands>,
+    id: Id,
+    seen: IfMatch,
+    command: Command<ErrandCommand>,
+) -> Result<Answer> {
+    commands::command(("take_errand", Step::Take), caller, id, Some(seen), command).await
 }
 
 /// Accept (受理)
@@ -109,7 +114,7 @@ pub async fn forward_errand(
 ///
 /// The department answers later; the limit goes on.
 #[utoipa::path(tag = "errands", security(("token" = ["errands:handle"])), params(("id" = Uuid, Path, description = "The errand"), IdempotencyHeader, IfMatchHeader),
-    request_body = ErrandReason, responses((status = 200, description = "The errand", body = ErrandView)), extensions(("x-errors" = json!(["errand_state", "not_holder"]))))]
+    request_body = ErrandReason, responses((status = 200, description = "The errand", body = ErrandView)), extensions(("x-errors" = json!(["errand_state", "not_holder", "mandate_ended"]))))]
 #[post("/v1/errands/{id}/later")]
 pub async fn later_errand(
     caller: Can<HandleErrands>,
@@ -124,7 +129,7 @@ pub async fn later_errand(
 ///
 /// Back to whoever answers for it, who goes on.
 #[utoipa::path(tag = "errands", security(("token" = ["errands:handle"])), params(("id" = Uuid, Path, description = "The errand"), IdempotencyHeader, IfMatchHeader),
-    request_body = ErrandReason, responses((status = 200, description = "The errand", body = ErrandView)), extensions(("x-errors" = json!(["errand_state", "not_holder"]))))]
+    request_body = ErrandReason, responses((status = 200, description = "The errand", body = ErrandView)), extensions(("x-errors" = json!(["errand_state", "not_holder", "mandate_ended"]))))]
 #[post("/v1/errands/{id}/return")]
 pub async fn return_errand(
     caller: Can<HandleErrands>,

@@ -185,6 +185,9 @@ fn may(errand: &Errand, step: Step, actor: Actor) -> Result<(), StepError> {
         By::Applicant if actor.is(&[Role::Resident]) => Ok(()),
         // Before anybody answers for it, whoever files it.
         By::Applicant if errand.state == ErrandState::Draft => Ok(()),
+        // What the resident hands in, whoever answers takes; what was theirs to want, only under a mandate.
+        By::Applicant if step == Step::Withdraw && errand.mandate_id.is_none() => Err(StepError::MandateEnded),
+        By::Holder if step == Step::RequestSupplement && errand.supplements > 0 && actor.is(APPROVERS) => Ok(()),
         By::Applicant | By::Holder => holder(),
         By::Colleague if actor.holds => Err(StepError::State { state: errand.state }),
         By::Colleague => Ok(()),
@@ -253,6 +256,11 @@ fn needs(errand: &Errand, step: Step, actor: Actor, said: &Said, around: Around)
             Err(StepError::Expired { due_on: errand.due_on })
         }
         Step::Archive if errand.originals_out > 0 => Err(StepError::OriginalsOut { count: errand.originals_out }),
+        // Somebody was faster, or the calendar has changed.
+        Step::DeemAccepted if errand.due_on.is_none_or(|due| due >= today) => {
+            Err(StepError::State { state: errand.state })
+        }
+        Step::Escalate if errand.rung_on.is_none_or(|day| day > today) => Err(StepError::State { state: errand.state }),
         Step::OfferTransfer if errand.offered_to.is_some() => Err(StepError::OfferWaits),
         Step::OfferTransfer if !errand.asked_fits || said.staff == errand.holder_id => Err(StepError::CannotTakeOver),
         _ => Ok(()),
@@ -350,7 +358,8 @@ pub fn rung_on(reading: &Reading, rung: &Rung, calendar: &Calendar) -> Option<Na
         RungAt::Red => reading.red_from,
         RungAt::RedPlus => {
             let days = rung.days.and_then(|days| u32::try_from(days).ok())?;
-            Some(rules::due(calendar, reading.due_on?, days, &[])?.on)
+            // When so many working days are over.
+            rules::due(calendar, reading.due_on?, days, &[])?.on.succ_opt()
         }
     }
 }

@@ -55,22 +55,25 @@ statement! {
     }
     "SELECT e.*, m.name AS matter_name, u.name AS unit_name, p.name AS resident_name, h.display_name AS holder_name, \
        (SELECT d.name FROM departments d WHERE d.county_id = e.county_id AND d.id = e.department_id) AS department_name, \
-       (e.mandate_id IS NULL OR EXISTS (SELECT FROM mandates g WHERE g.county_id = e.county_id AND g.id = e.mandate_id \
-          AND g.revoked_at IS NULL AND g.valid_until >= {today})) AS mandated, \
-       ({staff} IS NOT NULL AND (e.holder_id = {staff} OR staff_covers({county}, {staff}, e.holder_id, {today}))) AS held, \
-       ({staff} IS NOT NULL AND (e.offered_to = {staff} OR staff_covers({county}, {staff}, e.offered_to, {today}))) AS offered, \
+       (e.filed_by IS NULL OR EXISTS (SELECT FROM mandates g WHERE g.county_id = e.county_id AND g.resident_id = e.resident_id \
+          AND g.revoked_at IS NULL AND g.valid_until >= {today} AND (g.matter_id IS NULL OR g.matter_id = e.matter_id) \
+          AND (g.agent_id IS NULL OR g.agent_id = {staff} OR staff_covers({county}, {staff}, g.agent_id, {today})))) AS mandated, \
+       (coalesce(e.holder_id = {staff}, false) OR staff_covers({county}, {staff}, e.holder_id, {today})) AS held, \
+       (coalesce(e.offered_to = {staff}, false) OR staff_covers({county}, {staff}, e.offered_to, {today})) AS offered, \
        EXISTS (SELECT FROM staff_posts s WHERE s.county_id = e.county_id AND s.staff_id = {staff} AND s.department_id = e.department_id AND s.ended_at IS NULL) AS departmental, \
-       CASE WHEN e.state = 'draft' THEN first_asked({county}, e.unit_id, {today}) END AS first_asked, \
+       CASE WHEN e.state = 'draft' THEN coalesce((SELECT a.staff_id FROM staff_posts a JOIN staff s ON s.county_id = a.county_id AND s.id = a.staff_id AND s.state = 'active' \
+          WHERE a.county_id = {county} AND a.staff_id = e.filed_by AND a.ended_at IS NULL AND unit_within({county}, e.unit_id, a.unit_id) LIMIT 1), \
+          first_asked({county}, e.unit_id, {today})) END AS first_asked, \
        EXISTS (SELECT FROM staff_posts a JOIN staff s ON s.county_id = a.county_id AND s.id = a.staff_id AND s.state = 'active' \
-          WHERE a.county_id = {county} AND a.staff_id = {asked} AND a.ended_at IS NULL AND a.role <> 'supervisor' AND unit_within({county}, e.unit_id, a.unit_id)) AS asked_fits, \
+          WHERE a.county_id = {county} AND a.staff_id = {asked} AND a.ended_at IS NULL AND a.role IN ('specialist', 'village_cadre', 'township_staff', 'county_admin') AND unit_within({county}, e.unit_id, a.unit_id)) AS asked_fits, \
        (SELECT count(*) FROM errand_originals o WHERE o.county_id = e.county_id AND o.errand_id = e.id AND o.state <> 'returned') AS originals_out, \
        (SELECT jsonb_agg(jsonb_build_array(coalesce(l.facts ->> 'on', (l.at AT TIME ZONE 'Asia/Shanghai')::date::text), l.step, l.to_state, l.facts -> 'days') ORDER BY l.seq) \
           FROM errand_ledger l WHERE l.county_id = e.county_id AND l.errand_id = e.id) AS marks \
      FROM errands e JOIN matters m ON m.county_id = e.county_id AND m.id = e.matter_id JOIN units u ON u.county_id = e.county_id AND u.id = e.unit_id \
      JOIN residents p ON p.county_id = e.county_id AND p.id = e.resident_id LEFT JOIN staff h ON h.county_id = e.county_id AND h.id = e.holder_id \
      WHERE e.county_id = {county} AND e.id = {id} AND CASE WHEN {resident} IS NOT NULL THEN \
-         e.resident_id = {resident} OR e.filed_by_resident = {resident} OR EXISTS (SELECT FROM proxies x WHERE x.county_id = e.county_id \
-           AND x.resident_id = e.resident_id AND x.proxy_id = {resident} AND x.state = 'active' AND x.valid_until >= {today} AND 'errand' = ANY (x.may)) \
+         e.resident_id = {resident} OR acts_for({county}, e.resident_id, {resident}, 'errand', {today}) \
+       WHEN e.state = 'draft' AND {staff} IS NOT NULL THEN e.filed_by = {staff} OR staff_covers({county}, {staff}, e.filed_by, {today}) \
        ELSE {whole} OR ({within} IS NOT NULL AND unit_within({county}, e.unit_id, {within})) OR e.holder_id = {staff} OR e.offered_to = {staff} \
          OR (e.state IN ('forwarded', 'decided', 'delivered', 'archived') AND EXISTS (SELECT FROM staff_posts s WHERE s.county_id = e.county_id AND s.staff_id = {staff} AND s.department_id = e.department_id AND s.ended_at IS NULL)) END"
 }
@@ -108,13 +111,15 @@ statement! {
         previous: Vec<u8> as Binary, hash: Vec<u8> as Binary, words_id: Option<Uuid> as Nullable<SqlUuid>, words: Option<Vec<u8>> as Nullable<Binary>,
         caller: Option<Uuid> as Nullable<SqlUuid>, operation: Option<&'static str> as Nullable<Text>, key: Option<String> as Nullable<Text>,
         digest: Option<Vec<u8>> as Nullable<Binary>, status: Option<i16> as Nullable<SmallInt>, location: Option<String> as Nullable<Text>,
-        etag: Option<String> as Nullable<Text>, body: Option<Vec<u8>> as Nullable<Binary>, now: DateTime<Utc> as Timestamptz,
+        etag: Option<String> as Nullable<Text>, body: Option<Vec<u8>> as Nullable<Binary>, answers_now: Option<Uuid> as Nullable<SqlUuid>, now: DateTime<Utc> as Timestamptz,
     }
     "WITH moved AS (UPDATE errands SET state = {state}, back_to = {back_to}, holder_id = {holder}, offered_to = {offered_to}, department_id = {department}, form = {form}, answers = {answers}, materials = {materials}, \
          supplements = {supplements}, limit_days = {limit_days}, submitted_on = {submitted_on}, accepted_on = {accepted_on}, decided_on = {decided_on}, \
          granted = {granted}, on_time = {on_time}, due_on = {due_on}, provisional = {provisional}, yellow_from = {yellow_from}, red_from = {red_from}, rung = {rung}, \
          rung_on = {rung_on}, calendar_digest = coalesce({calendar}, calendar_digest), entries = {seq}, head = {hash}, version = version + 1, updated_at = {now} \
-       WHERE county_id = {county} AND id = {id} AND version = {version} RETURNING county_id, id), \
+       WHERE county_id = {county} AND id = {id} AND version = {version} \
+         AND ({answers_now}::uuid IS NULL OR EXISTS (SELECT FROM staff s WHERE s.county_id = {county} AND s.id = {answers_now} AND s.state = 'active' FOR SHARE)) \
+       RETURNING county_id, id), \
      entry AS (INSERT INTO errand_ledger (county_id, errand_id, seq, at, step, actor_id, actor_role, from_state, to_state, facts, words_digest, previous, hash) \
        SELECT county_id, id, {seq}, {now}, {step}, {actor}, {role}, {from_state}, {state}, {facts}, {words_digest}, {previous}, {hash} FROM moved), \
      said AS (INSERT INTO errand_words (county_id, errand_id, seq, id, words) \
@@ -157,7 +162,11 @@ pub fn write(conn: &mut PgConnection, writing: Writing) -> Result<bool> {
         }
         None => Default::default(),
     };
+    // Ordered against a dismissal: whoever answers from now on, or is asked to, is still there.
+    let changed = |now: Option<Uuid>, then: Option<Uuid>| now.filter(|_| now != then);
+    let answers_now = changed(after.holder_id, before.holder_id).or(changed(after.offered_to, before.offered_to));
     let write = Write {
+        answers_now,
         county: before.county_id,
         id: before.id,
         version: before.version,

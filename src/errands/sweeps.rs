@@ -15,13 +15,15 @@ use super::{
     ledger::Facts,
     model::{Errand, Step},
     steps::Said,
-    store::{self, Seen},
 };
 use crate::{
     app::App,
     clock::{local_date, local_midnight},
     error::{Result, Text as Words},
-    matters::version::{Rung, RungTo},
+    matters::{
+        Version,
+        version::{Rung, RungTo},
+    },
     statement,
     todos::{self, NewTodo},
 };
@@ -85,21 +87,27 @@ async fn every(app: &Arc<App>, name: &'static str, search: Search, then: Then) -
 
 /// What was not answered in time counts as accepted (行政许可法第三十二条).
 fn deem(conn: &mut PgConnection, app: &App, which: (i32, Uuid), frame: &Frame) -> Result<bool> {
-    acting::by_system(conn, app, which, (Step::DeemAccepted, &Said::default()), frame)
+    Ok(acting::by_system(conn, app, which, (Step::DeemAccepted, |_, _| Said::default()), frame)?.is_some())
+}
+
+/// The rung of the ladder that an errand comes to next.
+fn next_rung(errand: &Errand, version: &Version) -> Option<Rung> {
+    version.ladder().get(errand.rung as usize).copied()
 }
 
 /// Climbs one rung: an entry of the ledger, and a todo for whom it names.
-fn climb(conn: &mut PgConnection, app: &App, (county, id): (i32, Uuid), frame: &Frame) -> Result<bool> {
-    let Some(errand) = store::find(conn, county, Seen::WHOLE, id, frame.today)? else { return Ok(false) };
-    let version = app.versions.get(conn, (county, errand.matter_id, errand.matter_version))?;
-    let Some(rung) = version.ladder().get(errand.rung as usize) else { return Ok(false) };
-    let facts = Facts::from([("rung".to_owned(), json!(errand.rung + 1)), ("to".to_owned(), json!(rung.to))]);
-    let said = Said { facts, ..Said::default() };
-    if !acting::by_system(conn, app, (county, id), (Step::Escalate, &said), frame)? {
-        return Ok(false);
+fn climb(conn: &mut PgConnection, app: &App, which: (i32, Uuid), frame: &Frame) -> Result<bool> {
+    let says = |errand: &Errand, version: &Version| {
+        let to = next_rung(errand, version).map(|rung| rung.to);
+        let facts = Facts::from([("rung".to_owned(), json!(errand.rung + 1)), ("to".to_owned(), json!(to))]);
+        Said { facts, ..Said::default() }
+    };
+    let Some(errand) = acting::by_system(conn, app, which, (Step::Escalate, says), frame)? else { return Ok(false) };
+    let version = app.versions.get(conn, (errand.county_id, errand.matter_id, errand.matter_version))?;
+    if let Some(rung) = next_rung(&errand, &version) {
+        let new = todo(conn, &errand, &rung, frame)?;
+        todos::open(conn, new, frame.now)?;
     }
-    let new = todo(conn, &errand, rung, frame)?;
-    todos::open(conn, new, frame.now)?;
     Ok(true)
 }
 

@@ -106,7 +106,7 @@ impl ErrandView {
         let own = row.resident_id == caller.subject;
         let (name, _) =
             people::name_and_phone(app, (row.county_id, row.resident_id), (row.resident_name.as_deref(), None), !own)?;
-        let mine = caller.is_resident() || row.held;
+        let mine = caller.is_resident() || row.held || row.departmental;
         let open = |sealed: &[u8]| {
             let plain = app.keys.open(row.county_id, &form_place(row.id), sealed)?;
             serde_json::from_slice::<Value>(&plain).map_err(Error::internal)

@@ -93,9 +93,9 @@ permissions! {
     /// See what stands in one's day.
     ReadDay "day:read": Specialist Village, VillageCadre Village, TownshipStaff Township, DepartmentStaff Own, CountyAdmin County;
     /// See what waits for a human.
-    ReadTodos "todos:read": Specialist Village, VillageCadre Village, TownshipStaff Township, DepartmentStaff Own, CountyAdmin County;
+    ReadTodos "todos:read": Specialist Village, VillageCadre Village, TownshipStaff Township, DepartmentStaff Own, Supervisor Township, CountyAdmin County;
     /// Open, take, hand over and finish what waits for a human.
-    WriteTodos "todos:write": Specialist Village, VillageCadre Village, TownshipStaff Township, DepartmentStaff Own, CountyAdmin County;
+    WriteTodos "todos:write": Specialist Village, VillageCadre Village, TownshipStaff Township, DepartmentStaff Own, Supervisor Township, CountyAdmin County;
     /// Change the catalogue.
     WriteMatters "matters:write": CountyAdmin County;
     /// Change the departments of the county government.

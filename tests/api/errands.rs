@@ -132,13 +132,13 @@ async fn the_same_key_files_once_and_two_who_take_it_are_told_who_won() {
     for reply in join_all(tries).await {
         reply.problem(409, "not_holder");
     }
-    let takes = join_all([&specialist, &junxi].map(|by| step(&t, by, &sent, "take", json!({})))).await;
-    // One after the other: each was a colleague who did not hold it; the last one answers for it.
-    assert!(
-        takes.iter().all(|reply| reply.status == 200),
-        "{:?}",
-        takes.iter().map(|reply| reply.status).collect::<Vec<_>>()
-    );
+    let takes = [&specialist, &junxi].map(|by| {
+        let call = t.post(&format!("{}/take", path(&sent))).by(by).header("if-match", &format!("\"{tag}\""));
+        call.json(json!({})).send()
+    });
+    let mut statuses: Vec<_> = join_all(takes).await.iter().map(|reply| reply.status).collect();
+    statuses.sort_unstable();
+    assert_eq!(statuses, [200, 412], "one of them takes it");
     let tag = t.get(&path(&sent)).by(&junxi).send().await.ok()["version"].clone();
     let accepts = [&specialist, &junxi].map(|by| {
         let call = t.post(&format!("{}/accept", path(&sent))).by(by).header("if-match", &format!("\"{tag}\""));
@@ -189,9 +189,10 @@ async fn what_is_missing_is_asked_for_once_and_the_clock_stands_still() {
     assert_eq!(counted, ["2026-11-27", "2026-11-30", "2026-12-01", "2026-12-02", "2026-12-03"]);
     assert!(days.iter().any(|day| day["date"] == "2026-11-25" && day["paused"] == true));
     assert!(days.iter().any(|day| day["date"] == "2026-11-28" && day["reason"] == "weekend"));
-    // A second time only the township may ask.
+    // A second time only the township may ask, which need not answer for it.
     step(&t, &cadre, &sent, "request_supplement", ask(&["permit"])).await.problem(403, "approval_needed");
-    step(&t, &junxi_later, &sent, "request_supplement", ask(&["permit"])).await.problem(409, "not_holder");
+    let second = step(&t, &junxi_later, &sent, "request_supplement", ask(&["permit"])).await.ok();
+    assert_eq!((&second["supplements"], &second["holder"]["id"]), (&json!(2), &json!(cadre.subject)));
     t.run_jobs().await;
 }
 
@@ -410,4 +411,90 @@ async fn supervisors_see_numbers_of_units_and_matters() {
     t.get("/v1/errands/numbers?from=2026-12-02").by(&junxi).send().await.problem(422, "invalid");
     drop(third);
     t.tick().await;
+}
+
+#[actix_web::test]
+async fn a_draft_is_ones_own_and_may_be_withdrawn() {
+    let t = TestApp::new().await;
+    let (who, matter) = (villager(&t, "chen").await, matter(&t, content("village")).await);
+    let filed = t.post("/v1/errands").by(&who).json(complete(matter)).send().await.created();
+    for username in ["cadre", "junxi", "admin"] {
+        let session = t.staff(username).await;
+        t.get(&path(&filed)).by(&session).send().await.problem(404, "not_found");
+        step(&t, &session, &filed, "submit", json!({})).await.problem(404, "not_found");
+        step(&t, &session, &filed, "withdraw", json!({"reason": "不办了"})).await.problem(404, "not_found");
+    }
+    let withdrawn = step(&t, &who, &filed, "withdraw", json!({"reason": "不办了"})).await.ok();
+    assert_eq!((&withdrawn["state"], &withdrawn["holder"]), (&json!("withdrawn"), &Value::Null));
+    step(&t, &who, &filed, "submit", json!({})).await.problem(409, "errand_state");
+    // What a resident has handed in nobody else withdraws.
+    let sent = submitted(&t, &who, matter).await;
+    let cadre = t.staff("cadre").await;
+    step(&t, &cadre, &sent, "withdraw", json!({"reason": "不办了"})).await.problem(409, "mandate_ended");
+}
+
+#[actix_web::test]
+async fn what_was_changed_in_the_database_shows_and_cannot_be_changed_by_the_service() {
+    let t = TestApp::new().await;
+    let (who, matter) = (villager(&t, "chen").await, matter(&t, content("village")).await);
+    let sent = submitted(&t, &who, matter).await;
+    let cadre = t.staff("cadre").await;
+    step(&t, &cadre, &sent, "accept", json!({})).await.ok();
+    step(&t, &cadre, &sent, "suspend", json!({"reason": "听证"})).await.ok();
+    t.run_jobs().await;
+    let broken = async || ledger(&t, &who, &sent).await["broken_at"].clone();
+    assert_eq!(broken().await, Value::Null);
+    let may = t.database.count("SELECT (has_table_privilege('lianxin_app', 'errand_ledger', 'UPDATE') OR has_table_privilege('lianxin_app', 'errand_ledger', 'DELETE'))::int::bigint AS n");
+    assert_eq!(may, 0);
+    t.database.run("UPDATE errand_ledger SET facts = facts || '{\"on\": \"2026-11-20\"}' WHERE step = 'accept'");
+    assert_eq!(broken().await, 3);
+    t.database.run("DELETE FROM errand_words; DELETE FROM errand_ledger WHERE seq >= 3");
+    assert_eq!(broken().await, 3, "its end was cut off");
+}
+
+#[actix_web::test]
+async fn a_new_calendar_moves_deadlines_and_says_so_in_the_ledger() {
+    let t = TestApp::new().await;
+    let (who, matter) = (villager(&t, "chen").await, matter(&t, content("village")).await);
+    let sent = submitted(&t, &who, matter).await;
+    let cadre = t.staff("cadre").await;
+    let accepted = step(&t, &cadre, &sent, "accept", json!({})).await.ok();
+    assert_eq!(accepted["due_on"], "2026-11-30");
+    t.run_jobs().await;
+    t.database.run("INSERT INTO calendar_days (day, kind, name) VALUES ('2026-11-25', 'holiday', '测试假日')");
+    t.app.calendar.forget();
+    let county = t.database.count("SELECT id::bigint AS n FROM counties WHERE key = '350425'") as i32;
+    lianxin::errands::recount::county(&t.app.clone().into_inner(), county).await.expect("counted");
+    let moved = t.get(&path(&sent)).by(&who).send().await.ok();
+    assert_eq!(moved["due_on"], "2026-12-01");
+    let told = ledger(&t, &who, &sent).await;
+    assert_eq!((steps(&told).last(), &told["broken_at"]), (Some(&"recount"), &Value::Null));
+    // Once more changes nothing.
+    lianxin::errands::recount::county(&t.app.clone().into_inner(), county).await.expect("counted");
+    assert_eq!(ledger(&t, &who, &sent).await, told);
+    t.run_jobs().await;
+}
+
+#[actix_web::test]
+async fn whoever_leaves_hands_over_what_they_answer_for() {
+    let t = TestApp::new().await;
+    let (who, matter) = (villager(&t, "chen").await, matter(&t, content("village")).await);
+    let sent = submitted(&t, &who, matter).await;
+    let (admin, cadre, specialist) = (t.staff("admin").await, t.staff("cadre").await, t.staff("specialist").await);
+    let dismiss = format!("/v1/staff/{}/dismiss", cadre.subject);
+    t.post(&dismiss)
+        .by(&admin)
+        .header("if-match", "*")
+        .json(json!({"reason": "调离"}))
+        .send()
+        .await
+        .problem(409, "still_holds");
+    let to = json!({"reason": "调离", "hand_over_to": specialist.subject});
+    t.post(&dismiss).by(&admin).header("if-match", "*").json(to).send().await.ok();
+    let now = t.get(&path(&sent)).by(&specialist).send().await.ok();
+    assert_eq!(now["holder"]["id"], json!(specialist.subject));
+    let told = ledger(&t, &who, &sent).await;
+    assert_eq!((steps(&told).last(), &told["broken_at"]), (Some(&"hand_over"), &Value::Null));
+    step(&t, &specialist, &sent, "accept", json!({})).await.ok();
+    t.run_jobs().await;
 }

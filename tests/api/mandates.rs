@@ -11,7 +11,8 @@ use crate::{
 
 fn content() -> Value {
     json!({"decided_by": "village", "kind": "promised", "promised_days": 5,
-        "materials": [{"key": "id_card", "name": "居民身份证", "need": "required", "form": "original"}],
+        "materials": [{"key": "id_card", "name": "居民身份证", "need": "required", "form": "original"},
+            {"key": "permit", "name": "居住证", "need": "required", "form": "copy", "when": {"local": ["no"]}}],
         "questions": [{"key": "local", "text": "户籍在本县吗？", "options": [{"value": "yes", "text": "是"}, {"value": "no", "text": "否"}]}]})
 }
 
@@ -65,7 +66,7 @@ async fn a_mandate_runs_out_and_nobody_elses_is_found() {
     for session in [&other, &foreign] {
         t.get(&one).by(session).send().await.problem(404, "not_found");
         t.post(&format!("{one}/revoke")).by(session).json(json!({})).send().await.problem(404, "not_found");
-        t.post(&mandates).by(session).json(json!({})).send().await;
+        t.post(&mandates).by(session).json(json!({})).send().await.problem(404, "not_found");
     }
     let cadre = t.staff("cadre").await;
     let mut filing = complete(matter);

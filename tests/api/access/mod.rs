@@ -113,7 +113,7 @@ async fn things(t: &TestApp) -> (Things, Session) {
     let errand = t.post("/v1/errands").by(&owner).json(json!({"matter_id": t.matter().await})).send().await.created();
     let values = vec![
         ("{q}", id(&mandate["id"])),
-        ("{g}", id(&errand["id"])),
+        ("{f}", id(&errand["id"])),
         ("{i}", id(&screen["id"])),
         ("{h}", id(&screen["secret"])),
         ("{x}", id(&second["session_id"])),
@@ -206,7 +206,7 @@ async fn the_whole_matrix() {
         }
         let status = call(&t, &things, row, number * 10 + 1, Some(&stranger)).await;
         wrong.extend(check("a stranger", status, may("resident")));
-        let private = ["{r}", "{a}", "{m}", "{y}", "{d}", "{g}", "{q}"].iter().any(|thing| row.2.contains(thing));
+        let private = ["{r}", "{a}", "{m}", "{y}", "{d}", "{f}", "{q}"].iter().any(|thing| row.2.contains(thing));
         if private && may("resident") && status != 404 {
             wrong.push(format!("{operation} by a stranger: {status}, must not find it"));
         }
