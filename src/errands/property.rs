@@ -200,7 +200,7 @@ proptest! {
             entries.push(entry);
             errand = after;
             // What the constraints of the table ask for.
-            prop_assert!(errand.state == ErrandState::Draft || errand.holder_id.is_some());
+            prop_assert!(errand.submitted_on.is_none() || errand.holder_id.is_some());
             let stands = matches!(errand.state, ErrandState::SupplementRequested | ErrandState::Suspended);
             prop_assert_eq!(stands, errand.back_to.is_some());
             prop_assert_eq!(errand.state.runs(), errand.due_on.is_some());

@@ -75,7 +75,7 @@ async fn from_filing_to_the_archive() {
     assert!(number.starts_with("261123-") && number.len() == 13, "{number}");
     // Everything that is missing is told at once.
     let refused = step(&t, &who, &filed.body, "submit", json!({})).await.problem(422, "invalid");
-    assert_eq!(refused.faults(), ["/materials/id_card:missing", "/answers/local:required"]);
+    assert_eq!(refused.faults(), ["/answers/local:required", "/materials/id_card:missing"]);
     let mut more = complete(matter);
     more.as_object_mut().expect("an object").remove("matter_id");
     let place = path(&filed.body);
@@ -144,9 +144,9 @@ async fn the_same_key_files_once_and_two_who_take_it_are_told_who_won() {
         let call = t.post(&format!("{}/accept", path(&sent))).by(by).header("if-match", &format!("\"{tag}\""));
         call.json(json!({})).send()
     });
-    let mut statuses: Vec<_> = join_all(accepts).await.iter().map(|reply| reply.status).collect();
-    statuses.sort_unstable();
-    assert_eq!(statuses, [200, 409], "one of them answers for it");
+    // The other one does not hold it, or sees that it has moved.
+    let statuses: Vec<_> = join_all(accepts).await.iter().map(|reply| reply.status).collect();
+    assert!(statuses.contains(&200) && statuses.iter().any(|status| matches!(status, 409 | 412)), "{statuses:?}");
     t.run_jobs().await;
 }
 

@@ -154,7 +154,12 @@ pub const ROWS: &[Row] = &[
     ("get_errand_ledger", "GET", "/v1/errands/{f}/ledger", ""),
     ("get_errand_clock", "GET", "/v1/errands/{f}/clock", ""),
     ("submit_errand", "POST", "/v1/errands/{f}/submit", "{}"),
-    ("supplement_errand", "POST", "/v1/errands/{f}/supplement", r#"{"materials": [], "words": "已交"}"#),
+    (
+        "supplement_errand",
+        "POST",
+        "/v1/errands/{f}/supplement",
+        r#"{"materials": [{"key": "id_card", "in_person": true}], "words": "已交"}"#,
+    ),
     ("withdraw_errand", "POST", "/v1/errands/{f}/withdraw", r#"{"reason": "说明"}"#),
     ("take_errand", "POST", "/v1/errands/{f}/take", "{}"),
     ("accept_errand", "POST", "/v1/errands/{f}/accept", "{}"),
