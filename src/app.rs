@@ -5,7 +5,7 @@ use secrecy::ExposeSecret;
 
 use crate::{
     appointments, attachments::Files, calendar, clock::Clock, config::Config, crypto::Keyring, db::Db,
-    http::cached::Rendered, messages, queue, redis::Redis, sessions::Tokens, units::Counties, wechat,
+    http::cached::Rendered, matters, messages, queue, redis::Redis, sessions::Tokens, units::Counties, wechat,
 };
 
 pub struct App {
@@ -21,6 +21,8 @@ pub struct App {
     pub rendered: Rendered,
     /// Slots that are full and still wanted.
     pub crowds: appointments::Crowds,
+    /// Versions of matters, which never change.
+    pub versions: matters::Versions,
     /// What the screens of halls show.
     pub boards: queue::Boards,
     pub wechat: wechat::Client,
@@ -44,6 +46,7 @@ impl App {
             tokens: Tokens::default(),
             rendered: Rendered::default(),
             crowds: appointments::Crowds::default(),
+            versions: matters::Versions::default(),
             boards: queue::Boards::default(),
             wechat: wechat::Client::new(&config.wechat_url)?,
             sms: messages::sms::Gateway::new()?,

@@ -15,7 +15,7 @@ use crate::{
     app::App,
     appointments, attachments,
     calendar::Calendar,
-    consents, data_requests,
+    consents, data_requests, errands,
     error::{Result, Text},
     http::caller::{Caller, Scope},
     messages, opening, people, proxies, queue, sessions, staff, todos,
@@ -35,6 +35,7 @@ pub const ROOMS: &[Room] = &[
     staff::ROOM,
     queue::ROOM,
     attachments::ROOM,
+    errands::ROOM,
 ];
 
 type OfDay = fn(&mut PgConnection, &Day) -> Result<Vec<Entry>>;

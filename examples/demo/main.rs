@@ -7,6 +7,7 @@ mod booking;
 mod counter;
 mod county;
 mod elder;
+mod errand;
 mod faults;
 mod hall;
 mod line;
@@ -112,6 +113,16 @@ const CHAPTERS: &[Chapter] = &[
              the same ticket one wins; the screen in the hall shows numbers and no names.",
         ],
         play: |story| Box::pin(hall::play(story)),
+    },
+    Chapter {
+        title: "代办一件事 · An errand",
+        happens: &[
+            "陈阿婆的高龄津贴：先问要带什么，口头委托记下原话，缺的材料一次说清，谁先接手谁负责，镇里决定，送到家中；每一步都在台账里，\
+             时限逐日可查。",
+            "An allowance for Granny Chen: what she needs, her mandate, what was missing told at once, the township decides, it \
+             is brought home; every step is in the ledger, and every day of the count can be seen.",
+        ],
+        play: |story| Box::pin(errand::play(story)),
     },
     Chapter {
         title: "县管理员 · The county's office",

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{Datelike, NaiveDate, Weekday};
 
-use crate::text_enum;
+use crate::{crypto, text_enum};
 
 text_enum! {
     /// What a published notice says of a day.
@@ -46,6 +46,8 @@ pub struct Calendar {
     /// Years whose notice is complete.
     pub years: BTreeSet<i32>,
     pub days: BTreeMap<NaiveDate, (DayKind, String)>,
+    /// What tells this calendar from another: SHA-256 of which days are what.
+    pub digest: [u8; 32],
 }
 
 impl Calendar {
@@ -56,7 +58,8 @@ impl Calendar {
             *holidays.entry(date.year()).or_default() += 1;
         }
         let complete = holidays.into_iter().filter(|(_, count)| *count >= STATUTORY);
-        Self { years: complete.map(|(year, _)| year).collect(), days }
+        let listed: String = days.iter().map(|(date, (kind, _))| format!("{date} {}\n", kind.as_str())).collect();
+        Self { years: complete.map(|(year, _)| year).collect(), digest: crypto::digest(listed.as_bytes()), days }
     }
 
     /// Whether and why a day works. Of a year that is not loaded only the weekend rule is known.

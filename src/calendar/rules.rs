@@ -46,18 +46,33 @@ pub fn due(calendar: &Calendar, accepted: NaiveDate, limit: u32, pauses: &[Pause
     if pauses.iter().any(|pause| pause.until.is_none()) {
         return None;
     }
+    // An instant matter that stood still is due on the day on which it goes on.
+    let last = pauses.iter().filter_map(|pause| pause.until).max().filter(|_| limit == 0);
     let mut provisional = !calendar.knows(accepted);
     let mut days = vec![Counted { date: accepted, number: None, paused: false }];
     let (mut date, mut number) = (accepted, 0);
-    while number < limit {
+    while number < limit || last.is_some_and(|last| date < last) {
         date = date.checked_add_days(Days::new(1))?;
         provisional |= !calendar.knows(date);
+        let paused = pauses.iter().any(|pause| pause.holds(date));
+        let counts = number < limit && calendar.works(date) && !paused;
+        number += u32::from(counts);
+        days.push(Counted { date, number: counts.then_some(number), paused });
+    }
+    Some(Due { on: date, provisional, days })
+}
+
+/// The count from acceptance to a day, of a clock that stood still on it.
+pub fn until(calendar: &Calendar, accepted: NaiveDate, last: NaiveDate, pauses: &[Pause]) -> Due {
+    let mut number = 0;
+    let mut days = vec![Counted { date: accepted, number: None, paused: false }];
+    for date in accepted.iter_days().skip(1).take_while(|date| *date <= last) {
         let paused = pauses.iter().any(|pause| pause.holds(date));
         let counts = calendar.works(date) && !paused;
         number += u32::from(counts);
         days.push(Counted { date, number: counts.then_some(number), paused });
     }
-    Some(Due { on: date, provisional, days })
+    Due { on: last, provisional: days.iter().any(|day| !calendar.knows(day.date)), days }
 }
 
 #[cfg(test)]

@@ -265,6 +265,93 @@ diesel::table! {
 }
 
 diesel::table! {
+    errand_ledger (county_id, errand_id, seq) {
+        county_id -> Int4,
+        errand_id -> Uuid,
+        seq -> Int4,
+        at -> Timestamptz,
+        step -> Text,
+        actor_id -> Nullable<Uuid>,
+        actor_role -> Nullable<Text>,
+        from_state -> Nullable<Text>,
+        to_state -> Text,
+        facts -> Jsonb,
+        words_digest -> Nullable<Bytea>,
+        previous -> Bytea,
+        hash -> Bytea,
+    }
+}
+
+diesel::table! {
+    errand_originals (county_id, id) {
+        county_id -> Int4,
+        id -> Uuid,
+        errand_id -> Uuid,
+        name -> Text,
+        state -> Text,
+        with_id -> Nullable<Uuid>,
+        passed_to -> Nullable<Uuid>,
+        version -> Int8,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    errand_words (county_id, id) {
+        county_id -> Int4,
+        errand_id -> Uuid,
+        seq -> Int4,
+        id -> Uuid,
+        words -> Bytea,
+    }
+}
+
+diesel::table! {
+    errands (county_id, id) {
+        county_id -> Int4,
+        id -> Uuid,
+        number -> Text,
+        matter_id -> Uuid,
+        matter_version -> Int2,
+        resident_id -> Uuid,
+        unit_id -> Uuid,
+        decided_by -> Text,
+        department_id -> Nullable<Uuid>,
+        kind -> Text,
+        state -> Text,
+        back_to -> Nullable<Text>,
+        holder_id -> Nullable<Uuid>,
+        offered_to -> Nullable<Uuid>,
+        filed_by -> Nullable<Uuid>,
+        filed_by_resident -> Nullable<Uuid>,
+        mandate_id -> Nullable<Uuid>,
+        form -> Nullable<Bytea>,
+        answers -> Jsonb,
+        materials -> Jsonb,
+        supplements -> Int2,
+        limit_days -> Int2,
+        submitted_on -> Nullable<Date>,
+        accepted_on -> Nullable<Date>,
+        decided_on -> Nullable<Date>,
+        granted -> Nullable<Bool>,
+        on_time -> Nullable<Bool>,
+        due_on -> Nullable<Date>,
+        provisional -> Bool,
+        yellow_from -> Nullable<Date>,
+        red_from -> Nullable<Date>,
+        rung -> Int2,
+        rung_on -> Nullable<Date>,
+        calendar_digest -> Nullable<Bytea>,
+        entries -> Int4,
+        head -> Nullable<Bytea>,
+        version -> Int8,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
     hall_screens (county_id, id) {
         county_id -> Int4,
         id -> Uuid,
@@ -289,6 +376,26 @@ diesel::table! {
         etag -> Nullable<Text>,
         body -> Bytea,
         created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    mandates (county_id, id) {
+        county_id -> Int4,
+        id -> Uuid,
+        resident_id -> Uuid,
+        agent_id -> Nullable<Uuid>,
+        unit_id -> Uuid,
+        matter_id -> Nullable<Uuid>,
+        given_how -> Text,
+        given_by -> Nullable<Uuid>,
+        given_by_resident -> Nullable<Uuid>,
+        words -> Nullable<Bytea>,
+        valid_until -> Date,
+        revoked_at -> Nullable<Timestamptz>,
+        version -> Int8,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
     }
 }
 
@@ -724,6 +831,7 @@ diesel::joinable!(audit_batches -> counties (county_id));
 diesel::joinable!(audit_log -> counties (county_id));
 diesel::joinable!(consent_texts -> counties (county_id));
 diesel::joinable!(departments -> counties (county_id));
+diesel::joinable!(errands -> counties (county_id));
 diesel::joinable!(hall_screens -> counties (county_id));
 diesel::joinable!(matters -> counties (county_id));
 diesel::joinable!(message_templates -> counties (county_id));
@@ -750,8 +858,13 @@ diesel::allow_tables_to_appear_in_same_query!(
     counties,
     data_requests,
     departments,
+    errand_ledger,
+    errand_originals,
+    errand_words,
+    errands,
     hall_screens,
     idempotency_keys,
+    mandates,
     matter_versions,
     matters,
     message_deliveries,

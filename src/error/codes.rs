@@ -113,6 +113,18 @@ codes! {
     NotBegun 409 "not_begun" "预约还没有开始" "The appointment has not begun";
     NoShowTooEarly 409 "no_show_too_early" "还不能登记爽约" "It is too early to note a no-show";
     DepartmentInUse 409 "department_in_use" "该部门仍有办理的事项或在岗人员" "The department still decides matters, or somebody has a post there";
+    ErrandState 409 "errand_state" "代办件当前状态不允许此操作" "The errand is not in a state for this";
+    NotHolder 409 "not_holder" "该代办件由他人负责" "Somebody else answers for the errand";
+    MandateEnded 409 "mandate_ended" "居民的委托已撤销或到期，不能继续办理；请重新取得委托或转交" "The resident's mandate was revoked or has run out; get a new one, or hand the errand on";
+    MandateRevoked 409 "mandate_revoked" "该委托已撤销" "The mandate is already revoked";
+    ApprovalNeeded 403 "approval_needed" "须由乡镇批准" "The township has to approve this";
+    NotOffered 409 "not_offered" "该代办件没有转交给您" "The errand was not offered to you";
+    OfferWaits 409 "offer_waits" "已转交他人，等待对方接收" "It has been offered to somebody who has not answered yet";
+    DecidedElsewhere 409 "decided_elsewhere" "该事项不在此决定" "This is not decided here";
+    OriginalsOut 409 "originals_out" "尚有原件未归还" "Originals have not been returned";
+    ExtensionTooLate 409 "extension_too_late" "时限已届满，不能再延期" "The limit is over; it can no longer be extended";
+    ProxyNotAllowed 409 "proxy_not_allowed" "该事项须本人提交" "Nobody else may file this matter for the resident";
+    UnitUnknown 409 "unit_unknown" "居民尚未登记所在村（社区），或该处无人负责；请先登记" "Nobody knows in which village the resident lives, or nobody answers there; register it first";
     VersionStale 412 "version_stale" "数据已被他人修改，请重新读取" "Someone changed it meanwhile; read it again";
     BodyTooLarge 413 "body_too_large" "请求体过大" "The body is too large";
     UnsupportedMediaType 415 "unsupported_media_type" "请求体类型须为 application/json" "The body must be application/json";

@@ -20,7 +20,7 @@ use actix_web::{HttpRequest, HttpResponse, http::header, web};
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use crate::{
-    appointments, attachments, audit, calendar, consents, data_requests, departments, desk,
+    appointments, attachments, audit, calendar, consents, data_requests, departments, desk, errands,
     error::{Code, Error, Result},
     jobs, matters, messages, opening, people, proxies, queue, sessions, settings, staff, telemetry, todos, units,
     windows,
@@ -138,6 +138,39 @@ pub fn routes(list: &mut ServiceConfig) {
         .service(todos::routes::finish_todo)
         .service(desk::routes::get_my_day)
         .service(desk::routes::get_open_for_resident)
+        .service(errands::filing_routes::file_errand)
+        .service(errands::routes::list_errands)
+        // Before the id, which it would be taken for.
+        .service(errands::numbers::count_errands)
+        .service(errands::routes::get_errand)
+        .service(errands::filing_routes::update_errand)
+        .service(errands::routes::get_errand_ledger)
+        .service(errands::routes::get_errand_clock)
+        .service(errands::applicant_routes::submit_errand)
+        .service(errands::applicant_routes::supplement_errand)
+        .service(errands::applicant_routes::withdraw_errand)
+        .service(errands::step_routes::take_errand)
+        .service(errands::step_routes::accept_errand)
+        .service(errands::step_routes::not_accept_errand)
+        .service(errands::step_routes::request_supplement)
+        .service(errands::step_routes::begin_errand)
+        .service(errands::step_routes::forward_errand)
+        .service(errands::step_routes::later_errand)
+        .service(errands::step_routes::return_errand)
+        .service(errands::step_routes::suspend_errand)
+        .service(errands::step_routes::resume_errand)
+        .service(errands::step_routes::extend_errand)
+        .service(errands::step_routes::decide_errand)
+        .service(errands::step_routes::deliver_errand)
+        .service(errands::step_routes::archive_errand)
+        .service(errands::step_routes::offer_transfer)
+        .service(errands::step_routes::accept_transfer)
+        .service(errands::step_routes::decline_transfer)
+        .service(errands::step_routes::correct_errand)
+        .service(errands::mandate_routes::give_mandate)
+        .service(errands::mandate_routes::list_mandates)
+        .service(errands::mandate_routes::get_mandate)
+        .service(errands::mandate_routes::revoke_mandate)
         .service(messages::routes::list_messages)
         .service(messages::routes::read_message)
         .service(messages::routes::list_message_grants)

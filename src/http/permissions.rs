@@ -93,9 +93,9 @@ permissions! {
     /// See what stands in one's day.
     ReadDay "day:read": Specialist Village, VillageCadre Village, TownshipStaff Township, DepartmentStaff Own, CountyAdmin County;
     /// See what waits for a human.
-    ReadTodos "todos:read": Specialist Village, VillageCadre Village, TownshipStaff Township, DepartmentStaff Own, CountyAdmin County;
+    ReadTodos "todos:read": Specialist Village, VillageCadre Village, TownshipStaff Township, DepartmentStaff Own, Supervisor Township, CountyAdmin County;
     /// Open, take, hand over and finish what waits for a human.
-    WriteTodos "todos:write": Specialist Village, VillageCadre Village, TownshipStaff Township, DepartmentStaff Own, CountyAdmin County;
+    WriteTodos "todos:write": Specialist Village, VillageCadre Village, TownshipStaff Township, DepartmentStaff Own, Supervisor Township, CountyAdmin County;
     /// Change the catalogue.
     WriteMatters "matters:write": CountyAdmin County;
     /// Change the departments of the county government.
@@ -108,6 +108,16 @@ permissions! {
     ReadAppointments "appointments:read": Resident Own, Specialist Village, VillageCadre Village, TownshipStaff Township, Supervisor Township, CountyAdmin County;
     /// Cancel appointments.
     CancelAppointments "appointments:cancel": Resident Own, Specialist Village, VillageCadre Village, TownshipStaff Township, CountyAdmin County;
+    /// File errands, add what was missing, withdraw; for oneself, for somebody who lets one, or under a mandate.
+    FileErrands "errands:file": Resident Own, Specialist Village, VillageCadre Village, TownshipStaff Township, CountyAdmin County;
+    /// See errands, their ledger and their clock.
+    ReadErrands "errands:read": Resident Own, Specialist Village, VillageCadre Village, TownshipStaff Township, DepartmentStaff Own, Supervisor Township, CountyAdmin County;
+    /// Accept, handle, forward, decide, deliver and archive.
+    HandleErrands "errands:handle": Specialist Village, VillageCadre Village, TownshipStaff Township, DepartmentStaff Own, CountyAdmin County;
+    /// See how many errands are open, late and on time, by unit and matter.
+    CountErrands "errands:count": TownshipStaff Township, Supervisor Township, CountyAdmin County;
+    /// Give a mandate to agents, or record one that was given; revoke it.
+    WriteMandates "mandates:write": Resident Own, Specialist Village, VillageCadre Village, TownshipStaff Township, CountyAdmin County;
     /// Read one's inbox.
     ReadMessages "messages:read": Resident Own;
     /// Publish what residents are asked to agree to.

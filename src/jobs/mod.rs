@@ -22,7 +22,7 @@ use uuid::Uuid;
 
 use crate::{
     app::App,
-    appointments, attachments, calendar, consents, data_requests,
+    appointments, attachments, calendar, consents, data_requests, errands,
     error::{Error, Result},
     messages,
 };
@@ -107,6 +107,8 @@ jobs! {
     data_requests::jobs::EraseAgain,
     calendar::jobs::DaysHaveChanged,
     attachments::jobs::ProcessUpload,
+    errands::jobs::Notify,
+    errands::jobs::Recount,
 }
 
 /// Idempotent passes over what has become old; several workers may run them at once, and one that fails does not keep the
@@ -141,7 +143,7 @@ pub async fn tick(app: &Arc<App>) -> Result<()> {
     ];
     let lapsed_and_reminded = passes_of(app, passes, now).await;
     let offered = appointments::waiting::offer_everywhere(app).await;
-    lapsed_and_reminded.and(offered)
+    lapsed_and_reminded.and(offered).and(errands::sweeps::run(app).await)
 }
 
 async fn passes_of(app: &App, passes: &[(&'static str, Pass)], now: DateTime<Utc>) -> Result<()> {

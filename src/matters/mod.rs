@@ -12,6 +12,7 @@ pub mod file;
 mod forms;
 pub mod guide;
 pub mod import;
+mod known;
 mod lines;
 mod plan;
 pub mod routes;
@@ -23,6 +24,7 @@ mod version_store;
 pub mod version_views;
 
 pub use forms::check_form;
+pub use known::Versions;
 pub use rules::{Answers, Applies, applies, check_answers, limit_in_words, missing, open_questions};
 pub use store::{Matter, Said, find};
 pub use version::Version;

@@ -232,6 +232,76 @@ kinds! {
         wechat_fields: &[("thing1", "matter"), ("thing2", "unit"), ("time3", "starts_at"), ("time4", "offered_until")],
         page: "pages/appointment",
     };
+    /// 受理通知: the limit runs from here.
+    ErrandAccepted = "errand_accepted": Definition {
+        policy: Policy::Hold,
+        late: None,
+        by_person: true,
+        placeholders: &[("matter", Form::Text), ("number", Form::Text), ("unit", Form::Text), ("due_on", Form::Text)],
+        title: Text::fixed("代办件已受理", "Your errand is accepted"),
+        text: Text::fixed(
+            "您委托{unit}代办的“{matter}”已受理，受理编号 {number}，应于 {due_on} 前办结。",
+            "Your errand {matter} (number {number}, {unit}) is accepted and due by {due_on}.",
+        ),
+        wechat_fields: &[("thing1", "matter"), ("character_string2", "number"), ("thing3", "due_on")],
+        page: "pages/errand",
+    };
+    /// 补正通知: everything that is missing stands in the errand (一次性告知).
+    ErrandSupplement = "errand_supplement": Definition {
+        policy: Policy::Hold,
+        late: None,
+        by_person: true,
+        placeholders: &[("matter", Form::Text), ("number", Form::Text), ("unit", Form::Text)],
+        title: Text::fixed("代办件需补正材料", "Something is missing"),
+        text: Text::fixed(
+            "您的代办件“{matter}”（{number}）需要补正材料，请在小程序查看清单，或联系{unit}代办员。补正期间不计入办理时限。",
+            "Something is missing for your errand {matter} ({number}). See the list in the mini-program, or ask the agent of {unit}. The limit stands still meanwhile.",
+        ),
+        wechat_fields: &[("thing1", "matter"), ("character_string2", "number")],
+        page: "pages/errand",
+    };
+    /// 不予受理通知: the reason stands in the errand.
+    ErrandNotAccepted = "errand_not_accepted": Definition {
+        policy: Policy::Hold,
+        late: None,
+        by_person: true,
+        placeholders: &[("matter", Form::Text), ("number", Form::Text), ("unit", Form::Text)],
+        title: Text::fixed("代办件不予受理", "Your errand is not accepted"),
+        text: Text::fixed(
+            "您的代办件“{matter}”（{number}）不予受理，理由请在小程序查看，或联系{unit}代办员。",
+            "Your errand {matter} ({number}) is not accepted. See the reason in the mini-program, or ask the agent of {unit}.",
+        ),
+        wechat_fields: &[("thing1", "matter"), ("character_string2", "number")],
+        page: "pages/errand",
+    };
+    /// 延期告知: with its reason in the errand.
+    ErrandExtended = "errand_extended": Definition {
+        policy: Policy::Hold,
+        late: None,
+        by_person: true,
+        placeholders: &[("matter", Form::Text), ("number", Form::Text), ("unit", Form::Text), ("due_on", Form::Text)],
+        title: Text::fixed("代办件延期办理", "Your errand takes longer"),
+        text: Text::fixed(
+            "您的代办件“{matter}”（{number}）经批准延期至 {due_on} 前办结，理由请在小程序查看，或联系{unit}代办员。",
+            "The limit of your errand {matter} ({number}) is extended to {due_on}. See the reason in the mini-program, or ask the agent of {unit}.",
+        ),
+        wechat_fields: &[("thing1", "matter"), ("character_string2", "number"), ("thing3", "due_on")],
+        page: "pages/errand",
+    };
+    /// 办结通知: the result stands in the errand.
+    ErrandDecided = "errand_decided": Definition {
+        policy: Policy::Hold,
+        late: None,
+        by_person: true,
+        placeholders: &[("matter", Form::Text), ("number", Form::Text), ("unit", Form::Text)],
+        title: Text::fixed("代办件已办结", "Your errand is decided"),
+        text: Text::fixed(
+            "您的代办件“{matter}”（{number}）已有办理结果，请在小程序查看，或联系{unit}代办员。",
+            "Your errand {matter} ({number}) is decided. See the result in the mini-program, or ask the agent of {unit}.",
+        ),
+        wechat_fields: &[("thing1", "matter"), ("character_string2", "number")],
+        page: "pages/errand",
+    };
     /// 叫号: somebody stands in the hall, or should.
     TicketCalled = "ticket_called": Definition {
         policy: Policy::NowOrNever,

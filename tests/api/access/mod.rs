@@ -109,7 +109,13 @@ async fn things(t: &TestApp) -> (Things, Session) {
     let absence = t.post(&absences).by(&admin).json(body).send().await.created();
     let screens = format!("/v1/units/{}/screens", t.unit("均溪镇").await);
     let screen = t.post(&screens).by(&admin).json(json!({"name": "大厅"})).send().await.ok();
+    let mandate = json!({"words": "请帮我办"});
+    let mandate =
+        t.post(&format!("/v1/residents/{}/mandates", owner.subject)).by(&owner).json(mandate).send().await.created();
+    let errand = t.post("/v1/errands").by(&owner).json(json!({"matter_id": t.matter().await})).send().await.created();
     let values = vec![
+        ("{q}", id(&mandate["id"])),
+        ("{z}", id(&errand["id"])),
         ("{i}", id(&screen["id"])),
         ("{h}", id(&screen["secret"])),
         ("{x}", id(&second["session_id"])),
@@ -208,7 +214,8 @@ async fn the_whole_matrix() {
         }
         let status = call(&t, &things, row, number * 10 + 1, Some(&stranger)).await.status;
         wrong.extend(check("a stranger", status, may("resident")));
-        let private = ["{r}", "{a}", "{m}", "{y}", "{d}", "{f}"].iter().any(|thing| row.2.contains(thing));
+        let private =
+            ["{r}", "{a}", "{m}", "{y}", "{d}", "{f}", "{z}", "{q}"].iter().any(|thing| row.2.contains(thing));
         if private && may("resident") && status != 404 {
             wrong.push(format!("{operation} by a stranger: {status}, must not find it"));
         }

@@ -1,0 +1,216 @@
+//! Taking a step over HTTP: gate, read, decide, write; three round trips.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, NaiveDate, Utc};
+use diesel::PgConnection;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::{
+    ledger::{self, Entry, Salted},
+    model::{Errand, Step},
+    steps::{self, Actor, Around, Said},
+    store::{self, Seen, Writing},
+    views::ErrandView,
+};
+use crate::{
+    app::App,
+    calendar::{self, Calendar},
+    clock::local_date,
+    error::{Code, Error, Lang, Result, Retry},
+    http::{
+        caller::{Caller, Scope},
+        etag::IfMatch,
+        idempotency::{Answer, Keeping, Once},
+    },
+    matters::Version,
+    settings::Settings,
+    units,
+};
+
+/// What every step is taken with besides the database.
+#[derive(Clone)]
+pub struct Frame {
+    pub settings: Settings,
+    pub calendar: Arc<Calendar>,
+    pub now: DateTime<Utc>,
+    pub today: NaiveDate,
+}
+
+impl Frame {
+    pub async fn of(app: &App, county: &str) -> Result<Self> {
+        let (settings, now) = (app.counties.public(app, county).await?.settings.clone(), app.clock.now());
+        Ok(Self { settings, calendar: calendar::current(app).await?, now, today: local_date(now) })
+    }
+
+    /// For the system, which knows counties by their id.
+    pub async fn of_county(app: &App, county: i32) -> Result<Self> {
+        let key = app.db.read("county_key", move |conn| Ok(units::store::key(conn, county)?)).await?;
+        Self::of(app, &key).await
+    }
+
+    pub fn around<'a>(&'a self, version: &'a Version) -> Around<'a> {
+        Around { calendar: &self.calendar, settings: &self.settings, version, now: self.now, today: self.today }
+    }
+}
+
+/// A step that somebody asks for.
+#[derive(Clone)]
+pub struct Act {
+    pub who: Caller,
+    pub scope: Scope,
+    pub id: Uuid,
+    pub step: Step,
+    pub said: Said,
+    pub seen: Option<IfMatch>,
+    pub lang: Lang,
+    pub frame: Frame,
+}
+
+fn actor(who: &Caller, errand: &Errand) -> Actor {
+    Actor {
+        id: Some(who.subject),
+        role: Some(who.role),
+        holds: errand.held,
+        offered: errand.offered,
+        departmental: errand.departmental,
+    }
+}
+
+/// What a step says, with what follows from where the errand stands: who answers for it, and the days that it grants.
+pub fn said(said: &Said, step: Step, actor: Actor, errand: &Errand, settings: &Settings) -> Said {
+    let mut said = said.clone();
+    match step {
+        Step::Submit => {
+            said.days = Some(settings.errands_deemed_accepted_days as u32);
+            said.staff = errand.first_asked;
+        }
+        Step::Accept | Step::DeemAccepted => said.days = Some(errand.limit_days as u32),
+        Step::Take => said.staff = actor.id,
+        Step::AcceptTransfer => said.staff = errand.offered_to,
+        _ => {}
+    }
+    let keys = |keys: Vec<&str>| json!(keys.join(","));
+    if !said.provided.is_empty() {
+        let provided = said.provided.iter().map(|one| one.key.as_str()).collect();
+        said.facts.insert("provided".into(), keys(provided));
+    }
+    if !said.missing.is_empty() {
+        said.facts.insert("missing".into(), keys(said.missing.iter().map(String::as_str).collect()));
+    }
+    said
+}
+
+/// The entry of a step, chained to the one before.
+pub fn entry(
+    (before, after): (&Errand, &Errand),
+    step: Step,
+    actor: Actor,
+    said: &Said,
+    now: DateTime<Utc>,
+) -> (Entry, Option<Salted>) {
+    let mut facts = said.facts.clone();
+    let mut fact = |name: &str, value: Option<Value>| {
+        if let Some(value) = value {
+            facts.insert(name.to_owned(), value);
+        }
+    };
+    fact("on", Some(json!(local_date(now))));
+    fact("days", said.days.map(|days| json!(days)));
+    fact("staff", said.staff.map(|id| json!(id)));
+    fact("department", said.department.map(|id| json!(id)));
+    fact("granted", said.granted.map(|granted| json!(granted)));
+    let words = said.words.as_deref().map(Salted::new);
+    let mut entry = Entry {
+        seq: before.entries + 1,
+        at: now,
+        step,
+        actor_id: actor.id,
+        actor_role: actor.role,
+        from_state: Some(before.state),
+        to_state: after.state,
+        facts: json!(facts),
+        words_digest: words.as_ref().map(|words| words.digest.to_vec()),
+        previous: before.head.clone().unwrap_or_else(|| ledger::BEGINNING.to_vec()),
+        hash: Vec::new(),
+    };
+    entry.hash = entry.digest(before.county_id, before.id).to_vec();
+    (entry, words)
+}
+
+impl Act {
+    /// Reads, decides and writes, with the answer that is kept for a repetition.
+    pub fn run(&self, conn: &mut PgConnection, app: &App, keeping: &Keeping) -> Result<Answer> {
+        let Frame { today, now, .. } = self.frame;
+        let seen = Seen::by(&self.who, self.scope);
+        let asked = self.said.staff;
+        let before = store::find_and_ask(conn, self.who.county, seen, self.id, today, asked)?.ok_or(Code::NotFound)?;
+        if let Some(seen) = &self.seen {
+            seen.check(before.version)?;
+        }
+        let actor = actor(&self.who, &before);
+        let version = app.versions.get(conn, (before.county_id, before.matter_id, before.matter_version))?;
+        let said = said(&self.said, self.step, actor, &before, &self.frame.settings);
+        let mut after = steps::take(&before, self.step, actor, &said, self.frame.around(&version))?;
+        let (entry, words) = entry((&before, &after), self.step, actor, &said, now);
+        (after.entries, after.head) = (entry.seq, Some(entry.hash.clone()));
+        (after.version, after.updated_at) = (before.version + 1, now);
+        let words = words.map(|words| {
+            let id = Uuid::now_v7();
+            (id, app.keys.seal(before.county_id, &format!("errand_words.words/{id}"), &words.plain))
+        });
+        let answer = Answer::ok(after.version, &ErrandView::new(app, &self.who, self.lang, &after, today)?)?;
+        let calendar = Some(self.frame.calendar.digest.to_vec());
+        let writing = Writing {
+            before: &before,
+            after: &after,
+            entry: &entry,
+            words,
+            keep: Some(keeping.keep(&answer)?),
+            calendar,
+            now,
+        };
+        if store::write(conn, writing)? {
+            return Ok(answer);
+        }
+        // Somebody was faster: as it is now, or not at all.
+        Err(Error { retry: Retry::Again, ..Code::VersionStale.into() })
+    }
+}
+
+/// A step of the system, which has no words, from how things stand; the errand before it. None when it cannot be taken any more, or
+/// somebody was faster.
+pub fn by_system(
+    conn: &mut PgConnection,
+    app: &App,
+    (county, id): (i32, Uuid),
+    (step, says): (Step, impl Fn(&Errand, &Version) -> Said),
+    frame: &Frame,
+) -> Result<Option<Errand>> {
+    let Some(before) = store::find(conn, county, Seen::WHOLE, id, frame.today)? else { return Ok(None) };
+    let version = app.versions.get(conn, (county, before.matter_id, before.matter_version))?;
+    let said = said(&says(&before, &version), step, Actor::SYSTEM, &before, &frame.settings);
+    let Ok(after) = steps::take(&before, step, Actor::SYSTEM, &said, frame.around(&version)) else { return Ok(None) };
+    let (entry, _) = entry((&before, &after), step, Actor::SYSTEM, &said, frame.now);
+    let calendar = Some(frame.calendar.digest.to_vec());
+    let writing =
+        Writing { before: &before, after: &after, entry: &entry, words: None, keep: None, calendar, now: frame.now };
+    Ok(store::write(conn, writing)?.then_some(before))
+}
+
+/// What was said with a step, from what is stored of it.
+pub fn words(app: &App, county: i32, id: Uuid, sealed: &[u8]) -> Result<String> {
+    Ok(Salted::words(&salted(app, county, id, sealed)?))
+}
+
+/// The same with their salt, as the ledger has their digest.
+pub fn salted(app: &App, county: i32, id: Uuid, sealed: &[u8]) -> Result<Vec<u8>> {
+    Ok(app.keys.open(county, &format!("errand_words.words/{id}"), sealed)?)
+}
+
+/// Takes a step, once per key.
+pub async fn act(app: &Arc<App>, once: Once, act: Act) -> Result<Answer> {
+    let inner = app.clone();
+    app.once_keeping(once, move |conn, keeping| act.run(conn, &inner, keeping)).await
+}

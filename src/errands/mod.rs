@@ -1,0 +1,41 @@
+//! Errands (代办): paperwork that is handed over to be done, from the mandate to the archive, on a clock of working days.
+//!
+//! ```text
+//!  draft ─submit─▶ submitted ─accept──────────────▶ accepted ─begin─▶ handling ─decide─▶ decided ─deliver─▶ delivered ─archive─▶ archived
+//!                   │  ▲  │  └─silence (5 days)──────▶ │                │   ▲ ▲ │            ▲                                  ▲  ▲
+//!                   │  │  └─not accept─▶ not_accepted ─│────────────────│───│─│─│────────────│────────────────── archive ───────┘  │
+//!                   │  └─supplement──┐                 └─── forward ────┴─▶ forwarded ─decide┘                                     │
+//!                   └─request────────┴ supplement_requested (also from accepted, handling; goes on where it was)                   │
+//!                                      suspended (from accepted, handling, forwarded; likewise)                                    │
+//!                   withdraw, from any of these until the decision ─▶ withdrawn ────────────────── archive ────────────────────────┘
+//! ```
+//! [`model::Step`] is this diagram as a table, with who takes each step. Every step is an entry of the ledger, chained by hashes and
+//! written with the errand in one statement; a constraint refuses an errand that its ledger does not tell. The clock is computed from
+//! the ledger and the calendar ([`clock`]); the dates in the row serve lists and sweeps.
+
+pub mod acting;
+pub mod applicant_routes;
+pub mod clock;
+pub mod commands;
+pub mod filing;
+pub mod filing_routes;
+mod hooks;
+pub mod jobs;
+pub mod ledger;
+mod lists;
+pub mod mandate_routes;
+pub mod mandates;
+pub mod model;
+mod notices;
+pub mod numbers;
+#[cfg(test)]
+mod property;
+pub mod recount;
+pub mod routes;
+pub mod step_routes;
+pub mod steps;
+pub mod store;
+pub mod sweeps;
+pub mod views;
+
+pub use hooks::ROOM;

@@ -1,0 +1,379 @@
+//! Where an errand stands, and the table of the steps between its states.
+
+use chrono::{DateTime, NaiveDate, Utc};
+use diesel::{
+    QueryableByName,
+    deserialize::{FromSql, FromSqlRow},
+    pg::{Pg, PgValue},
+    sql_types::{BigInt, Binary, Bool, Date, Integer, Jsonb, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid},
+};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::clock::Mark;
+use crate::{
+    error::Text as Words,
+    matters::{
+        Answers,
+        version::{DecidedBy, MatterKind},
+    },
+    text_enum,
+};
+
+text_enum! {
+    /// Where an errand (代办) stands.
+    pub enum ErrandState {
+        /// 草稿
+        Draft = "draft",
+        /// 已提交: nobody has answered yet.
+        Submitted = "submitted",
+        /// 待补正
+        SupplementRequested = "supplement_requested",
+        /// 已受理
+        Accepted = "accepted",
+        /// 不予受理
+        NotAccepted = "not_accepted",
+        /// 办理中
+        Handling = "handling",
+        /// 已转办: with the county department that decides.
+        Forwarded = "forwarded",
+        /// 特别程序: a hearing, an inspection, an expert review.
+        Suspended = "suspended",
+        /// 已办结: granted or refused.
+        Decided = "decided",
+        /// 已送达
+        Delivered = "delivered",
+        /// 已归档
+        Archived = "archived",
+        /// 已撤回
+        Withdrawn = "withdrawn",
+    }
+}
+
+impl ErrandState {
+    /// States in which a limit runs.
+    pub const RUNNING: &[Self] = &[Self::Submitted, Self::Accepted, Self::Handling, Self::Forwarded];
+
+    pub fn words(self) -> Words {
+        match self {
+            Self::Draft => Words::fixed("草稿", "a draft"),
+            Self::Submitted => Words::fixed("已提交，待受理", "submitted"),
+            Self::SupplementRequested => Words::fixed("待补正材料", "waiting for what is missing"),
+            Self::Accepted => Words::fixed("已受理", "accepted"),
+            Self::NotAccepted => Words::fixed("不予受理", "not accepted"),
+            Self::Handling => Words::fixed("办理中", "being handled"),
+            Self::Forwarded => Words::fixed("已转县直部门", "with the department"),
+            Self::Suspended => Words::fixed("特别程序中", "suspended for a special procedure"),
+            Self::Decided => Words::fixed("已办结", "decided"),
+            Self::Delivered => Words::fixed("已送达", "delivered"),
+            Self::Archived => Words::fixed("已归档", "archived"),
+            Self::Withdrawn => Words::fixed("已撤回", "withdrawn"),
+        }
+    }
+
+    /// Whether a limit runs.
+    pub fn runs(self) -> bool {
+        Self::RUNNING.contains(&self)
+    }
+}
+
+text_enum! {
+    /// A step: an entry of the ledger.
+    pub enum Step {
+        File = "file",
+        Submit = "submit",
+        Take = "take",
+        RequestSupplement = "request_supplement",
+        /// 补正
+        Supplement = "supplement",
+        Accept = "accept",
+        /// 逾期未答复视为受理 (行政许可法第三十二条)
+        DeemAccepted = "deem_accepted",
+        Refuse = "not_accept",
+        Begin = "begin",
+        Forward = "forward",
+        /// The department needs more time; the limit goes on.
+        Later = "later",
+        /// Back from the department without a decision.
+        Return = "return",
+        Suspend = "suspend",
+        Resume = "resume",
+        Extend = "extend",
+        Decide = "decide",
+        Deliver = "deliver",
+        Archive = "archive",
+        Withdraw = "withdraw",
+        OfferTransfer = "offer_transfer",
+        AcceptTransfer = "accept_transfer",
+        DeclineTransfer = "decline_transfer",
+        /// By the system: an absence, a dismissal.
+        HandOver = "hand_over",
+        Correct = "correct",
+        /// A new calendar moved the deadline.
+        Recount = "recount",
+        Escalate = "escalate",
+    }
+}
+
+/// Who takes a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    /// The resident, somebody who acts for them, or an agent under their mandate.
+    Applicant,
+    /// Who answers for it.
+    Holder,
+    /// An agent or officer of the unit who does not hold it.
+    Colleague,
+    /// Who was asked to take it over.
+    Offered,
+    /// The township (or the county) over the unit, for what needs an approval.
+    Approver,
+    /// Who answers for it, or the staff of the department that has it.
+    Decider,
+    System,
+}
+
+/// Where a step leads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum To {
+    State(ErrandState),
+    /// Stays where it is.
+    Same,
+    /// Goes on where it stood still.
+    Back,
+}
+
+impl Step {
+    /// The table: from which states, where to, by whom. [`super`] draws it.
+    pub const fn row(self) -> (&'static [ErrandState], To, By) {
+        use ErrandState::{
+            Accepted, Archived, Decided, Delivered, Draft, Forwarded, Handling, NotAccepted, Submitted,
+            SupplementRequested, Suspended, Withdrawn,
+        };
+        /// After submission and before the archive.
+        const LIVE: &[ErrandState] = &[
+            Submitted,
+            SupplementRequested,
+            Accepted,
+            Handling,
+            Forwarded,
+            Suspended,
+            Decided,
+            Delivered,
+            NotAccepted,
+            Withdrawn,
+        ];
+        match self {
+            Self::File => (&[], To::State(Draft), By::Applicant),
+            Self::Submit => (&[Draft], To::State(Submitted), By::Applicant),
+            Self::Take => (&[Submitted], To::Same, By::Colleague),
+            Self::RequestSupplement => (&[Submitted, Accepted, Handling], To::State(SupplementRequested), By::Holder),
+            Self::Supplement => (&[SupplementRequested], To::Back, By::Applicant),
+            Self::Accept => (&[Submitted], To::State(Accepted), By::Holder),
+            Self::DeemAccepted => (&[Submitted], To::State(Accepted), By::System),
+            Self::Refuse => (&[Submitted], To::State(NotAccepted), By::Holder),
+            Self::Begin => (&[Accepted], To::State(Handling), By::Holder),
+            Self::Forward => (&[Accepted, Handling], To::State(Forwarded), By::Holder),
+            Self::Later => (&[Forwarded], To::Same, By::Decider),
+            Self::Return => (&[Forwarded], To::State(Handling), By::Decider),
+            Self::Suspend => (&[Accepted, Handling, Forwarded], To::State(Suspended), By::Holder),
+            Self::Resume => (&[Suspended], To::Back, By::Holder),
+            Self::Extend => (&[Accepted, Handling, Forwarded], To::Same, By::Approver),
+            Self::Decide => (&[Accepted, Handling, Forwarded], To::State(Decided), By::Decider),
+            Self::Deliver => (&[Decided], To::State(Delivered), By::Holder),
+            Self::Archive => (&[Delivered, NotAccepted, Withdrawn], To::State(Archived), By::Holder),
+            Self::Withdraw => (
+                &[Draft, Submitted, SupplementRequested, Accepted, Handling, Forwarded, Suspended],
+                To::State(Withdrawn),
+                By::Applicant,
+            ),
+            Self::OfferTransfer => (LIVE, To::Same, By::Holder),
+            Self::AcceptTransfer | Self::DeclineTransfer => (LIVE, To::Same, By::Offered),
+            Self::HandOver => (LIVE, To::Same, By::System),
+            Self::Correct => (
+                &[
+                    Submitted,
+                    SupplementRequested,
+                    Accepted,
+                    Handling,
+                    Forwarded,
+                    Suspended,
+                    Decided,
+                    Delivered,
+                    NotAccepted,
+                    Withdrawn,
+                    Archived,
+                ],
+                To::Same,
+                By::Holder,
+            ),
+            Self::Recount | Self::Escalate => (&[Submitted, Accepted, Handling, Forwarded], To::Same, By::System),
+        }
+    }
+
+    pub const fn from(self) -> &'static [ErrandState] {
+        self.row().0
+    }
+
+    pub const fn by(self) -> By {
+        self.row().2
+    }
+}
+
+/// What the clock reads from a ledger, stored as `[on, step, to, days]`.
+#[derive(Clone, Debug, Default, FromSqlRow)]
+pub struct Marks(pub Vec<Mark>);
+
+impl FromSql<Nullable<Jsonb>, Pg> for Marks {
+    fn from_sql(bytes: PgValue<'_>) -> diesel::deserialize::Result<Self> {
+        let value: Value = FromSql::<Jsonb, Pg>::from_sql(bytes)?;
+        Ok(Self(serde_json::from_value(value)?))
+    }
+
+    fn from_nullable_sql(bytes: Option<PgValue<'_>>) -> diesel::deserialize::Result<Self> {
+        bytes.map_or(Ok(Self::default()), Self::from_sql)
+    }
+}
+
+/// How a material (材料) is there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"key": "household_register", "in_person": true}))]
+pub struct Provided {
+    /// The material's key in the version of the matter; once each.
+    pub key: String,
+    /// Brought in person, or handed to the agent.
+    pub in_person: bool,
+}
+
+/// What the form of an errand is bound to.
+pub fn form_place(id: Uuid) -> String {
+    format!("errands.form/{id}")
+}
+
+/// An errand with what is known of it when it is read; form and name are sealed.
+#[derive(Clone, Debug, QueryableByName)]
+pub struct Errand {
+    #[diesel(sql_type = Integer)]
+    pub county_id: i32,
+    #[diesel(sql_type = SqlUuid)]
+    pub id: Uuid,
+    /// 受理编号
+    #[diesel(sql_type = Text)]
+    pub number: String,
+    #[diesel(sql_type = SqlUuid)]
+    pub matter_id: Uuid,
+    #[diesel(sql_type = SmallInt)]
+    pub matter_version: i16,
+    #[diesel(sql_type = Text)]
+    pub matter_name: String,
+    #[diesel(sql_type = SqlUuid)]
+    pub resident_id: Uuid,
+    #[diesel(sql_type = Nullable<Binary>)]
+    pub resident_name: Option<Vec<u8>>,
+    #[diesel(sql_type = SqlUuid)]
+    pub unit_id: Uuid,
+    #[diesel(sql_type = Text)]
+    pub unit_name: String,
+    #[diesel(sql_type = Text)]
+    pub decided_by: DecidedBy,
+    #[diesel(sql_type = Nullable<SqlUuid>)]
+    pub department_id: Option<Uuid>,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub department_name: Option<String>,
+    #[diesel(sql_type = Text)]
+    pub kind: MatterKind,
+    #[diesel(sql_type = Text)]
+    pub state: ErrandState,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub back_to: Option<ErrandState>,
+    #[diesel(sql_type = Nullable<SqlUuid>)]
+    pub holder_id: Option<Uuid>,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub holder_name: Option<String>,
+    #[diesel(sql_type = Nullable<SqlUuid>)]
+    pub offered_to: Option<Uuid>,
+    #[diesel(sql_type = Nullable<SqlUuid>)]
+    pub filed_by: Option<Uuid>,
+    #[diesel(sql_type = Nullable<SqlUuid>)]
+    pub filed_by_resident: Option<Uuid>,
+    #[diesel(sql_type = Nullable<SqlUuid>)]
+    pub mandate_id: Option<Uuid>,
+    #[diesel(sql_type = Nullable<Binary>)]
+    pub form: Option<Vec<u8>>,
+    #[diesel(sql_type = Jsonb)]
+    pub answers: Value,
+    #[diesel(sql_type = Jsonb)]
+    pub materials: Value,
+    #[diesel(sql_type = SmallInt)]
+    pub supplements: i16,
+    #[diesel(sql_type = SmallInt)]
+    pub limit_days: i16,
+    #[diesel(sql_type = Nullable<Date>)]
+    pub submitted_on: Option<NaiveDate>,
+    #[diesel(sql_type = Nullable<Date>)]
+    pub accepted_on: Option<NaiveDate>,
+    #[diesel(sql_type = Nullable<Date>)]
+    pub decided_on: Option<NaiveDate>,
+    #[diesel(sql_type = Nullable<Bool>)]
+    pub granted: Option<bool>,
+    #[diesel(sql_type = Nullable<Bool>)]
+    pub on_time: Option<bool>,
+    #[diesel(sql_type = Nullable<Date>)]
+    pub due_on: Option<NaiveDate>,
+    #[diesel(sql_type = Bool)]
+    pub provisional: bool,
+    #[diesel(sql_type = Nullable<Date>)]
+    pub yellow_from: Option<NaiveDate>,
+    #[diesel(sql_type = Nullable<Date>)]
+    pub red_from: Option<NaiveDate>,
+    #[diesel(sql_type = SmallInt)]
+    pub rung: i16,
+    #[diesel(sql_type = Nullable<Date>)]
+    pub rung_on: Option<NaiveDate>,
+    #[diesel(sql_type = Integer)]
+    pub entries: i32,
+    #[diesel(sql_type = Nullable<Binary>)]
+    pub head: Option<Vec<u8>>,
+    /// The mandate that it is handled under still holds; true where none is needed.
+    #[diesel(sql_type = Bool)]
+    pub mandated: bool,
+    /// The caller answers for it, or covers whoever does.
+    #[diesel(sql_type = Bool)]
+    pub held: bool,
+    /// The caller was asked to take it over, or covers whoever was.
+    #[diesel(sql_type = Bool)]
+    pub offered: bool,
+    /// The caller has a post in the department that decides it.
+    #[diesel(sql_type = Bool)]
+    pub departmental: bool,
+    /// Whoever is asked to take it over could.
+    #[diesel(sql_type = Bool)]
+    pub asked_fits: bool,
+    /// Who would answer for a draft that is submitted now.
+    #[diesel(sql_type = Nullable<SqlUuid>)]
+    pub first_asked: Option<Uuid>,
+    #[diesel(sql_type = BigInt)]
+    pub originals_out: i64,
+    #[diesel(sql_type = Nullable<Jsonb>)]
+    pub marks: Marks,
+    #[diesel(sql_type = BigInt)]
+    pub version: i64,
+    #[diesel(sql_type = Timestamptz)]
+    pub created_at: DateTime<Utc>,
+    #[diesel(sql_type = Timestamptz)]
+    pub updated_at: DateTime<Utc>,
+}
+
+impl Errand {
+    /// What is there, as it was checked before it was written.
+    pub fn provided(&self) -> Vec<Provided> {
+        serde_json::from_value(self.materials.clone()).unwrap_or_default()
+    }
+
+    pub fn answers(&self) -> Answers {
+        serde_json::from_value(self.answers.clone()).unwrap_or_default()
+    }
+}

@@ -1,0 +1,365 @@
+//! Taking a step: what it needs, and what the errand is afterwards. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, NaiveDate, Utc};
+use serde_json::json;
+use uuid::Uuid;
+
+use super::{
+    clock::{Clock, Mark, Reading},
+    ledger::Facts,
+    model::{By, Errand, ErrandState, Provided, Step, To},
+};
+use crate::{
+    calendar::{Calendar, rules},
+    error::{Code, Error, FieldError, Text},
+    http::{faults::child, permissions::Role},
+    matters::{
+        self, Version,
+        version::{DecidedBy, Material, Question, Rung, RungAt},
+    },
+    settings::Settings,
+};
+
+/// Who takes the step; none of it for the system.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Actor {
+    pub id: Option<Uuid>,
+    pub role: Option<Role>,
+    /// Answers for it, or covers whoever does.
+    pub holds: bool,
+    /// Was asked to take it over, or covers whoever was.
+    pub offered: bool,
+    /// Has a post in the department that has it.
+    pub departmental: bool,
+}
+
+impl Actor {
+    pub const SYSTEM: Self = Self { id: None, role: None, holds: false, offered: false, departmental: false };
+
+    fn is(self, roles: &[Role]) -> bool {
+        self.role.is_some_and(|role| roles.contains(&role))
+    }
+}
+
+/// What a step says.
+#[derive(Clone, Debug, Default)]
+pub struct Said {
+    pub facts: Facts,
+    /// Working days that it grants: to answer, to decide, or on top.
+    pub days: Option<u32>,
+    /// Who answers for it from now on, or is asked to.
+    pub staff: Option<Uuid>,
+    pub department: Option<Uuid>,
+    pub granted: Option<bool>,
+    pub words: Option<String>,
+    /// Materials that are there from now on, beside those that were.
+    pub provided: Vec<Provided>,
+    /// Keys of the materials that are missing.
+    pub missing: Vec<String>,
+}
+
+/// Why not.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StepError {
+    #[error("not from this state")]
+    State { state: ErrandState },
+    #[error("somebody else answers for it")]
+    NotHolder { holder: Option<String> },
+    #[error("the mandate has ended")]
+    MandateEnded,
+    #[error("needs an approval")]
+    ApprovalNeeded,
+    #[error("not offered to the caller")]
+    NotOffered,
+    #[error("decided elsewhere")]
+    DecidedElsewhere { by: DecidedBy },
+    #[error("originals are out")]
+    OriginalsOut { count: i64 },
+    #[error("an offer waits")]
+    OfferWaits,
+    #[error("too late to extend")]
+    Expired { due_on: Option<NaiveDate> },
+    #[error("not complete")]
+    Incomplete { missing: Vec<Material>, open: Vec<Question>, form: bool },
+    #[error("no such materials")]
+    UnknownMaterials { pointer: &'static str, unknown: Vec<(usize, String)> },
+    #[error("cannot take it over")]
+    CannotTakeOver,
+    #[error("nobody is there to answer for it")]
+    NobodyAnswers,
+}
+
+fn office(by: DecidedBy) -> Text {
+    match by {
+        DecidedBy::Village => Text::fixed("村（社区）", "village"),
+        DecidedBy::Township => Text::fixed("乡镇", "township"),
+        DecidedBy::Department => Text::fixed("县直部门", "department of the county"),
+    }
+}
+
+impl From<StepError> for Error {
+    fn from(error: StepError) -> Self {
+        match error {
+            StepError::State { state } => {
+                let words = state.words();
+                Error::new(Code::ErrandState).detail(format!("当前状态：{}", words.zh), format!("It is {}", words.en))
+            }
+            StepError::NotHolder { holder } => {
+                let holder = holder.unwrap_or_default();
+                Error::new(Code::NotHolder).detail(format!("现由{holder}负责"), format!("{holder} answers for it"))
+            }
+            StepError::MandateEnded => Code::MandateEnded.into(),
+            StepError::ApprovalNeeded => Code::ApprovalNeeded.into(),
+            StepError::NotOffered => Code::NotOffered.into(),
+            StepError::DecidedElsewhere { by } => Error::new(Code::DecidedElsewhere)
+                .detail(format!("由{}决定", office(by).zh), format!("Decided by the {}", office(by).en)),
+            StepError::OriginalsOut { count } => Error::new(Code::OriginalsOut)
+                .detail(format!("尚有 {count} 件原件未归还"), format!("{count} originals have not been returned")),
+            StepError::OfferWaits => Code::OfferWaits.into(),
+            StepError::Incomplete { missing, open, form } => incomplete(&missing, &open, form),
+            StepError::UnknownMaterials { pointer, unknown } => unknown_materials(pointer, &unknown),
+            StepError::CannotTakeOver => {
+                let (zh, en) = (
+                    "须为该村或上级单位在岗的工作人员，且不是现负责人",
+                    "must have a post in the unit or above it, and not answer for it already",
+                );
+                Error::field("/staff_id", "cannot_take_over", zh, en)
+            }
+            StepError::NobodyAnswers => Code::UnitUnknown.into(),
+            StepError::Expired { due_on } => {
+                let due = due_on.map(|day| day.to_string()).unwrap_or_default();
+                Error::new(Code::ExtensionTooLate)
+                    .detail(format!("时限已于 {due} 届满"), format!("The limit ended on {due}"))
+            }
+        }
+    }
+}
+
+/// All that is missing, told once (一次性告知).
+fn incomplete(missing: &[Material], open: &[Question], form: bool) -> Error {
+    let material = |material: &Material| {
+        let text = Text::new(format!("缺少“{}”", material.name), format!("{} is missing", material.name));
+        FieldError::body(child("/materials", &material.key), "missing", text)
+    };
+    let question = |question: &Question| {
+        let text = Text::new(format!("请回答：{}", question.text), format!("answer: {}", question.text));
+        FieldError::body(child("/answers", &question.key), "required", text)
+    };
+    let unfilled = form.then(|| FieldError::body("/form", "required", Text::fixed("请填写表单", "fill in the form")));
+    Error::invalid(missing.iter().map(material).chain(open.iter().map(question)).chain(unfilled).collect())
+}
+
+fn unknown_materials(pointer: &str, unknown: &[(usize, String)]) -> Error {
+    let fault = |(index, key): &(usize, String)| {
+        let text = Text::new(
+            format!("该事项没有材料“{key}”，或重复"),
+            format!("the matter has no material {key}, or it is here twice"),
+        );
+        FieldError::body(format!("{pointer}/{index}"), "unknown_material", text)
+    };
+    Error::invalid(unknown.iter().map(fault).collect())
+}
+
+/// Keys that are no materials of the version, or here twice, with their place.
+pub fn unknown<'a>(version: &Version, keys: impl Iterator<Item = &'a str>) -> Vec<(usize, String)> {
+    let mut seen = BTreeSet::new();
+    let known = |key: &str| version.materials.iter().any(|material| material.key == key);
+    let wrong = keys.enumerate().filter(|(_, key)| !known(key) | !seen.insert(key.to_owned()));
+    wrong.map(|(index, key)| (index, key.to_owned())).collect()
+}
+
+/// Roles of agents (代办员), who handle only under a mandate.
+const AGENTS: &[Role] = &[Role::Specialist, Role::VillageCadre];
+
+/// Roles that approve: over the village.
+const APPROVERS: &[Role] = &[Role::TownshipStaff, Role::CountyAdmin];
+
+/// Whether the actor may take the step at all.
+fn may(errand: &Errand, step: Step, actor: Actor) -> Result<(), StepError> {
+    let holder = || if actor.holds { Ok(()) } else { Err(StepError::NotHolder { holder: errand.holder_name.clone() }) };
+    let agent = actor.is(AGENTS);
+    match step.by() {
+        By::System => Ok(()),
+        By::Applicant if actor.is(&[Role::Resident]) => Ok(()),
+        // Before anybody answers for it, whoever files it.
+        By::Applicant if errand.state == ErrandState::Draft => Ok(()),
+        // What the resident hands in, whoever answers takes; what was theirs to want, only under a mandate.
+        By::Applicant if step == Step::Withdraw && errand.mandate_id.is_none() => Err(StepError::MandateEnded),
+        By::Holder if step == Step::RequestSupplement && errand.supplements > 0 && actor.is(APPROVERS) => Ok(()),
+        By::Applicant | By::Holder => holder(),
+        By::Colleague if actor.holds => Err(StepError::State { state: errand.state }),
+        By::Colleague => Ok(()),
+        By::Offered if actor.offered => Ok(()),
+        By::Offered => Err(StepError::NotOffered),
+        By::Approver if actor.is(APPROVERS) => Ok(()),
+        By::Approver => Err(StepError::ApprovalNeeded),
+        By::Decider if actor.departmental => Ok(()),
+        // Within the township's power (乡镇权限), whoever answers for it.
+        By::Decider if errand.decided_by == DecidedBy::Township && actor.is(APPROVERS) => Ok(()),
+        By::Decider => holder(),
+    }?;
+    // Handing it on is always possible, so that somebody answers for it.
+    let handing_on = matches!(
+        step,
+        Step::OfferTransfer | Step::AcceptTransfer | Step::DeclineTransfer | Step::Take | Step::Archive | Step::Correct
+    );
+    if agent && !errand.mandated && !handing_on { Err(StepError::MandateEnded) } else { Ok(()) }
+}
+
+/// Everything that is needed is there, and every question answered that decides what is needed.
+fn complete(errand: &Errand, version: &Version) -> Result<(), StepError> {
+    let (answers, provided) = (errand.answers(), errand.provided());
+    let keys: Vec<_> = provided.iter().map(|one| one.key.as_str()).collect();
+    let missing: Vec<_> = matters::missing(version, &answers, &keys).into_iter().cloned().collect();
+    let open: Vec<_> = matters::open_questions(version, &answers).into_iter().cloned().collect();
+    let form = version.form.is_some() && errand.form.is_none();
+    if missing.is_empty() && open.is_empty() && !form {
+        Ok(())
+    } else {
+        Err(StepError::Incomplete { missing, open, form })
+    }
+}
+
+/// What could have been asked for at once (一次性告知) is asked for a second time only by whoever approves that.
+fn second(errand: &Errand, step: Step, actor: Actor) -> Result<(), StepError> {
+    let again = step == Step::RequestSupplement && errand.supplements > 0;
+    if again && !actor.is(APPROVERS) { Err(StepError::ApprovalNeeded) } else { Ok(()) }
+}
+
+/// What only some steps need.
+fn needs(errand: &Errand, step: Step, actor: Actor, said: &Said, around: Around) -> Result<(), StepError> {
+    let Around { today, version, .. } = around;
+    match step {
+        Step::Submit => complete(errand, version),
+        Step::RequestSupplement | Step::Supplement => {
+            let keys = said.missing.iter().map(String::as_str);
+            let unknown = unknown(version, keys.chain(said.provided.iter().map(|one| one.key.as_str())));
+            let pointer = "/materials";
+            if unknown.is_empty() {
+                second(errand, step, actor)
+            } else {
+                Err(StepError::UnknownMaterials { pointer, unknown })
+            }
+        }
+        Step::Decide if errand.decided_by == DecidedBy::Department && errand.state != ErrandState::Forwarded => {
+            Err(StepError::DecidedElsewhere { by: errand.decided_by })
+        }
+        Step::Decide if errand.decided_by == DecidedBy::Township && actor.is(AGENTS) => {
+            Err(StepError::DecidedElsewhere { by: errand.decided_by })
+        }
+        Step::Forward if errand.decided_by != DecidedBy::Department => {
+            Err(StepError::DecidedElsewhere { by: errand.decided_by })
+        }
+        Step::Extend if errand.due_on.is_none_or(|due| due < today) => {
+            Err(StepError::Expired { due_on: errand.due_on })
+        }
+        Step::Archive if errand.originals_out > 0 => Err(StepError::OriginalsOut { count: errand.originals_out }),
+        // Somebody was faster, or the calendar has changed.
+        Step::DeemAccepted if errand.due_on.is_none_or(|due| due >= today) => {
+            Err(StepError::State { state: errand.state })
+        }
+        Step::Escalate if errand.rung_on.is_none_or(|day| day > today) => Err(StepError::State { state: errand.state }),
+        Step::OfferTransfer if errand.offered_to.is_some() => Err(StepError::OfferWaits),
+        Step::OfferTransfer if !errand.asked_fits || said.staff == errand.holder_id => Err(StepError::CannotTakeOver),
+        _ => Ok(()),
+    }
+}
+
+/// What a step is taken with besides the errand.
+#[derive(Clone, Copy)]
+pub struct Around<'a> {
+    pub calendar: &'a Calendar,
+    pub settings: &'a Settings,
+    /// That the errand was filed under.
+    pub version: &'a Version,
+    pub now: DateTime<Utc>,
+    pub today: NaiveDate,
+}
+
+/// The errand after a step, or why not.
+pub fn take(errand: &Errand, step: Step, actor: Actor, said: &Said, around: Around) -> Result<Errand, StepError> {
+    if !step.from().contains(&errand.state) {
+        return Err(StepError::State { state: errand.state });
+    }
+    may(errand, step, actor)?;
+    needs(errand, step, actor, said, around)?;
+    let mut next = errand.clone();
+    let (from, today) = (errand.state, around.today);
+    next.state = match step.row().1 {
+        To::State(state) => state,
+        To::Same => from,
+        To::Back => errand.back_to.unwrap_or(from),
+    };
+    let stands = matches!(next.state, ErrandState::SupplementRequested | ErrandState::Suspended);
+    next.back_to = match (stands, from == next.state) {
+        (true, true) => errand.back_to,
+        (true, false) => Some(from),
+        (false, _) => None,
+    };
+    match step {
+        Step::Submit => next.submitted_on = Some(today),
+        Step::Accept => next.accepted_on = Some(today),
+        Step::DeemAccepted => next.accepted_on = errand.submitted_on,
+        Step::RequestSupplement => next.supplements += 1,
+        // What was missing is there: the time to answer begins anew.
+        Step::Supplement if next.state == ErrandState::Submitted => next.submitted_on = Some(today),
+        Step::Extend => next.limit_days += said.days.unwrap_or(0) as i16,
+        Step::Decide => {
+            (next.decided_on, next.granted) = (Some(today), said.granted);
+            next.on_time = Some(errand.due_on.is_none_or(|due| today <= due));
+        }
+        Step::Forward => next.department_id = said.department.or(errand.department_id),
+        Step::OfferTransfer => next.offered_to = said.staff,
+        Step::AcceptTransfer => (next.holder_id, next.offered_to) = (errand.offered_to, None),
+        Step::DeclineTransfer => next.offered_to = None,
+        Step::Take | Step::HandOver => (next.holder_id, next.offered_to) = (said.staff, None),
+        _ => {}
+    }
+    if step == Step::Submit {
+        next.holder_id = Some(said.staff.ok_or(StepError::NobodyAnswers)?);
+    }
+    if !said.provided.is_empty() {
+        let mut provided: BTreeMap<_, _> = errand.provided().into_iter().map(|one| (one.key.clone(), one)).collect();
+        provided.extend(said.provided.iter().map(|one| (one.key.clone(), one.clone())));
+        next.materials = json!(provided.into_values().collect::<Vec<_>>());
+    }
+    // A new clock has a ladder of its own.
+    if matches!(step, Step::Submit | Step::Accept | Step::DeemAccepted)
+        || step == Step::Supplement && next.state == ErrandState::Submitted
+    {
+        next.rung = 0;
+    }
+    if step == Step::Escalate {
+        next.rung += 1;
+    }
+    next.marks.0.push(Mark { on: today, step, to: next.state, days: said.days });
+    read_clock(&mut next, around);
+    Ok(next)
+}
+
+/// Sets everything that follows from the ledger and the calendar.
+pub fn read_clock(errand: &mut Errand, around: Around) {
+    let reading = Clock::of(errand.marks.0.iter().copied()).map(|clock| clock.read(around.calendar, around.settings));
+    let reading = reading.filter(|_| errand.state.runs());
+    errand.due_on = reading.as_ref().and_then(|reading| reading.due_on);
+    errand.provisional = reading.as_ref().is_some_and(|reading| reading.provisional);
+    errand.yellow_from = reading.as_ref().and_then(|reading| reading.yellow_from);
+    errand.red_from = reading.as_ref().and_then(|reading| reading.red_from);
+    let rung = around.version.ladder().get(errand.rung as usize);
+    errand.rung_on = reading.as_ref().zip(rung).and_then(|(reading, rung)| rung_on(reading, rung, around.calendar));
+}
+
+/// The day of a rung of the ladder (督办阶梯); none while no limit runs.
+pub fn rung_on(reading: &Reading, rung: &Rung, calendar: &Calendar) -> Option<NaiveDate> {
+    match rung.at {
+        RungAt::Yellow => reading.yellow_from,
+        RungAt::Red => reading.red_from,
+        RungAt::RedPlus => {
+            let days = rung.days.and_then(|days| u32::try_from(days).ok())?;
+            // When so many working days are over.
+            rules::due(calendar, reading.due_on?, days, &[])?.on.succ_opt()
+        }
+    }
+}
