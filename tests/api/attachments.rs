@@ -77,12 +77,12 @@ pub fn photo() -> Vec<u8> {
 async fn a_photo_loses_its_place_and_stands_upright() {
     let t = TestApp::new().await;
     let chen = t.resident("chen").await;
-    let made = upload(&t, &chen, "tmp/wx/照片.jpeg", "image/jpeg", &photo()).send().await;
+    let made = upload(&t, &chen, "tmp/wx/陈家老屋.jpeg", "image/jpeg", &photo()).send().await;
     assert_eq!(made.header("location"), format!("/v1/attachments/{}", made["id"].as_str().expect("an id")));
     let made = made.created();
     assert_eq!(
         (&made["state"], &made["media_type"], &made["name"]),
-        (&json!("ready"), &json!("image/jpeg"), &json!("照片.jpeg"))
+        (&json!("ready"), &json!("image/jpeg"), &json!("陈家老屋.jpeg"))
     );
     assert_eq!((&made["width"], &made["height"], &made["about"]), (&json!(32), &json!(64), &Value::Null));
     assert_eq!(made["expires_at"], "2026-11-24T08:00:00+08:00");
@@ -99,7 +99,7 @@ async fn a_photo_loses_its_place_and_stands_upright() {
         (Some(digest.as_str()), Some(file.bytes.len() as u64))
     );
     assert_eq!(file.header("etag"), format!("\"{digest}\""));
-    assert!(!t.database.everything().contains("照片"), "names are sealed");
+    assert!(!t.database.everything().contains("陈家老屋"), "names are sealed");
 }
 
 #[actix_web::test]
