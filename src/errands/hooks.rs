@@ -17,7 +17,6 @@ use super::{
 };
 use crate::{
     app::App,
-    calendar::jobs::READ_EVERYWHERE,
     clock::{local_date, local_midnight},
     error::{Error, Result, Text as Words},
     rooms::{Day, DaysChanged, Entry, HandOver, Merge, Person, Room, Sealed},
@@ -138,9 +137,9 @@ fn hand_over(conn: &mut PgConnection, over: &HandOver) -> Result<usize> {
     Ok(held.len())
 }
 
-/// The deadlines are counted again, when everybody goes by the new calendar.
+/// The deadlines are counted again: by now everybody goes by the new calendar.
 fn days_changed(conn: &mut PgConnection, changed: &DaysChanged) -> Result<()> {
-    jobs::want_recount(conn, changed.county, changed.now + READ_EVERYWHERE)
+    jobs::want_recount(conn, changed.county, changed.now)
 }
 
 statement! {

@@ -355,6 +355,9 @@ pub struct Errand {
     /// Who would answer for a draft that is submitted now.
     #[diesel(sql_type = Nullable<SqlUuid>)]
     pub first_asked: Option<Uuid>,
+    /// Names by id of whoever may answer for it after a step.
+    #[diesel(sql_type = Nullable<Jsonb>)]
+    pub names: Option<Value>,
     #[diesel(sql_type = BigInt)]
     pub originals_out: i64,
     #[diesel(sql_type = Nullable<Jsonb>)]
@@ -368,6 +371,11 @@ pub struct Errand {
 }
 
 impl Errand {
+    /// The name of a member of staff among [`names`](Self::names).
+    pub fn name_of(&self, staff: Option<Uuid>) -> Option<String> {
+        Some(self.names.as_ref()?.get(staff?.to_string())?.as_str()?.to_owned())
+    }
+
     /// What is there, as it was checked before it was written.
     pub fn provided(&self) -> Vec<Provided> {
         serde_json::from_value(self.materials.clone()).unwrap_or_default()

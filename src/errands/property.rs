@@ -119,6 +119,7 @@ fn draft(version: &Version) -> Errand {
         departmental: true,
         asked_fits: true,
         first_asked: Some(Uuid::from_u128(1)),
+        names: None,
         originals_out: 0,
         marks: Marks::default(),
         version: 1,

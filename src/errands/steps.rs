@@ -191,7 +191,7 @@ fn may(errand: &Errand, step: Step, actor: Actor) -> Result<(), StepError> {
         By::Applicant | By::Holder => holder(),
         By::Colleague if actor.holds => Err(StepError::State { state: errand.state }),
         By::Colleague => Ok(()),
-        By::Offered if actor.offered => Ok(()),
+        By::Offered if actor.offered && errand.offered_to.is_some() => Ok(()),
         By::Offered => Err(StepError::NotOffered),
         By::Approver if actor.is(APPROVERS) => Ok(()),
         By::Approver => Err(StepError::ApprovalNeeded),
@@ -333,6 +333,9 @@ pub fn take(errand: &Errand, step: Step, actor: Actor, said: &Said, around: Arou
     }
     if step == Step::Escalate {
         next.rung += 1;
+    }
+    if next.holder_id != errand.holder_id {
+        next.holder_name = errand.name_of(next.holder_id);
     }
     next.marks.0.push(Mark { on: today, step, to: next.state, days: said.days });
     read_clock(&mut next, around);

@@ -61,9 +61,7 @@ statement! {
        (coalesce(e.holder_id = {staff}, false) OR staff_covers({county}, {staff}, e.holder_id, {today})) AS held, \
        (coalesce(e.offered_to = {staff}, false) OR staff_covers({county}, {staff}, e.offered_to, {today})) AS offered, \
        EXISTS (SELECT FROM staff_posts s WHERE s.county_id = e.county_id AND s.staff_id = {staff} AND s.department_id = e.department_id AND s.ended_at IS NULL) AS departmental, \
-       CASE WHEN e.state = 'draft' THEN coalesce((SELECT a.staff_id FROM staff_posts a JOIN staff s ON s.county_id = a.county_id AND s.id = a.staff_id AND s.state = 'active' \
-          WHERE a.county_id = {county} AND a.staff_id = e.filed_by AND a.ended_at IS NULL AND unit_within({county}, e.unit_id, a.unit_id) LIMIT 1), \
-          first_asked({county}, e.unit_id, {today})) END AS first_asked, \
+       f.first_asked, (SELECT jsonb_object_agg(n.id, n.display_name) FROM staff n WHERE n.county_id = e.county_id AND n.id IN (f.first_asked, e.offered_to, {staff})) AS names, \
        EXISTS (SELECT FROM staff_posts a JOIN staff s ON s.county_id = a.county_id AND s.id = a.staff_id AND s.state = 'active' \
           WHERE a.county_id = {county} AND a.staff_id = {asked} AND a.ended_at IS NULL AND a.role IN ('specialist', 'village_cadre', 'township_staff', 'county_admin') AND unit_within({county}, e.unit_id, a.unit_id)) AS asked_fits, \
        (SELECT count(*) FROM errand_originals o WHERE o.county_id = e.county_id AND o.errand_id = e.id AND o.state <> 'returned') AS originals_out, \
@@ -71,6 +69,9 @@ statement! {
           FROM errand_ledger l WHERE l.county_id = e.county_id AND l.errand_id = e.id) AS marks \
      FROM errands e JOIN matters m ON m.county_id = e.county_id AND m.id = e.matter_id JOIN units u ON u.county_id = e.county_id AND u.id = e.unit_id \
      JOIN residents p ON p.county_id = e.county_id AND p.id = e.resident_id LEFT JOIN staff h ON h.county_id = e.county_id AND h.id = e.holder_id \
+     CROSS JOIN LATERAL (SELECT CASE WHEN e.state = 'draft' THEN coalesce((SELECT a.staff_id FROM staff_posts a JOIN staff s ON s.county_id = a.county_id AND s.id = a.staff_id AND s.state = 'active' \
+          WHERE a.county_id = {county} AND a.staff_id = e.filed_by AND a.ended_at IS NULL AND unit_within({county}, e.unit_id, a.unit_id) LIMIT 1), \
+          first_asked({county}, e.unit_id, {today})) END AS first_asked) f \
      WHERE e.county_id = {county} AND e.id = {id} AND CASE WHEN {resident} IS NOT NULL THEN \
          e.resident_id = {resident} OR acts_for({county}, e.resident_id, {resident}, 'errand', {today}) \
        WHEN e.state = 'draft' AND {staff} IS NOT NULL THEN e.filed_by = {staff} OR staff_covers({county}, {staff}, e.filed_by, {today}) \
