@@ -12,6 +12,7 @@
 
 mod delivery;
 pub mod jobs;
+mod kinds;
 pub mod model;
 pub mod routes;
 mod rules;

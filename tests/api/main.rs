@@ -22,6 +22,7 @@ mod counties;
 mod crowd;
 mod data_requests;
 mod departments;
+mod errand_records;
 mod errands;
 mod exceptions;
 mod generator;
