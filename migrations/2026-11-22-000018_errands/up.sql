@@ -162,10 +162,13 @@ CREATE TABLE errand_originals (
   county_id integer NOT NULL,
   id uuid NOT NULL,
   errand_id uuid NOT NULL,
-  name text NOT NULL CHECK (name <> ''),
-  state text NOT NULL CHECK (state IN ('held', 'with_department', 'returned')),
+  name bytea,
+  state text NOT NULL CHECK (state IN ('held', 'with_department', 'handed_back', 'returned')),
   with_id uuid,
   passed_to uuid,
+  taken_how text CHECK (taken_how IN ('in_mini_program', 'signed')),
+  returned_how text CHECK (returned_how IN ('in_mini_program', 'signed')),
+  seq integer NOT NULL,
   version bigint NOT NULL DEFAULT 1,
   created_at timestamptz NOT NULL,
   updated_at timestamptz NOT NULL,
@@ -173,14 +176,37 @@ CREATE TABLE errand_originals (
   FOREIGN KEY (county_id, errand_id) REFERENCES errands,
   FOREIGN KEY (county_id, with_id) REFERENCES staff,
   FOREIGN KEY (county_id, passed_to) REFERENCES staff,
-  CONSTRAINT errand_originals_held CHECK ((state = 'held') = (with_id IS NOT NULL)),
-  CONSTRAINT errand_originals_passed CHECK (passed_to IS NULL OR state = 'held')
+  -- No movement without its entry, and no entry that tells of two.
+  FOREIGN KEY (county_id, errand_id, seq) REFERENCES errand_ledger,
+  CONSTRAINT errand_originals_told UNIQUE (county_id, errand_id, seq),
+  -- Until the resident has it back, somebody answers for it.
+  CONSTRAINT errand_originals_answerable CHECK ((state = 'returned') = (with_id IS NULL)),
+  CONSTRAINT errand_originals_acknowledged CHECK ((state = 'returned') = (returned_how IS NOT NULL)),
+  CONSTRAINT errand_originals_passed CHECK (passed_to IS NULL OR state = 'held' AND passed_to <> with_id)
 );
-CREATE INDEX errand_originals_errand ON errand_originals (county_id, errand_id);
-CREATE INDEX errand_originals_held_by ON errand_originals (county_id, with_id) WHERE with_id IS NOT NULL;
+CREATE INDEX errand_originals_errand ON errand_originals (county_id, errand_id, created_at, id);
+CREATE INDEX errand_originals_with ON errand_originals (county_id, with_id) WHERE with_id IS NOT NULL;
+CREATE INDEX errand_originals_passed_to ON errand_originals (county_id, passed_to) WHERE passed_to IS NOT NULL;
 REVOKE DELETE, TRUNCATE ON errand_originals FROM lianxin_service;
-COMMENT ON TABLE errand_originals IS 'Originals in our hands (证件交接). Every hand-over and return is an entry of the ledger, acknowledged by the other side.';
+COMMENT ON TABLE errand_originals IS 'Originals in our hands (证件交接). Every movement is an entry of the ledger; the hand-over and the return are acknowledged by the resident, what goes from one of us to another by whoever receives it.';
+COMMENT ON COLUMN errand_originals.name IS 'Sealed; what it is. None after an erasure.';
+COMMENT ON COLUMN errand_originals.with_id IS 'Who has it in hand and answers for it; while it is with the department: who brought it there; while handed_back: who says that the resident has it.';
 COMMENT ON COLUMN errand_originals.passed_to IS 'Who has been handed it and has not acknowledged it yet; until then with_id has it.';
+COMMENT ON COLUMN errand_originals.taken_how IS 'How the resident acknowledged that it was handed over; returned_how: that it came back.';
+COMMENT ON COLUMN errand_originals.seq IS 'The entry of the ledger that tells of its last movement.';
+
+CREATE FUNCTION errand_originals_follow() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  INSERT INTO changes (county_id, entity, entity_id, unit_id, resident_id, staff_id, at)
+  SELECT NEW.county_id, 'original', NEW.id, e.unit_id, e.resident_id, NEW.with_id, NEW.updated_at FROM errands e
+   WHERE e.county_id = NEW.county_id AND e.id = NEW.errand_id;
+  IF NEW.passed_to IS NOT NULL THEN
+    INSERT INTO changes (county_id, entity, entity_id, staff_id, at) VALUES (NEW.county_id, 'original', NEW.id, NEW.passed_to, NEW.updated_at);
+  END IF;
+  RETURN NULL;
+END $$;
+COMMENT ON FUNCTION errand_originals_follow IS 'The change feed of every movement, in its own transaction.';
+CREATE TRIGGER errand_originals_follow AFTER INSERT OR UPDATE ON errand_originals FOR EACH ROW EXECUTE FUNCTION errand_originals_follow();
 
 CREATE FUNCTION staff_covers(county integer, member uuid, holder uuid, on_day date) RETURNS boolean LANGUAGE sql STABLE AS $$
   WITH RECURSIVE chain (id, depth) AS (

@@ -17,6 +17,8 @@ pub mod acting;
 pub mod applicant_routes;
 pub mod clock;
 pub mod commands;
+pub mod custody;
+pub mod custody_routes;
 pub mod filing;
 pub mod filing_routes;
 mod hooks;
@@ -28,6 +30,7 @@ pub mod mandates;
 pub mod model;
 mod notices;
 pub mod numbers;
+pub mod originals;
 #[cfg(test)]
 mod property;
 pub mod recount;

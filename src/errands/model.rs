@@ -114,6 +114,17 @@ text_enum! {
         /// A new calendar moved the deadline.
         Recount = "recount",
         Escalate = "escalate",
+        /// An original (原件) is taken over from the resident.
+        TakeOriginal = "take_original",
+        PassOriginal = "pass_original",
+        ReceiveOriginal = "receive_original",
+        OriginalToDepartment = "original_to_department",
+        OriginalFromDepartment = "original_from_department",
+        ReturnOriginal = "return_original",
+        /// By the resident: handed over, or back again.
+        AcknowledgeOriginal = "acknowledge_original",
+        /// By the system: whoever has it in hand leaves.
+        HandOverOriginal = "hand_over_original",
     }
 }
 
@@ -132,6 +143,8 @@ pub enum By {
     Approver,
     /// Who answers for it, or the staff of the department that has it.
     Decider,
+    /// Whoever has the original in hand, or its other side; see [`super::originals`].
+    Custodian,
     System,
 }
 
@@ -209,6 +222,17 @@ impl Step {
                 To::Same,
                 By::Holder,
             ),
+            // While there is still something to be done with it.
+            Self::TakeOriginal => {
+                (&[Submitted, SupplementRequested, Accepted, Handling, Forwarded, Suspended], To::Same, By::Holder)
+            }
+            Self::PassOriginal
+            | Self::ReceiveOriginal
+            | Self::OriginalToDepartment
+            | Self::OriginalFromDepartment
+            | Self::ReturnOriginal
+            | Self::AcknowledgeOriginal => (LIVE, To::Same, By::Custodian),
+            Self::HandOverOriginal => (LIVE, To::Same, By::System),
             Self::Recount | Self::Escalate => (&[Submitted, Accepted, Handling, Forwarded], To::Same, By::System),
         }
     }

@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// What a matter of the tests needs: two materials, one question, no form.
-fn content(decided_by: &str) -> Value {
+pub fn content(decided_by: &str) -> Value {
     json!({"decided_by": decided_by, "kind": "promised", "promised_days": 5, "statutory_days": 20,
         "materials": [
             {"key": "id_card", "name": "居民身份证", "need": "required", "form": "original"},
@@ -55,11 +55,11 @@ pub async fn submitted(t: &TestApp, who: &Session, matter: Uuid) -> Value {
     step(t, who, &filed, "submit", json!({})).await.ok()
 }
 
-async fn ledger(t: &TestApp, by: &Session, errand: &Value) -> Value {
+pub async fn ledger(t: &TestApp, by: &Session, errand: &Value) -> Value {
     t.get(&format!("{}/ledger", path(errand))).by(by).send().await.ok()
 }
 
-fn steps(ledger: &Value) -> Vec<&str> {
+pub fn steps(ledger: &Value) -> Vec<&str> {
     ledger["entries"].as_array().expect("entries").iter().map(|entry| entry["step"].as_str().expect("a step")).collect()
 }
 

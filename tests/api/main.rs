@@ -40,6 +40,7 @@ mod moving;
 mod notices;
 mod openapi;
 mod openings;
+mod originals;
 mod outages;
 mod people;
 mod places;

@@ -111,7 +111,15 @@ async fn things(t: &TestApp) -> (Things, Session) {
     let mandate =
         t.post(&format!("/v1/residents/{}/mandates", owner.subject)).by(&owner).json(mandate).send().await.created();
     let errand = t.post("/v1/errands").by(&owner).json(json!({"matter_id": t.matter().await})).send().await.created();
+    let original = uuid::Uuid::now_v7();
+    t.database.run(&format!(
+        "INSERT INTO errand_originals (county_id, id, errand_id, state, with_id, seq, created_at, updated_at) \
+         SELECT county_id, '{original}', id, 'held', '{}', 1, created_at, created_at FROM errands WHERE id = '{}'",
+        id(&member["id"]),
+        id(&errand["id"])
+    ));
     let values = vec![
+        ("{c}", original.to_string()),
         ("{q}", id(&mandate["id"])),
         ("{f}", id(&errand["id"])),
         ("{i}", id(&screen["id"])),
