@@ -9,11 +9,12 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{
-    acting, custody, jobs,
+    acting, custody, jobs, journeys,
     mandates::words_place,
     model::{ErrandState, Step, form_place},
     steps::{Actor, Said},
     store::{self, Seen, Writing},
+    trips::HandOverTrips,
 };
 use crate::{
     app::App,
@@ -92,12 +93,13 @@ statement! {
     concat!(open!(), "AND e.resident_id = {resident} ORDER BY e.created_at, e.id LIMIT 200")
 }
 
-/// What one answers for and is due by the end of the day, or overdue; originals that one has in hand.
+/// What one answers for and is due by the end of the day, or overdue; originals that one has in hand, trips.
 fn day(conn: &mut PgConnection, day: &Day) -> Result<Vec<Entry>> {
     let rows: Vec<Open> =
         OfDay { county: day.county, staff: day.staff.clone(), until: local_date(day.from) }.load(conn)?;
     let originals = custody::day(conn, day.county, &day.staff)?;
-    Ok(rows.into_iter().map(Entry::from).chain(originals).collect())
+    let trips = journeys::day(conn, day, local_date(day.from))?;
+    Ok(rows.into_iter().map(Entry::from).chain(originals).chain(trips).collect())
 }
 
 fn open_for(conn: &mut PgConnection, person: Person) -> Result<Vec<Entry>> {
@@ -138,7 +140,8 @@ fn hand_over(conn: &mut PgConnection, over: &HandOver) -> Result<usize> {
             return Err(Error::internal("a locked errand has moved"));
         }
     }
-    Ok(held.len() + custody::hand_over(conn, over)?)
+    let trips = HandOverTrips { county, from, to, unit, now }.execute(conn)?;
+    Ok(held.len() + trips + custody::hand_over(conn, over)?)
 }
 
 /// The deadlines are counted again, when everybody goes by the new calendar.

@@ -23,6 +23,7 @@ pub mod filing;
 pub mod filing_routes;
 mod hooks;
 pub mod jobs;
+pub mod journeys;
 pub mod ledger;
 mod lists;
 pub mod mandate_routes;
@@ -39,6 +40,10 @@ pub mod step_routes;
 pub mod steps;
 pub mod store;
 pub mod sweeps;
+pub mod trip_routes;
+pub mod trip_views;
+pub mod trips;
 pub mod views;
+pub mod waits;
 
 pub use hooks::ROOM;

@@ -114,6 +114,7 @@ text_enum! {
         /// A new calendar moved the deadline.
         Recount = "recount",
         Escalate = "escalate",
+        Remind = "remind",
         /// An original (原件) is taken over from the resident.
         TakeOriginal = "take_original",
         PassOriginal = "pass_original",
@@ -123,7 +124,6 @@ text_enum! {
         ReturnOriginal = "return_original",
         /// By the resident: handed over, or back again.
         AcknowledgeOriginal = "acknowledge_original",
-        /// By the system: whoever has it in hand leaves.
         HandOverOriginal = "hand_over_original",
     }
 }
@@ -204,7 +204,7 @@ impl Step {
             ),
             Self::OfferTransfer => (LIVE, To::Same, By::Holder),
             Self::AcceptTransfer | Self::DeclineTransfer => (LIVE, To::Same, By::Offered),
-            Self::HandOver => (LIVE, To::Same, By::System),
+            Self::HandOver | Self::HandOverOriginal => (LIVE, To::Same, By::System),
             Self::Correct => (
                 &[
                     Submitted,
@@ -222,7 +222,6 @@ impl Step {
                 To::Same,
                 By::Holder,
             ),
-            // While there is still something to be done with it.
             Self::TakeOriginal => {
                 (&[Submitted, SupplementRequested, Accepted, Handling, Forwarded, Suspended], To::Same, By::Holder)
             }
@@ -232,7 +231,7 @@ impl Step {
             | Self::OriginalFromDepartment
             | Self::ReturnOriginal
             | Self::AcknowledgeOriginal => (LIVE, To::Same, By::Custodian),
-            Self::HandOverOriginal => (LIVE, To::Same, By::System),
+            Self::Remind => (&[Forwarded], To::Same, By::System),
             Self::Recount | Self::Escalate => (&[Submitted, Accepted, Handling, Forwarded], To::Same, By::System),
         }
     }

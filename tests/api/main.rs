@@ -57,6 +57,7 @@ mod staff_import;
 mod staff_leaving;
 mod staff_login;
 mod todos;
+mod trips;
 mod units;
 mod waiting;
 mod waiting_rules;

@@ -118,7 +118,14 @@ async fn things(t: &TestApp) -> (Things, Session) {
         id(&member["id"]),
         id(&errand["id"])
     ));
+    let trip = uuid::Uuid::now_v7();
+    t.database.run(&format!(
+        "INSERT INTO trips (county_id, id, number, agent_id, unit_id, department_id, on_date, state, created_at, updated_at) \
+         SELECT 1, '{trip}', 'T261123-000001', '{}', '{village}', id, '2026-11-25', 'planned', created_at, created_at FROM departments WHERE name = '县残联'",
+        id(&member["id"])
+    ));
     let values = vec![
+        ("{l}", trip.to_string()),
         ("{c}", original.to_string()),
         ("{q}", id(&mandate["id"])),
         ("{f}", id(&errand["id"])),
@@ -214,7 +221,8 @@ async fn the_whole_matrix() {
         }
         let status = call(&t, &things, row, number * 10 + 1, Some(&stranger)).await;
         wrong.extend(check("a stranger", status, may("resident")));
-        let private = ["{r}", "{a}", "{m}", "{y}", "{d}", "{f}", "{q}"].iter().any(|thing| row.2.contains(thing));
+        let private =
+            ["{r}", "{a}", "{m}", "{y}", "{d}", "{f}", "{q}", "{c}"].iter().any(|thing| row.2.contains(thing));
         if private && may("resident") && status != 404 {
             wrong.push(format!("{operation} by a stranger: {status}, must not find it"));
         }
