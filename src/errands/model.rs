@@ -115,14 +115,12 @@ text_enum! {
         Recount = "recount",
         Escalate = "escalate",
         Remind = "remind",
-        /// An original (原件) is taken over from the resident.
         TakeOriginal = "take_original",
         PassOriginal = "pass_original",
         ReceiveOriginal = "receive_original",
         OriginalToDepartment = "original_to_department",
         OriginalFromDepartment = "original_from_department",
         ReturnOriginal = "return_original",
-        /// By the resident: handed over, or back again.
         AcknowledgeOriginal = "acknowledge_original",
         HandOverOriginal = "hand_over_original",
     }

@@ -14,7 +14,7 @@ use super::{
     acting::{self, Frame},
     ledger::Facts,
     model::Step,
-    steps::Said,
+    steps::{Actor, Said},
     store::{self, Seen},
 };
 use crate::{
@@ -22,7 +22,7 @@ use crate::{
     calendar::rules,
     clock::local_date,
     db::found,
-    error::{Code, Error, Result, Retry, Text},
+    error::{Result, Text},
     statement,
     todos::{self, NewTodo},
 };
@@ -138,9 +138,7 @@ fn remind(conn: &mut PgConnection, app: &App, wait: Wait, frame: &Frame) -> Resu
     let Some(department) = errand.department_id else { return Ok(()) };
     let facts = Facts::from([("since".to_owned(), json!(wait.since))]);
     let said = Said { facts, department: Some(department), ..Said::default() };
-    if !acting::by_system(conn, app, (county, id), (Step::Remind, &said), frame)? {
-        return Err(Error { retry: Retry::Again, ..Code::VersionStale.into() });
-    }
+    acting::follow(conn, app, &errand, Actor::SYSTEM, (Step::Remind, &said), frame)?;
     let holder = Staff { county, department }.get_result::<Whom>(conn)?.id;
     let (number, matter) = (&errand.number, &errand.matter_name);
     let new = NewTodo {
