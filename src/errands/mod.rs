@@ -12,6 +12,9 @@
 //! [`model::Step`] is this diagram as a table, with who takes each step. Every step is an entry of the ledger, chained by hashes and
 //! written with the errand in one statement; a constraint refuses an errand that its ledger does not tell. The clock is computed from
 //! the ledger and the calendar ([`clock`]); the dates in the row serve lists and sweeps.
+//!
+//! Beside it: originals and whose hands they are in ([`originals`]), trips that take errands to a department ([`trips`]), and departments
+//! that do not answer ([`waits`]); what they do to an errand is a step of it.
 
 pub mod acting;
 pub mod applicant_routes;
