@@ -252,6 +252,17 @@ diesel::table! {
 }
 
 diesel::table! {
+    department_waits (county_id, errand_id, seq) {
+        county_id -> Int4,
+        errand_id -> Uuid,
+        seq -> Int4,
+        since -> Date,
+        remind_on -> Nullable<Date>,
+        reminded_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
     departments (county_id, id) {
         county_id -> Int4,
         id -> Uuid,
@@ -287,10 +298,13 @@ diesel::table! {
         county_id -> Int4,
         id -> Uuid,
         errand_id -> Uuid,
-        name -> Text,
+        name -> Nullable<Bytea>,
         state -> Text,
         with_id -> Nullable<Uuid>,
         passed_to -> Nullable<Uuid>,
+        taken_how -> Nullable<Text>,
+        returned_how -> Nullable<Text>,
+        seq -> Int4,
         version -> Int8,
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
@@ -763,6 +777,33 @@ diesel::table! {
 }
 
 diesel::table! {
+    trip_errands (county_id, trip_id, errand_id) {
+        county_id -> Int4,
+        trip_id -> Uuid,
+        errand_id -> Uuid,
+        open -> Bool,
+        result -> Text,
+        seq -> Nullable<Int4>,
+    }
+}
+
+diesel::table! {
+    trips (county_id, id) {
+        county_id -> Int4,
+        id -> Uuid,
+        number -> Text,
+        agent_id -> Uuid,
+        unit_id -> Uuid,
+        department_id -> Uuid,
+        on_date -> Date,
+        state -> Text,
+        version -> Int8,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
     units (county_id, id) {
         county_id -> Int4,
         id -> Uuid,
@@ -857,6 +898,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     consents,
     counties,
     data_requests,
+    department_waits,
     departments,
     errand_ledger,
     errand_originals,
@@ -887,6 +929,8 @@ diesel::allow_tables_to_appear_in_same_query!(
     staff_absences,
     staff_posts,
     todos,
+    trip_errands,
+    trips,
     units,
     waiting_entries,
     window_matters,

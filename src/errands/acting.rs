@@ -68,7 +68,7 @@ pub struct Act {
     pub frame: Frame,
 }
 
-fn actor(who: &Caller, errand: &Errand) -> Actor {
+pub fn actor(who: &Caller, errand: &Errand) -> Actor {
     Actor {
         id: Some(who.subject),
         role: Some(who.role),
@@ -156,10 +156,7 @@ impl Act {
         let (entry, words) = entry((&before, &after), self.step, actor, &said, now);
         (after.entries, after.head) = (entry.seq, Some(entry.hash.clone()));
         (after.version, after.updated_at) = (before.version + 1, now);
-        let words = words.map(|words| {
-            let id = Uuid::now_v7();
-            (id, app.keys.seal(before.county_id, &format!("errand_words.words/{id}"), &words.plain))
-        });
+        let words = words.map(|words| sealed(app, before.county_id, &words));
         let answer = Answer::ok(after.version, &ErrandView::new(app, &self.who, self.lang, &after, today)?)?;
         let calendar = Some(self.frame.calendar.digest.to_vec());
         let writing = Writing {
@@ -197,6 +194,37 @@ pub fn by_system(
     let writing =
         Writing { before: &before, after: &after, entry: &entry, words: None, keep: None, calendar, now: frame.now };
     Ok(store::write(conn, writing)?.then_some(before))
+}
+
+/// A step that is part of something greater, which answers for it; none is taken without the other.
+pub fn follow(
+    conn: &mut PgConnection,
+    app: &App,
+    before: &Errand,
+    actor: Actor,
+    (step, sent): (Step, &Said),
+    frame: &Frame,
+) -> Result<Errand> {
+    let version = app.versions.get(conn, (before.county_id, before.matter_id, before.matter_version))?;
+    let said = said(sent, step, actor, before, &frame.settings);
+    let mut after = steps::take(before, step, actor, &said, frame.around(&version))?;
+    let (entry, words) = entry((before, &after), step, actor, &said, frame.now);
+    (after.entries, after.head) = (entry.seq, Some(entry.hash.clone()));
+    (after.version, after.updated_at) = (before.version + 1, frame.now);
+    let words = words.map(|words| sealed(app, before.county_id, &words));
+    let calendar = Some(frame.calendar.digest.to_vec());
+    let writing = Writing { before, after: &after, entry: &entry, words, keep: None, calendar, now: frame.now };
+    match store::write(conn, writing)? {
+        true => Ok(after),
+        // Somebody was faster: as it is now, or not at all.
+        false => Err(Error { retry: Retry::Again, ..Code::VersionStale.into() }),
+    }
+}
+
+/// Words as they are stored, with their id.
+fn sealed(app: &App, county: i32, words: &Salted) -> (Uuid, Vec<u8>) {
+    let id = Uuid::now_v7();
+    (id, app.keys.seal(county, &format!("errand_words.words/{id}"), &words.plain))
 }
 
 /// What was said with a step, from what is stored of it.

@@ -9,11 +9,12 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{
-    acting, jobs,
+    acting, custody, jobs, journeys,
     mandates::words_place,
     model::{ErrandState, Step, form_place},
     steps::{Actor, Said},
     store::{self, Seen, Writing},
+    trips::HandOverTrips,
 };
 use crate::{
     app::App,
@@ -34,6 +35,7 @@ pub const ROOM: Room = Room {
     sealed: &[
         Sealed { table: "errands", column: "form", index: None },
         Sealed { table: "errand_words", column: "words", index: None },
+        Sealed { table: "errand_originals", column: "name", index: None },
         Sealed { table: "mandates", column: "words", index: None },
     ],
     ..Room::new("errands")
@@ -90,16 +92,19 @@ statement! {
     concat!(open!(), "AND e.resident_id = {resident} ORDER BY e.created_at, e.id LIMIT 200")
 }
 
-/// What one answers for and is due by the end of the day, or overdue.
+/// What one answers for and is due by the end of the day, or overdue; originals that one has in hand, trips.
 fn day(conn: &mut PgConnection, day: &Day) -> Result<Vec<Entry>> {
     let rows: Vec<Open> =
         OfDay { county: day.county, staff: day.staff.clone(), until: local_date(day.from) }.load(conn)?;
-    Ok(rows.into_iter().map(Entry::from).collect())
+    let originals = custody::day(conn, day.county, &day.staff)?;
+    let trips = journeys::day(conn, day, local_date(day.from))?;
+    Ok(rows.into_iter().map(Entry::from).chain(originals).chain(trips).collect())
 }
 
 fn open_for(conn: &mut PgConnection, person: Person) -> Result<Vec<Entry>> {
     let rows: Vec<Open> = OfResident { county: person.county, resident: person.id }.load(conn)?;
-    Ok(rows.into_iter().map(Entry::from).collect())
+    let originals = custody::open_for(conn, person)?;
+    Ok(rows.into_iter().map(Entry::from).chain(originals).collect())
 }
 
 #[derive(QueryableByName)]
@@ -134,7 +139,8 @@ fn hand_over(conn: &mut PgConnection, over: &HandOver) -> Result<usize> {
             return Err(Error::internal("a locked errand has moved"));
         }
     }
-    Ok(held.len())
+    let trips = HandOverTrips { county, from, to, unit, now }.execute(conn)?;
+    Ok(held.len() + trips + custody::hand_over(conn, over)?)
 }
 
 /// The deadlines are counted again: by now everybody goes by the new calendar.
@@ -211,7 +217,8 @@ fn export(conn: &mut PgConnection, app: &App, person: Person) -> Result<Value> {
         let words = row.words.as_ref().map(open).transpose()?;
         mandates.push(json!({"given_how": row.given_how, "words": words, "valid_until": row.valid_until, "revoked_at": row.revoked_at}));
     }
-    Ok(json!({"errands": errands, "mandates": mandates}))
+    let originals = custody::export(conn, app, person)?;
+    Ok(json!({"errands": errands, "mandates": mandates, "originals": originals}))
 }
 
 statement! {
@@ -235,5 +242,6 @@ fn erase(conn: &mut PgConnection, _: &App, person: Person) -> Result<usize> {
     let Person { county, id: resident, now } = person;
     let forms = EraseForms { county, resident, now }.execute(conn)?;
     let words = EraseWords { county, resident }.execute(conn)?;
-    Ok(forms + words + EraseMandates { county, resident, now }.execute(conn)?)
+    let originals = custody::erase(conn, person)?;
+    Ok(forms + words + originals + EraseMandates { county, resident, now }.execute(conn)?)
 }

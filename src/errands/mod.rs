@@ -12,15 +12,21 @@
 //! [`model::Step`] is this diagram as a table, with who takes each step. Every step is an entry of the ledger, chained by hashes and
 //! written with the errand in one statement; a constraint refuses an errand that its ledger does not tell. The clock is computed from
 //! the ledger and the calendar ([`clock`]); the dates in the row serve lists and sweeps.
+//!
+//! Beside it: originals and whose hands they are in ([`originals`]), trips that take errands to a department ([`trips`]), and departments
+//! that do not answer ([`waits`]); what they do to an errand is a step of it.
 
 pub mod acting;
 pub mod applicant_routes;
 pub mod clock;
 pub mod commands;
+pub mod custody;
+pub mod custody_routes;
 pub mod filing;
 pub mod filing_routes;
 mod hooks;
 pub mod jobs;
+pub mod journeys;
 pub mod ledger;
 mod lists;
 pub mod mandate_routes;
@@ -28,6 +34,7 @@ pub mod mandates;
 pub mod model;
 mod notices;
 pub mod numbers;
+pub mod originals;
 #[cfg(test)]
 mod property;
 pub mod recount;
@@ -36,6 +43,10 @@ pub mod step_routes;
 pub mod steps;
 pub mod store;
 pub mod sweeps;
+pub mod trip_routes;
+pub mod trip_views;
+pub mod trips;
 pub mod views;
+pub mod waits;
 
 pub use hooks::ROOM;

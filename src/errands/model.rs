@@ -114,6 +114,15 @@ text_enum! {
         /// A new calendar moved the deadline.
         Recount = "recount",
         Escalate = "escalate",
+        Remind = "remind",
+        TakeOriginal = "take_original",
+        PassOriginal = "pass_original",
+        ReceiveOriginal = "receive_original",
+        OriginalToDepartment = "original_to_department",
+        OriginalFromDepartment = "original_from_department",
+        ReturnOriginal = "return_original",
+        AcknowledgeOriginal = "acknowledge_original",
+        HandOverOriginal = "hand_over_original",
     }
 }
 
@@ -132,6 +141,8 @@ pub enum By {
     Approver,
     /// Who answers for it, or the staff of the department that has it.
     Decider,
+    /// Whoever has the original in hand, or its other side; see [`super::originals`].
+    Custodian,
     System,
 }
 
@@ -191,7 +202,7 @@ impl Step {
             ),
             Self::OfferTransfer => (LIVE, To::Same, By::Holder),
             Self::AcceptTransfer | Self::DeclineTransfer => (LIVE, To::Same, By::Offered),
-            Self::HandOver => (LIVE, To::Same, By::System),
+            Self::HandOver | Self::HandOverOriginal => (LIVE, To::Same, By::System),
             Self::Correct => (
                 &[
                     Submitted,
@@ -209,6 +220,16 @@ impl Step {
                 To::Same,
                 By::Holder,
             ),
+            Self::TakeOriginal => {
+                (&[Submitted, SupplementRequested, Accepted, Handling, Forwarded, Suspended], To::Same, By::Holder)
+            }
+            Self::PassOriginal
+            | Self::ReceiveOriginal
+            | Self::OriginalToDepartment
+            | Self::OriginalFromDepartment
+            | Self::ReturnOriginal
+            | Self::AcknowledgeOriginal => (LIVE, To::Same, By::Custodian),
+            Self::Remind => (&[Forwarded], To::Same, By::System),
             Self::Recount | Self::Escalate => (&[Submitted, Accepted, Handling, Forwarded], To::Same, By::System),
         }
     }

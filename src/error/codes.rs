@@ -122,6 +122,12 @@ codes! {
     OfferWaits 409 "offer_waits" "已转交他人，等待对方接收" "It has been offered to somebody who has not answered yet";
     DecidedElsewhere 409 "decided_elsewhere" "该事项不在此决定" "This is not decided here";
     OriginalsOut 409 "originals_out" "尚有原件未归还" "Originals have not been returned";
+    OriginalState 409 "original_state" "原件当前状态不允许此操作" "The original is not in a state for this";
+    NotInHand 409 "not_in_hand" "该原件不在您手中" "Somebody else has the original";
+    NotPassed 409 "not_passed" "该原件没有交给您" "The original was not handed to you";
+    TripState 409 "trip_state" "该行程当前状态不允许此操作" "The trip is not in a state for this";
+    NotAgent 409 "not_agent" "该行程由他人负责" "Somebody else makes the trip";
+    OnAnotherTrip 409 "on_another_trip" "有代办件已列入其他行程" "One of the errands is on another trip";
     ExtensionTooLate 409 "extension_too_late" "时限已届满，不能再延期" "The limit is over; it can no longer be extended";
     ProxyNotAllowed 409 "proxy_not_allowed" "该事项须本人提交" "Nobody else may file this matter for the resident";
     UnitUnknown 409 "unit_unknown" "居民尚未登记所在村（社区），或该处无人负责；请先登记" "Nobody knows in which village the resident lives, or nobody answers there; register it first";
@@ -183,6 +189,7 @@ pub const CONSTRAINTS: &[(&str, Code)] = &[
     ("staff_posts_once", Code::PostHeld),
     ("staff_absences_overlap", Code::AbsenceOverlaps),
     ("staff_wechat", Code::WechatBound),
+    ("trip_errands_once", Code::OnAnotherTrip),
     ("counties_wechat_appid_key", Code::WechatAppidTaken),
 ];
 

@@ -143,7 +143,8 @@ pub async fn tick(app: &Arc<App>) -> Result<()> {
     ];
     let lapsed_and_reminded = passes_of(app, passes, now).await;
     let offered = appointments::waiting::offer_everywhere(app).await;
-    lapsed_and_reminded.and(offered).and(errands::sweeps::run(app).await)
+    let errands = errands::sweeps::run(app).await.and(errands::waits::run(app).await);
+    lapsed_and_reminded.and(offered).and(errands)
 }
 
 async fn passes_of(app: &App, passes: &[(&'static str, Pass)], now: DateTime<Utc>) -> Result<()> {

@@ -120,6 +120,8 @@ settings! {
         "代办授权最长多少天", "Days that a resident can let somebody act for them at most";
     errands_deemed_accepted_days: i64 = number(5, 1, 30, "working_days"), "errands.deemed_accepted_days",
         "提交后多少个工作日未答复视为受理（行政许可法第三十二条）", "Working days without an answer after which what was submitted counts as accepted (Administrative Licensing Law, art. 32)";
+    errands_department_days: i64 = number(10, 1, 60, "working_days"), "errands.department_days",
+        "转办后多少个工作日未答复即提醒县直部门", "Working days without an answer after which a department is reminded of what was forwarded to it";
     errands_yellow_percent: i64 = number(80, 1, 99, "percent"), "errands.yellow_percent",
         "已计天数达到时限的百分之多少亮黄灯", "Share of the limit from which the lamp is yellow";
     errands_red_percent: i64 = number(100, 2, 100, "percent"), "errands.red_percent",

@@ -113,7 +113,22 @@ async fn things(t: &TestApp) -> (Things, Session) {
     let mandate =
         t.post(&format!("/v1/residents/{}/mandates", owner.subject)).by(&owner).json(mandate).send().await.created();
     let errand = t.post("/v1/errands").by(&owner).json(json!({"matter_id": t.matter().await})).send().await.created();
+    let original = uuid::Uuid::now_v7();
+    t.database.run(&format!(
+        "INSERT INTO errand_originals (county_id, id, errand_id, state, with_id, seq, created_at, updated_at) \
+         SELECT county_id, '{original}', id, 'held', '{}', 1, created_at, created_at FROM errands WHERE id = '{}'",
+        id(&member["id"]),
+        id(&errand["id"])
+    ));
+    let trip = uuid::Uuid::now_v7();
+    t.database.run(&format!(
+        "INSERT INTO trips (county_id, id, number, agent_id, unit_id, department_id, on_date, state, created_at, updated_at) \
+         SELECT 1, '{trip}', 'T261123-000001', '{}', '{village}', id, '2026-11-25', 'planned', created_at, created_at FROM departments WHERE name = '县残联'",
+        id(&member["id"])
+    ));
     let values = vec![
+        ("{l}", trip.to_string()),
+        ("{c}", original.to_string()),
         ("{q}", id(&mandate["id"])),
         ("{z}", id(&errand["id"])),
         ("{i}", id(&screen["id"])),
@@ -215,7 +230,7 @@ async fn the_whole_matrix() {
         let status = call(&t, &things, row, number * 10 + 1, Some(&stranger)).await.status;
         wrong.extend(check("a stranger", status, may("resident")));
         let private =
-            ["{r}", "{a}", "{m}", "{y}", "{d}", "{f}", "{z}", "{q}"].iter().any(|thing| row.2.contains(thing));
+            ["{r}", "{a}", "{m}", "{y}", "{d}", "{f}", "{z}", "{q}", "{c}"].iter().any(|thing| row.2.contains(thing));
         if private && may("resident") && status != 404 {
             wrong.push(format!("{operation} by a stranger: {status}, must not find it"));
         }

@@ -2,7 +2,8 @@
 
 /// Operation, method, path, body. `{r}` is a resident of 红星村, `{a}` their appointment in 均溪镇, `{m}` their message,
 /// `{w}` a window there, `{t}` a matter, `{u}` 均溪镇, `{v}` 红星村, `{j}` a job, `{y}` who may act for `{r}`, `{o}` a todo of 红星村,
-/// `{g}` 县残联, `{k}` the ID number of a child, `{d}` a data request of `{r}`, `{f}` a file and `{z}` an errand of theirs, `{q}` a mandate, `{e}` their entry of the waiting list.
+/// `{g}` 县残联, `{k}` the ID number of a child, `{d}` a data request of `{r}`, `{f}` a file and `{z}` an errand of theirs, `{q}` a mandate,
+/// `{c}` an original that they handed over, `{l}` a trip, `{e}` their entry of the waiting list.
 pub type Row = (&'static str, &'static str, &'static str, &'static str);
 
 pub const ROWS: &[Row] = &[
@@ -188,6 +189,33 @@ pub const ROWS: &[Row] = &[
     ("list_mandates", "GET", "/v1/residents/{r}/mandates", ""),
     ("get_mandate", "GET", "/v1/mandates/{q}", ""),
     ("revoke_mandate", "POST", "/v1/mandates/{q}/revoke", "{}"),
+    ("take_original", "POST", "/v1/errands/{z}/originals", r#"{"name": "户口簿"}"#),
+    ("list_originals", "GET", "/v1/errands/{z}/originals", ""),
+    ("get_original", "GET", "/v1/originals/{c}", ""),
+    ("pass_original", "POST", "/v1/originals/{c}/pass", r#"{"staff_id": "{s}"}"#),
+    ("receive_original", "POST", "/v1/originals/{c}/receive", "{}"),
+    ("original_to_department", "POST", "/v1/originals/{c}/to_department", "{}"),
+    ("original_from_department", "POST", "/v1/originals/{c}/from_department", "{}"),
+    ("return_original", "POST", "/v1/originals/{c}/return", "{}"),
+    ("acknowledge_original", "POST", "/v1/originals/{c}/acknowledge", "{}"),
+    ("get_ready_trips", "GET", "/v1/trips/ready", ""),
+    (
+        "plan_trip",
+        "POST",
+        "/v1/trips",
+        r#"{"department_id": "00000000-0000-0000-0000-000000000000", "on": "2026-11-25", "errand_ids": []}"#,
+    ),
+    ("list_trips", "GET", "/v1/trips", ""),
+    ("get_trip", "GET", "/v1/trips/{l}", ""),
+    ("start_trip", "POST", "/v1/trips/{l}/start", "{}"),
+    (
+        "record_trip_results",
+        "POST",
+        "/v1/trips/{l}/results",
+        r#"{"results": [{"errand_id": "{z}", "result": "later", "words": "稍后"}]}"#,
+    ),
+    ("finish_trip", "POST", "/v1/trips/{l}/finish", "{}"),
+    ("cancel_trip", "POST", "/v1/trips/{l}/cancel", "{}"),
     ("list_messages", "GET", "/v1/messages", ""),
     ("read_message", "POST", "/v1/messages/{m}/read", "{}"),
     ("list_message_grants", "GET", "/v1/messages/grants", ""),
