@@ -19,6 +19,7 @@ mod resident;
 mod slots;
 mod stage;
 mod story;
+mod trip;
 mod visit;
 
 use std::process::ExitCode;
@@ -123,6 +124,15 @@ const CHAPTERS: &[Chapter] = &[
              is brought home; every step is in the ledger, and every day of the count can be seen.",
         ],
         play: |story| Box::pin(errand::play(story)),
+    },
+    Chapter {
+        title: "跑一趟县里 · A trip to the county",
+        happens: &[
+            "低保由县民政局决定：户口簿原件当面交接，同一部门的件收集归类一次送去，结果逐件带回；原件回到本人手里才算完。",
+            "Her allowance is decided in the county: the register is handed over against a signature, what is for one bureau goes \
+             in one journey, each result comes back, and it ends with the register in her hands.",
+        ],
+        play: |story| Box::pin(trip::play(story)),
     },
     Chapter {
         title: "县管理员 · The county's office",

@@ -1,6 +1,7 @@
 DROP TRIGGER department_waits_begin ON errand_ledger;
+DROP TRIGGER department_answered ON errand_ledger;
 DROP TABLE department_waits, trip_errands, trips;
-DROP FUNCTION department_waits_begin, trips_follow;
+DROP FUNCTION department_waits_begin, department_answered, trips_follow;
 DROP TABLE errand_originals;
 DROP FUNCTION errand_originals_follow;
 DELETE FROM changes WHERE entity IN ('trip', 'original');
@@ -29,3 +30,7 @@ REVOKE DELETE, TRUNCATE ON errand_originals FROM lianxin_service;
 COMMENT ON TABLE errand_originals IS 'Originals in our hands (证件交接). Every hand-over and return is an entry of the ledger, acknowledged by the other side.';
 COMMENT ON COLUMN errand_originals.passed_to IS 'Who has been handed it and has not acknowledged it yet; until then with_id has it.';
 
+
+ALTER TABLE errands DROP COLUMN asked;
+DROP INDEX errands_department;
+CREATE INDEX errands_department ON errands (county_id, department_id, created_at, id) WHERE state IN ('forwarded', 'decided', 'delivered', 'archived');

@@ -122,7 +122,7 @@ CREATE TABLE department_waits (
 CREATE INDEX department_waits_new ON department_waits (county_id) WHERE remind_on IS NULL;
 CREATE INDEX department_waits_due ON department_waits (remind_on) WHERE reminded_at IS NULL;
 REVOKE TRUNCATE ON department_waits FROM lianxin_service;
-COMMENT ON TABLE department_waits IS 'What waits for a department: one row from each entry of the ledger that puts an errand with it or says that it answers later. The last one counts.';
+COMMENT ON TABLE department_waits IS 'What waits for a department: one row from each entry of the ledger that puts an errand with it, says that it answers later, or reminds it. The last one counts.';
 COMMENT ON COLUMN department_waits.remind_on IS 'The day from which the department is reminded; counted by the sweep, which knows the calendar.';
 COMMENT ON COLUMN department_waits.reminded_at IS 'When it was reminded, or found to wait no more.';
 
@@ -133,5 +133,25 @@ BEGIN
   RETURN NULL;
 END $$;
 CREATE TRIGGER department_waits_begin AFTER INSERT ON errand_ledger FOR EACH ROW
-  WHEN (NEW.to_state = 'forwarded' AND NEW.step IN ('forward', 'later', 'resume')) EXECUTE FUNCTION department_waits_begin();
+  WHEN (NEW.to_state = 'forwarded' AND NEW.step IN ('forward', 'later', 'resume', 'remind') AND NOT NEW.facts ? 'escalated') EXECUTE FUNCTION department_waits_begin();
 COMMENT ON FUNCTION department_waits_begin IS 'Whatever puts an errand with a department begins a wait, in the statement that writes its entry.';
+
+CREATE FUNCTION department_answered() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  WITH settled AS (
+    UPDATE todos SET state = 'dropped', done_at = NEW.at, version = version + 1, updated_at = NEW.at
+     WHERE county_id = NEW.county_id AND about IN ('errand_of_department', 'errand_unanswered') AND about_id = NEW.errand_id
+       AND state IN ('open', 'taken') RETURNING id, unit_id, holder_id)
+  INSERT INTO changes (county_id, entity, entity_id, unit_id, staff_id, at)
+  SELECT NEW.county_id, 'todo', id, unit_id, holder_id, NEW.at FROM settled;
+  RETURN NULL;
+END $$;
+CREATE TRIGGER department_answered AFTER INSERT ON errand_ledger FOR EACH ROW
+  WHEN (NEW.from_state = 'forwarded' AND (NEW.to_state <> 'forwarded' OR NEW.step = 'later')) EXECUTE FUNCTION department_answered();
+COMMENT ON FUNCTION department_answered IS 'Whoever was to remind a department, or was reminded, need not any more: it has answered, or the errand is no longer with it.';
+
+-- What was asked for and has not been brought yet; what stands still with a department stays in its sight.
+ALTER TABLE errands ADD COLUMN asked text[] NOT NULL DEFAULT '{}';
+COMMENT ON COLUMN errands.asked IS 'Keys of the materials that were asked for last (一次性告知), until they are there.';
+DROP INDEX errands_department;
+CREATE INDEX errands_department ON errands (county_id, department_id, created_at, id) WHERE state IN ('forwarded', 'suspended', 'decided', 'delivered', 'archived');

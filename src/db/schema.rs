@@ -362,6 +362,7 @@ diesel::table! {
         version -> Int8,
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
+        asked -> Array<Nullable<Text>>,
     }
 }
 

@@ -78,6 +78,11 @@ pub fn actor(who: &Caller, errand: &Errand) -> Actor {
     }
 }
 
+/// The agent whose mandate the step is taken under.
+fn under(errand: &Errand, step: Step, actor: Actor) -> Option<Uuid> {
+    actor.id.filter(|_| errand.filed_by.is_some() && steps::under_mandate(step, actor))
+}
+
 /// What a step says, with what follows from where the errand stands: who answers for it, and the days that it grants.
 pub fn said(said: &Said, step: Step, actor: Actor, errand: &Errand, settings: &Settings) -> Said {
     let mut said = said.clone();
@@ -164,6 +169,7 @@ impl Act {
             after: &after,
             entry: &entry,
             words,
+            under: under(&before, self.step, actor),
             keep: Some(keeping.keep(&answer)?),
             calendar,
             now,
@@ -191,8 +197,16 @@ pub fn by_system(
     let Ok(after) = steps::take(&before, step, Actor::SYSTEM, &said, frame.around(&version)) else { return Ok(None) };
     let (entry, _) = entry((&before, &after), step, Actor::SYSTEM, &said, frame.now);
     let calendar = Some(frame.calendar.digest.to_vec());
-    let writing =
-        Writing { before: &before, after: &after, entry: &entry, words: None, keep: None, calendar, now: frame.now };
+    let writing = Writing {
+        before: &before,
+        after: &after,
+        entry: &entry,
+        words: None,
+        under: None,
+        keep: None,
+        calendar,
+        now: frame.now,
+    };
     Ok(store::write(conn, writing)?.then_some(before))
 }
 
@@ -213,7 +227,8 @@ pub fn follow(
     (after.version, after.updated_at) = (before.version + 1, frame.now);
     let words = words.map(|words| sealed(app, before.county_id, &words));
     let calendar = Some(frame.calendar.digest.to_vec());
-    let writing = Writing { before, after: &after, entry: &entry, words, keep: None, calendar, now: frame.now };
+    let under = under(before, step, actor);
+    let writing = Writing { before, after: &after, entry: &entry, words, under, keep: None, calendar, now: frame.now };
     match store::write(conn, writing)? {
         true => Ok(after),
         // Somebody was faster: as it is now, or not at all.

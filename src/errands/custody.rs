@@ -148,8 +148,16 @@ pub fn hand_over(conn: &mut PgConnection, over: &HandOver) -> Result<usize> {
         original.passed_to = original.passed_to.map(moved).filter(|passed| original.with_id != Some(*passed));
         let said = Said { facts: facts(*id, None), staff: Some(to), ..Said::default() };
         let (entry, _) = acting::entry((&before, &before), Step::HandOverOriginal, Actor::SYSTEM, &said, now);
-        let writing =
-            Writing { before: &before, after: &before, entry: &entry, words: None, keep: None, calendar: None, now };
+        let writing = Writing {
+            before: &before,
+            after: &before,
+            entry: &entry,
+            words: None,
+            under: None,
+            keep: None,
+            calendar: None,
+            now,
+        };
         if !store::write(conn, writing)? || !originals::update(conn, &original, entry.seq, now)? {
             return Err(Error::internal("a locked original has moved"));
         }

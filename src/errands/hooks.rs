@@ -133,8 +133,16 @@ fn hand_over(conn: &mut PgConnection, over: &HandOver) -> Result<usize> {
         after.offered_to = before.offered_to.filter(|asked| *asked != from && after.holder_id != Some(*asked));
         let said = Said { staff: after.holder_id, ..Said::default() };
         let (entry, _) = acting::entry((&before, &after), Step::HandOver, Actor::SYSTEM, &said, now);
-        let writing =
-            Writing { before: &before, after: &after, entry: &entry, words: None, keep: None, calendar: None, now };
+        let writing = Writing {
+            before: &before,
+            after: &after,
+            entry: &entry,
+            words: None,
+            under: None,
+            keep: None,
+            calendar: None,
+            now,
+        };
         if !store::write(conn, writing)? {
             return Err(Error::internal("a locked errand has moved"));
         }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use chrono::{Days, NaiveDate};
-use diesel::{PgConnection, RunQueryDsl};
+use diesel::{PgConnection, QueryResult, RunQueryDsl};
 use rand::RngExt;
 use serde_json::json;
 use uuid::Uuid;
@@ -25,6 +25,7 @@ use crate::{
         etag::IfMatch,
     },
     rooms::{Day, Entry},
+    staff,
 };
 
 /// How many days ahead a trip is planned at most.
@@ -55,6 +56,13 @@ fn lost() -> Error {
 
 fn fault(pointer: String, code: &'static str, zh: &'static str, en: &'static str) -> FieldError {
     FieldError::body(pointer, code, Text::fixed(zh, en))
+}
+
+/// Whose errands one could take along: one's own, and those of whoever one covers.
+pub fn answering(conn: &mut PgConnection, county: i32, staff: Uuid, today: NaiveDate) -> QueryResult<Vec<Uuid>> {
+    let mut covered = staff::covered_by(conn, county, staff, today)?;
+    covered.push(staff);
+    Ok(covered)
 }
 
 impl Traveller {
@@ -93,7 +101,8 @@ impl Traveller {
         let Frame { today, now, .. } = self.frame;
         let (county, agent) = (self.who.county, self.who.subject);
         let unit = self.who.unit.ok_or(Code::Forbidden)?;
-        let ready = trips::ready_of(conn, county, agent, department, errands)?;
+        let answering = answering(conn, county, agent, today)?;
+        let ready = trips::ready_of(conn, county, answering, department, errands)?;
         let ready: BTreeSet<_> = ready.iter().map(|line| line.errand_id).collect();
         let mut seen = BTreeSet::new();
         let wrong = errands.iter().enumerate().filter(|(_, id)| !seen.insert(**id) || !ready.contains(*id));

@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::{
     clock::Lamp,
     model::{Errand, ErrandState},
+    store::with_department,
 };
 use crate::{http::page::After, statement};
 
@@ -47,7 +48,7 @@ macro_rules! listed {
            (SELECT name FROM units u WHERE u.county_id = e.county_id AND u.id = e.unit_id) AS unit_name, e.decided_by, e.department_id, \
            (SELECT name FROM departments d WHERE d.county_id = e.county_id AND d.id = e.department_id) AS department_name, e.kind, e.state, e.back_to, e.holder_id, \
            (SELECT display_name FROM staff s WHERE s.county_id = e.county_id AND s.id = e.holder_id) AS holder_name, e.offered_to, e.filed_by, \
-           e.filed_by_resident, e.mandate_id, NULL::bytea AS form, e.answers, e.materials, e.supplements, e.limit_days, e.submitted_on, e.accepted_on, \
+           e.filed_by_resident, e.mandate_id, NULL::bytea AS form, e.answers, e.materials, e.supplements, e.asked, e.limit_days, e.submitted_on, e.accepted_on, \
            e.decided_on, e.granted, e.on_time, e.due_on, e.provisional, e.yellow_from, e.red_from, e.rung, e.rung_on, e.entries, e.head, true AS mandated, false AS held, \
            false AS offered, false AS departmental, false AS asked_fits, NULL::uuid AS first_asked, NULL::jsonb AS names, 0::bigint AS originals_out, NULL::jsonb AS marks, \
            e.version, e.created_at, e.updated_at "
@@ -67,7 +68,7 @@ macro_rules! filtered {
 
 /// A list and its count: the same errands.
 macro_rules! lists {
-    ($($(#[$meta:meta])* $page:ident, $count:ident of $whose:ident: $from:literal;)*) => {$(
+    ($($(#[$meta:meta])* $page:ident, $count:ident of $whose:ident: $from:expr;)*) => {$(
         statement! {
             $(#[$meta])*
             struct $page {
@@ -105,8 +106,8 @@ lists! {
            UNION ALL SELECT * FROM errands d WHERE d.county_id = {county} AND d.filed_by = {staff} AND d.state = 'draft') e \
          WHERE {me}::uuid IS NULL AND ({within}::uuid IS NULL OR unit_within({county}, e.unit_id, {within})) ";
     WithDepartment, CountWithDepartment of staff:
-        "FROM errands e WHERE e.county_id = {county} AND {within}::uuid IS NULL AND {me}::uuid IS NULL AND e.state IN ('forwarded', 'decided', 'delivered', 'archived') \
-         AND e.department_id IN (SELECT s.department_id FROM staff_posts s WHERE s.county_id = {county} AND s.staff_id = {staff} AND s.ended_at IS NULL) ";
+        concat!("FROM errands e WHERE e.county_id = {county} AND {within}::uuid IS NULL AND {me}::uuid IS NULL AND ", with_department!(), " \
+         AND e.department_id IN (SELECT s.department_id FROM staff_posts s WHERE s.county_id = {county} AND s.staff_id = {staff} AND s.ended_at IS NULL) ");
 }
 
 statement! {

@@ -5,7 +5,9 @@ use diesel::{
     QueryableByName,
     deserialize::{FromSql, FromSqlRow},
     pg::{Pg, PgValue},
-    sql_types::{BigInt, Binary, Bool, Date, Integer, Jsonb, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid},
+    sql_types::{
+        Array, BigInt, Binary, Bool, Date, Integer, Jsonb, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid,
+    },
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -330,6 +332,9 @@ pub struct Errand {
     pub materials: Value,
     #[diesel(sql_type = SmallInt)]
     pub supplements: i16,
+    /// Keys of the materials that were asked for and are not there yet.
+    #[diesel(sql_type = Array<Text>)]
+    pub asked: Vec<String>,
     #[diesel(sql_type = SmallInt)]
     pub limit_days: i16,
     #[diesel(sql_type = Nullable<Date>)]

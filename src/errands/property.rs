@@ -99,6 +99,7 @@ fn draft(version: &Version) -> Errand {
         answers: json!({}),
         materials: json!([]),
         supplements: 0,
+        asked: Vec::new(),
         limit_days: version.promised_days,
         submitted_on: None,
         accepted_on: None,

@@ -18,6 +18,7 @@ use super::{
 };
 use crate::{
     app::App,
+    audit::{self, Audit},
     calendar::model::DayReason,
     clock::{CST, local_date},
     error::{Code, Lang, Result},
@@ -238,7 +239,14 @@ pub async fn get_errand_ledger(caller: Can<ReadErrands>, id: Id, app: Data<App>)
     let broken_at = ledger::broken(county, id.0, &entries).or(cut.then_some(entries.len() as i32 + 1));
     let broken_at = broken_at.or(swapped(&app, county, &rows)?);
     let concerned = caller.is_resident() || errand.held || errand.departmental;
-    let words = concerned || matches!(caller.role, Role::TownshipStaff | Role::CountyAdmin);
+    let over = matches!(caller.role, Role::TownshipStaff | Role::CountyAdmin);
+    if over && !concerned {
+        // Whoever is over it, and does not handle it, reads what was said: that is written down before it is shown.
+        let looked = Audit::new("read_ledger", "errand", id.0).fields(vec!["words"]);
+        let (who, now) = (Caller::clone(&caller), app.clock.now());
+        app.db.write("read_ledger_words", move |conn| Ok(audit::record(conn, &who, now, &looked)?)).await?;
+    }
+    let words = concerned || over;
     let entries = rows.into_iter().map(|row| told(&app, county, row, words)).collect::<Result<_>>()?;
     Ok(HttpResponse::Ok().json(LedgerView { entries, broken_at }))
 }

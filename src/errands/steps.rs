@@ -81,6 +81,8 @@ pub enum StepError {
     OfferWaits,
     #[error("too late to extend")]
     Expired { due_on: Option<NaiveDate> },
+    #[error("longer than the law allows")]
+    TooLong { most: i16 },
     #[error("not complete")]
     Incomplete { missing: Vec<Material>, open: Vec<Question>, form: bool },
     #[error("no such materials")]
@@ -128,6 +130,13 @@ impl From<StepError> for Error {
                 Error::field("/staff_id", "cannot_take_over", zh, en)
             }
             StepError::NobodyAnswers => Code::UnitUnknown.into(),
+            StepError::TooLong { most } => {
+                let zh = format!("延长后的时限不得超过 {most} 个工作日（行政许可法第四十二条）");
+                let en = format!(
+                    "with it the limit must not exceed {most} working days (Administrative Licensing Law, art. 42)"
+                );
+                Error::invalid(vec![FieldError::body("/days", "beyond_statutory_limit", Text::new(zh, en))])
+            }
             StepError::Expired { due_on } => {
                 let due = due_on.map(|day| day.to_string()).unwrap_or_default();
                 Error::new(Code::ExtensionTooLate)
@@ -179,11 +188,10 @@ const APPROVERS: &[Role] = &[Role::TownshipStaff, Role::CountyAdmin];
 /// Whether the actor may take the step at all.
 fn may(errand: &Errand, step: Step, actor: Actor) -> Result<(), StepError> {
     let holder = || if actor.holds { Ok(()) } else { Err(StepError::NotHolder { holder: errand.holder_name.clone() }) };
-    let agent = actor.is(AGENTS);
     match step.by() {
         By::System => Ok(()),
-        // Who has the original says who moves it; and it finds its way back whatever became of the mandate.
-        By::Custodian => return Ok(()),
+        // Whoever has the original moves it.
+        By::Custodian => Ok(()),
         By::Applicant if actor.is(&[Role::Resident]) => Ok(()),
         // Before anybody answers for it, whoever files it.
         By::Applicant if errand.state == ErrandState::Draft => Ok(()),
@@ -202,12 +210,17 @@ fn may(errand: &Errand, step: Step, actor: Actor) -> Result<(), StepError> {
         By::Decider if errand.decided_by == DecidedBy::Township && actor.is(APPROVERS) => Ok(()),
         By::Decider => holder(),
     }?;
-    // Handing it on is always possible, so that somebody answers for it.
+    if under_mandate(step, actor) && !errand.mandated { Err(StepError::MandateEnded) } else { Ok(()) }
+}
+
+/// Whether a step needs the resident's mandate. Handing it on is always possible, so that somebody answers for it; and an original
+/// finds its way back whatever became of the mandate.
+pub fn under_mandate(step: Step, actor: Actor) -> bool {
     let handing_on = matches!(
         step,
         Step::OfferTransfer | Step::AcceptTransfer | Step::DeclineTransfer | Step::Take | Step::Archive | Step::Correct
     );
-    if agent && !errand.mandated && !handing_on { Err(StepError::MandateEnded) } else { Ok(()) }
+    actor.is(AGENTS) && !handing_on && step.by() != By::Custodian
 }
 
 /// Everything that is needed is there, and every question answered that decides what is needed.
@@ -230,6 +243,27 @@ fn second(errand: &Errand, step: Step, actor: Actor) -> Result<(), StepError> {
     if again && !actor.is(APPROVERS) { Err(StepError::ApprovalNeeded) } else { Ok(()) }
 }
 
+/// All that was asked for is there: the clock goes on, and asking again takes an approval.
+fn brought(errand: &Errand, step: Step, said: &Said, version: &Version) -> Result<(), StepError> {
+    let lacks = |material: &&Material| {
+        errand.asked.contains(&material.key) && !said.provided.iter().any(|one| one.key == material.key)
+    };
+    let missing: Vec<_> = version.materials.iter().filter(lacks).cloned().collect();
+    if step != Step::Supplement || missing.is_empty() {
+        Ok(())
+    } else {
+        Err(StepError::Incomplete { missing, open: Vec::new(), form: false })
+    }
+}
+
+/// Working days by which a limit may be longer than the law's own: 行政许可法第四十二条 (an extension of ten days, once approved).
+const MORE: i16 = 10;
+
+/// The most working days that a limit comes to with its extensions.
+fn longest(version: &Version) -> i16 {
+    version.statutory_days.unwrap_or(version.promised_days) + MORE
+}
+
 /// What only some steps need.
 fn needs(errand: &Errand, step: Step, actor: Actor, said: &Said, around: Around) -> Result<(), StepError> {
     let Around { today, version, .. } = around;
@@ -240,7 +274,8 @@ fn needs(errand: &Errand, step: Step, actor: Actor, said: &Said, around: Around)
             let unknown = unknown(version, keys.chain(said.provided.iter().map(|one| one.key.as_str())));
             let pointer = "/materials";
             if unknown.is_empty() {
-                second(errand, step, actor)
+                second(errand, step, actor)?;
+                brought(errand, step, said, version)
             } else {
                 Err(StepError::UnknownMaterials { pointer, unknown })
             }
@@ -256,6 +291,9 @@ fn needs(errand: &Errand, step: Step, actor: Actor, said: &Said, around: Around)
         }
         Step::Extend if errand.due_on.is_none_or(|due| due < today) => {
             Err(StepError::Expired { due_on: errand.due_on })
+        }
+        Step::Extend if errand.limit_days + said.days.unwrap_or(0) as i16 > longest(version) => {
+            Err(StepError::TooLong { most: longest(version) })
         }
         Step::Archive if errand.originals_out > 0 => Err(StepError::OriginalsOut { count: errand.originals_out }),
         // Somebody was faster, or the calendar has changed.
@@ -300,11 +338,14 @@ pub fn take(errand: &Errand, step: Step, actor: Actor, said: &Said, around: Arou
         (true, false) => Some(from),
         (false, _) => None,
     };
+    if step == Step::Supplement {
+        next.asked.clear();
+    }
     match step {
         Step::Submit => next.submitted_on = Some(today),
         Step::Accept => next.accepted_on = Some(today),
         Step::DeemAccepted => next.accepted_on = errand.submitted_on,
-        Step::RequestSupplement => next.supplements += 1,
+        Step::RequestSupplement => (next.supplements, next.asked) = (errand.supplements + 1, said.missing.clone()),
         // What was missing is there: the time to answer begins anew.
         Step::Supplement if next.state == ErrandState::Submitted => next.submitted_on = Some(today),
         Step::Extend => next.limit_days += said.days.unwrap_or(0) as i16,

@@ -3,7 +3,9 @@
 use chrono::{DateTime, NaiveDate, Utc};
 use diesel::{
     prelude::*,
-    sql_types::{BigInt, Binary, Bool, Date, Integer, Jsonb, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid},
+    sql_types::{
+        Array, BigInt, Binary, Bool, Date, Integer, Jsonb, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid,
+    },
 };
 use serde_json::Value;
 use uuid::Uuid;
@@ -13,6 +15,7 @@ use super::{
     model::{Errand, ErrandState, Step},
 };
 use crate::{
+    clock::local_date,
     db::found,
     error::Result,
     http::{
@@ -47,17 +50,45 @@ impl Seen {
     }
 }
 
+/// A mandate (委托) of an errand's resident that an agent may handle it under today.
+macro_rules! live_mandate {
+    ($errand:literal, $agent:literal) => {
+        concat!(
+            "SELECT FROM mandates g WHERE g.county_id = ",
+            $errand,
+            ".county_id AND g.resident_id = ",
+            $errand,
+            ".resident_id \
+               AND g.revoked_at IS NULL AND g.valid_until >= {today} AND (g.matter_id IS NULL OR g.matter_id = ",
+            $errand,
+            ".matter_id) \
+               AND (g.agent_id IS NULL OR g.agent_id = ",
+            $agent,
+            " OR staff_covers({county}, ",
+            $agent,
+            ", g.agent_id, {today}))"
+        )
+    };
+}
+
+/// An errand `e` that its department has, or had when it was decided.
+macro_rules! with_department {
+    () => {
+        "e.state IN ('forwarded', 'suspended', 'decided', 'delivered', 'archived') AND CASE e.state WHEN 'suspended' THEN e.back_to = 'forwarded' \
+           WHEN 'archived' THEN e.decided_on IS NOT NULL ELSE true END"
+    };
+}
+pub(super) use with_department;
+
 statement! {
     /// An errand with what its next step is decided by.
     pub struct Find {
         county: i32 as Integer, id: Uuid as SqlUuid, resident: Option<Uuid> as Nullable<SqlUuid>, staff: Option<Uuid> as Nullable<SqlUuid>,
         within: Option<Uuid> as Nullable<SqlUuid>, whole: bool as Bool, today: NaiveDate as Date, asked: Option<Uuid> as Nullable<SqlUuid>,
     }
-    "SELECT e.*, m.name AS matter_name, u.name AS unit_name, p.name AS resident_name, h.display_name AS holder_name, \
+    concat!("SELECT e.*, m.name AS matter_name, u.name AS unit_name, p.name AS resident_name, h.display_name AS holder_name, \
        (SELECT d.name FROM departments d WHERE d.county_id = e.county_id AND d.id = e.department_id) AS department_name, \
-       (e.filed_by IS NULL OR EXISTS (SELECT FROM mandates g WHERE g.county_id = e.county_id AND g.resident_id = e.resident_id \
-          AND g.revoked_at IS NULL AND g.valid_until >= {today} AND (g.matter_id IS NULL OR g.matter_id = e.matter_id) \
-          AND (g.agent_id IS NULL OR g.agent_id = {staff} OR staff_covers({county}, {staff}, g.agent_id, {today})))) AS mandated, \
+       (e.filed_by IS NULL OR EXISTS (", live_mandate!("e", "{staff}"), ")) AS mandated, \
        (coalesce(e.holder_id = {staff}, false) OR staff_covers({county}, {staff}, e.holder_id, {today})) AS held, \
        (coalesce(e.offered_to = {staff}, false) OR staff_covers({county}, {staff}, e.offered_to, {today})) AS offered, \
        EXISTS (SELECT FROM staff_posts s WHERE s.county_id = e.county_id AND s.staff_id = {staff} AND s.department_id = e.department_id AND s.ended_at IS NULL) AS departmental, \
@@ -76,7 +107,7 @@ statement! {
          e.resident_id = {resident} OR acts_for({county}, e.resident_id, {resident}, 'errand', {today}) \
        WHEN e.state = 'draft' AND {staff} IS NOT NULL THEN e.filed_by = {staff} OR staff_covers({county}, {staff}, e.filed_by, {today}) \
        ELSE {whole} OR ({within} IS NOT NULL AND unit_within({county}, e.unit_id, {within})) OR e.holder_id = {staff} OR e.offered_to = {staff} \
-         OR (e.state IN ('forwarded', 'decided', 'delivered', 'archived') AND EXISTS (SELECT FROM staff_posts s WHERE s.county_id = e.county_id AND s.staff_id = {staff} AND s.department_id = e.department_id AND s.ended_at IS NULL)) END"
+         OR (", with_department!(), " AND EXISTS (SELECT FROM staff_posts s WHERE s.county_id = e.county_id AND s.staff_id = {staff} AND s.department_id = e.department_id AND s.ended_at IS NULL)) END")
 }
 
 /// The errand with an id, if the caller may see it.
@@ -102,7 +133,7 @@ statement! {
     pub struct Write {
         county: i32 as Integer, id: Uuid as SqlUuid, version: i64 as BigInt, state: ErrandState as Text,
         back_to: Option<ErrandState> as Nullable<Text>, holder: Option<Uuid> as Nullable<SqlUuid>, offered_to: Option<Uuid> as Nullable<SqlUuid>,
-        department: Option<Uuid> as Nullable<SqlUuid>, form: Option<Vec<u8>> as Nullable<Binary>, answers: Value as Jsonb, materials: Value as Jsonb, supplements: i16 as SmallInt, limit_days: i16 as SmallInt,
+        department: Option<Uuid> as Nullable<SqlUuid>, form: Option<Vec<u8>> as Nullable<Binary>, answers: Value as Jsonb, materials: Value as Jsonb, supplements: i16 as SmallInt, asked: Vec<String> as Array<Text>, limit_days: i16 as SmallInt,
         submitted_on: Option<NaiveDate> as Nullable<Date>, accepted_on: Option<NaiveDate> as Nullable<Date>,
         decided_on: Option<NaiveDate> as Nullable<Date>, granted: Option<bool> as Nullable<Bool>, on_time: Option<bool> as Nullable<Bool>, due_on: Option<NaiveDate> as Nullable<Date>,
         provisional: bool as Bool, yellow_from: Option<NaiveDate> as Nullable<Date>, red_from: Option<NaiveDate> as Nullable<Date>,
@@ -112,14 +143,16 @@ statement! {
         previous: Vec<u8> as Binary, hash: Vec<u8> as Binary, words_id: Option<Uuid> as Nullable<SqlUuid>, words: Option<Vec<u8>> as Nullable<Binary>,
         caller: Option<Uuid> as Nullable<SqlUuid>, operation: Option<&'static str> as Nullable<Text>, key: Option<String> as Nullable<Text>,
         digest: Option<Vec<u8>> as Nullable<Binary>, status: Option<i16> as Nullable<SmallInt>, location: Option<String> as Nullable<Text>,
-        etag: Option<String> as Nullable<Text>, body: Option<Vec<u8>> as Nullable<Binary>, answers_now: Option<Uuid> as Nullable<SqlUuid>, now: DateTime<Utc> as Timestamptz,
+        etag: Option<String> as Nullable<Text>, body: Option<Vec<u8>> as Nullable<Binary>, answers_now: Option<Uuid> as Nullable<SqlUuid>,
+        under: Option<Uuid> as Nullable<SqlUuid>, today: NaiveDate as Date, now: DateTime<Utc> as Timestamptz,
     }
-    "WITH moved AS (UPDATE errands SET state = {state}, back_to = {back_to}, holder_id = {holder}, offered_to = {offered_to}, department_id = {department}, form = {form}, answers = {answers}, materials = {materials}, \
-         supplements = {supplements}, limit_days = {limit_days}, submitted_on = {submitted_on}, accepted_on = {accepted_on}, decided_on = {decided_on}, \
+    concat!("WITH moved AS (UPDATE errands SET state = {state}, back_to = {back_to}, holder_id = {holder}, offered_to = {offered_to}, department_id = {department}, form = {form}, answers = {answers}, materials = {materials}, \
+         supplements = {supplements}, asked = {asked}, limit_days = {limit_days}, submitted_on = {submitted_on}, accepted_on = {accepted_on}, decided_on = {decided_on}, \
          granted = {granted}, on_time = {on_time}, due_on = {due_on}, provisional = {provisional}, yellow_from = {yellow_from}, red_from = {red_from}, rung = {rung}, \
          rung_on = {rung_on}, calendar_digest = coalesce({calendar}, calendar_digest), entries = {seq}, head = {hash}, version = version + 1, updated_at = {now} \
        WHERE county_id = {county} AND id = {id} AND version = {version} \
          AND ({answers_now}::uuid IS NULL OR EXISTS (SELECT FROM staff s WHERE s.county_id = {county} AND s.id = {answers_now} AND s.state = 'active' FOR SHARE)) \
+         AND ({under}::uuid IS NULL OR EXISTS (", live_mandate!("errands", "{under}"), " FOR SHARE OF g)) \
        RETURNING county_id, id), \
      entry AS (INSERT INTO errand_ledger (county_id, errand_id, seq, at, step, actor_id, actor_role, from_state, to_state, facts, words_digest, previous, hash) \
        SELECT county_id, id, {seq}, {now}, {step}, {actor}, {role}, {from_state}, {state}, {facts}, {words_digest}, {previous}, {hash} FROM moved), \
@@ -127,7 +160,7 @@ statement! {
        SELECT county_id, id, {seq}, {words_id}, {words} FROM moved WHERE {words_id}::uuid IS NOT NULL), \
      kept AS (INSERT INTO idempotency_keys (county_id, caller_id, operation, key, request_digest, status, location, etag, body, created_at) \
        SELECT county_id, {caller}, {operation}, {key}, {digest}, {status}, {location}, {etag}, {body}, {now} FROM moved WHERE {key}::text IS NOT NULL) \
-     SELECT count(*) AS written FROM moved"
+     SELECT count(*) AS written FROM moved")
 }
 
 #[derive(QueryableByName)]
@@ -143,6 +176,8 @@ pub struct Writing<'a> {
     pub entry: &'a Entry,
     /// Sealed, with their id.
     pub words: Option<(Uuid, Vec<u8>)>,
+    /// The agent who takes it under a mandate, which must still hold when it is written.
+    pub under: Option<Uuid>,
     pub keep: Option<Keep>,
     /// None: the step moves no date.
     pub calendar: Option<Vec<u8>>,
@@ -151,7 +186,7 @@ pub struct Writing<'a> {
 
 /// Writes it in one statement; false when somebody was faster.
 pub fn write(conn: &mut PgConnection, writing: Writing) -> Result<bool> {
-    let Writing { before, after, entry, words, keep, calendar, now } = writing;
+    let Writing { before, after, entry, words, under, keep, calendar, now } = writing;
     let (words_id, words) = words.unzip();
     let keep = keep.map(|keep| {
         let Keep { caller, operation, key, digest, status, location, etag, body, .. } = keep;
@@ -168,6 +203,8 @@ pub fn write(conn: &mut PgConnection, writing: Writing) -> Result<bool> {
     let answers_now = changed(after.holder_id, before.holder_id).or(changed(after.offered_to, before.offered_to));
     let write = Write {
         answers_now,
+        under,
+        today: local_date(now),
         county: before.county_id,
         id: before.id,
         version: before.version,
@@ -180,6 +217,7 @@ pub fn write(conn: &mut PgConnection, writing: Writing) -> Result<bool> {
         answers: after.answers.clone(),
         materials: after.materials.clone(),
         supplements: after.supplements,
+        asked: after.asked.clone(),
         limit_days: after.limit_days,
         submitted_on: after.submitted_on,
         accepted_on: after.accepted_on,

@@ -122,10 +122,20 @@ struct Unit {
     id: Option<Uuid>,
 }
 
+/// The unit of a level that a unit belongs to.
+pub(super) fn above(
+    conn: &mut PgConnection,
+    county: i32,
+    unit: Uuid,
+    level: &'static str,
+) -> QueryResult<Option<Uuid>> {
+    Ok(Above { county, unit, level }.get_result::<Unit>(conn)?.id)
+}
+
 /// What whoever stands on a rung is asked to do.
 fn todo(conn: &mut PgConnection, errand: &Errand, rung: &Rung, frame: &Frame) -> Result<NewTodo> {
     let county = errand.county_id;
-    let mut above = |level| Above { county, unit: errand.unit_id, level }.get_result::<Unit>(conn).map(|unit| unit.id);
+    let mut above = |level| above(conn, county, errand.unit_id, level);
     let (about, unit, holder) = match rung.to {
         RungTo::Holder => ("errand", Some(errand.unit_id), errand.holder_id),
         RungTo::UnitHead => ("errand_of_unit", Some(errand.unit_id), None),

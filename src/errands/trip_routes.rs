@@ -10,7 +10,7 @@ use validator::Validate;
 use super::{
     acting::Frame,
     commands::ErrandCommand,
-    journeys::{Outcome, Traveller},
+    journeys::{self, Outcome, Traveller},
     store::Seen,
     trip_views::{ReadyTripsView, ReadyView, TripSheetView, TripView, errand, sheet},
     trips::{self, Asked, Trip, TripResult, TripState},
@@ -47,7 +47,7 @@ struct ReadyQuery {
 
 /// What is ready for a trip
 ///
-/// Errands that the caller answers for and a department decides: accepted or being handled, or with the department, which answers
+/// Errands that the caller, or whoever they cover, answers for and a department decides: accepted or being handled, or with the department, which answers
 /// later. Without those that are on an open trip; at most 500, by department, the most urgent first.
 #[utoipa::path(tag = "errands", security(("token" = ["errands:handle"])), params(ReadyQuery),
     responses((status = 200, description = "By department", body = ReadyTripsView)))]
@@ -58,7 +58,12 @@ pub async fn get_ready_trips(
     query: Query<ReadyQuery>,
 ) -> Result<HttpResponse> {
     let (county, staff, department) = (caller.county, caller.subject, query.0.department_id);
-    let read = app.db.read("get_ready_trips", move |conn| Ok(trips::ready(conn, county, staff, department)?)).await?;
+    let today = local_date(app.clock.now());
+    let read = app.db.read("get_ready_trips", move |conn| {
+        let answering = journeys::answering(conn, county, staff, today)?;
+        Ok(trips::ready(conn, county, answering, department)?)
+    });
+    let read = read.await?;
     let mut departments: Vec<ReadyView> = Vec::new();
     for row in read {
         let (id, name) = (row.department_id, row.department_name.clone());

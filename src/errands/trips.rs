@@ -210,10 +210,10 @@ macro_rules! errand_line {
 
 statement! {
     struct Ready {
-        county: i32 as Integer, staff: Uuid as SqlUuid, department: Option<Uuid> as Nullable<SqlUuid>, ids: Option<Vec<Uuid>> as Nullable<Array<SqlUuid>>,
+        county: i32 as Integer, staff: Vec<Uuid> as Array<SqlUuid>, department: Option<Uuid> as Nullable<SqlUuid>, ids: Option<Vec<Uuid>> as Nullable<Array<SqlUuid>>,
     }
     errand_line!("false", "'none'",
-        "FROM errands e WHERE e.county_id = {county} AND e.holder_id = {staff} AND e.state IN ('accepted', 'handling', 'forwarded') AND e.decided_by = 'department' \
+        "FROM errands e WHERE e.county_id = {county} AND e.holder_id = ANY ({staff}) AND e.state IN ('accepted', 'handling', 'forwarded') AND e.decided_by = 'department' \
            AND ({department}::uuid IS NULL OR e.department_id = {department}) AND ({ids}::uuid[] IS NULL OR e.id = ANY ({ids})) \
            AND (e.state <> 'forwarded' OR (SELECT l.step FROM errand_ledger l WHERE l.county_id = e.county_id AND l.errand_id = e.id AND l.step IN ('forward', 'later') \
                   ORDER BY l.seq DESC LIMIT 1) = 'later') \
@@ -221,8 +221,13 @@ statement! {
          ORDER BY department_name, e.department_id, e.due_on, e.id LIMIT 500")
 }
 
-/// What a member of staff answers for and could take to a department: by department, the most urgent first.
-pub fn ready(conn: &mut PgConnection, county: i32, staff: Uuid, department: Option<Uuid>) -> QueryResult<Vec<Line>> {
+/// What members of staff answer for and could be taken to a department: by department, the most urgent first.
+pub fn ready(
+    conn: &mut PgConnection,
+    county: i32,
+    staff: Vec<Uuid>,
+    department: Option<Uuid>,
+) -> QueryResult<Vec<Line>> {
     Ready { county, staff, department, ids: None }.load(conn)
 }
 
@@ -230,7 +235,7 @@ pub fn ready(conn: &mut PgConnection, county: i32, staff: Uuid, department: Opti
 pub fn ready_of(
     conn: &mut PgConnection,
     county: i32,
-    staff: Uuid,
+    staff: Vec<Uuid>,
     department: Uuid,
     ids: &[Uuid],
 ) -> QueryResult<Vec<Line>> {

@@ -1,4 +1,5 @@
-//! What waits for a department without an answer: reminded once, with a todo for its staff and an entry of the ledger.
+//! What waits for a department without an answer: reminded, with a todo for its staff and an entry of the ledger; not answered in the same
+//! time again, the county's supervisors are told.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -16,6 +17,7 @@ use super::{
     model::Step,
     steps::{Actor, Said},
     store::{self, Seen},
+    sweeps,
 };
 use crate::{
     app::App,
@@ -58,17 +60,20 @@ statement! {
 }
 
 statement! {
-    /// Settles a wait, once; tells whether it is the last of its errand, which is still with the department.
+    /// Settles a wait, once; tells whether it is the last of its errand, which is still with the department, and began with a reminder.
     struct Settle { county: i32 as Integer, errand: Uuid as SqlUuid, seq: i32 as Integer, now: DateTime<Utc> as Timestamptz }
     "UPDATE department_waits w SET reminded_at = {now} WHERE w.county_id = {county} AND w.errand_id = {errand} AND w.seq = {seq} AND w.reminded_at IS NULL \
      RETURNING EXISTS (SELECT FROM errands e WHERE e.county_id = w.county_id AND e.id = w.errand_id AND e.state = 'forwarded') \
-       AND NOT EXISTS (SELECT FROM department_waits n WHERE n.county_id = w.county_id AND n.errand_id = w.errand_id AND n.seq > w.seq) AS waits"
+       AND NOT EXISTS (SELECT FROM department_waits n WHERE n.county_id = w.county_id AND n.errand_id = w.errand_id AND n.seq > w.seq) AS waits, \
+       EXISTS (SELECT FROM errand_ledger l WHERE l.county_id = w.county_id AND l.errand_id = w.errand_id AND l.seq = w.seq AND l.step = 'remind') AS again"
 }
 
 #[derive(QueryableByName)]
 struct Settled {
     #[diesel(sql_type = Bool)]
     waits: bool,
+    #[diesel(sql_type = Bool)]
+    again: bool,
 }
 
 type Then = fn(&mut PgConnection, &App, Wait, &Frame) -> Result<()>;
@@ -127,30 +132,40 @@ struct Whom {
     id: Option<Uuid>,
 }
 
-/// Reminds the department once: an entry of the ledger, and a todo for one of its staff; where it has none, for the county's administrators.
+/// Reminds the department: an entry of the ledger, and a todo for one of its staff; where it has none, for the county's administrators.
+/// The second time the county's supervisors are told (督办) instead.
 fn remind(conn: &mut PgConnection, app: &App, wait: Wait, frame: &Frame) -> Result<()> {
     let Wait { county_id: county, errand_id: id, seq, .. } = wait;
     let settled: Option<Settled> = found(Settle { county, errand: id, seq, now: frame.now }.get_result(conn))?;
-    if !settled.is_some_and(|settled| settled.waits) {
-        return Ok(());
-    }
+    let Some(Settled { again, .. }) = settled.filter(|settled| settled.waits) else { return Ok(()) };
     let Some(errand) = store::find(conn, county, Seen::WHOLE, id, frame.today)? else { return Ok(()) };
     let Some(department) = errand.department_id else { return Ok(()) };
-    let facts = Facts::from([("since".to_owned(), json!(wait.since))]);
-    let said = Said { facts, department: Some(department), ..Said::default() };
+    let escalated = again.then(|| ("escalated".to_owned(), json!(true)));
+    let facts = [("since".to_owned(), json!(wait.since))].into_iter().chain(escalated);
+    let said = Said { facts: Facts::from_iter(facts), department: Some(department), ..Said::default() };
     acting::follow(conn, app, &errand, Actor::SYSTEM, (Step::Remind, &said), frame)?;
-    let holder = Staff { county, department }.get_result::<Whom>(conn)?.id;
     let (number, matter) = (&errand.number, &errand.matter_name);
+    let (about, unit, holder, title) = if again {
+        let title = Text::new(
+            format!("代办件 {number}（{matter}）提醒后部门仍未答复"),
+            format!("Errand {number} ({matter}): the department has not answered a reminder"),
+        );
+        ("errand_unanswered", sweeps::above(conn, county, errand.unit_id, "county")?, None, title)
+    } else {
+        let title = Text::new(
+            format!("代办件 {number}（{matter}）等待部门答复"),
+            format!("Errand {number} ({matter}) waits for the department's answer"),
+        );
+        ("errand_of_department", None, Staff { county, department }.get_result::<Whom>(conn)?.id, title)
+    };
+    let (resident, about) = (Some(errand.resident_id), Some((about, id)));
     let new = NewTodo {
         county,
         kind: todos::Kind::Decide,
-        unit: None,
-        resident: Some(errand.resident_id),
-        about: Some(("errand_of_department", id)),
-        title: Text::new(
-            format!("代办件 {number}（{matter}）等待部门答复"),
-            format!("Errand {number} ({matter}) waits for the department's answer"),
-        ),
+        unit,
+        resident,
+        about,
+        title,
         holder,
         due_at: None,
         created_by: None,

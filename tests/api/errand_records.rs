@@ -128,6 +128,14 @@ async fn what_was_changed_in_the_database_shows_and_cannot_be_changed_by_the_ser
     t.run_jobs().await;
     let broken = async || ledger(&t, &who, &sent).await["broken_at"].clone();
     assert_eq!(broken().await, Value::Null);
+    // Whoever handles it reads it for that; whoever is over it is written down, before they see a word.
+    let looks = "SELECT count(*) AS n FROM audit_log WHERE action = 'read_ledger'";
+    for (by, words, looked) in [("cadre", "听证", 0), ("junxi", "听证", 1), ("admin", "听证", 2)] {
+        let told = ledger(&t, &t.staff(by).await, &sent).await;
+        assert_eq!((&told["entries"][3]["words"], t.database.count(looks)), (&json!(words), looked), "{by}");
+    }
+    let colleague = ledger(&t, &t.staff("specialist").await, &sent).await;
+    assert_eq!((&colleague["entries"][3]["words"], t.database.count(looks)), (&Value::Null, 2));
     let may = t.database.count("SELECT (has_table_privilege('lianxin_app', 'errand_ledger', 'UPDATE') OR has_table_privilege('lianxin_app', 'errand_ledger', 'DELETE'))::int::bigint AS n");
     assert_eq!(may, 0);
     t.database.run("UPDATE errand_ledger SET facts = facts || '{\"on\": \"2026-11-20\"}' WHERE step = 'accept'");

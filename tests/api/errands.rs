@@ -171,7 +171,13 @@ async fn what_is_missing_is_asked_for_once_and_the_clock_stands_still() {
     let (who, cadre, junxi_later) = (t.resident("chen").await, t.staff("cadre").await, t.staff("junxi").await);
     drop(junxi);
     let brought = json!({"materials": [{"key": "permit", "in_person": true}], "words": "已交代办员"});
+    // Something else than what was asked for does not set the clock going.
+    let other = json!({"materials": [{"key": "id_card", "in_person": true}], "words": "身份证"});
+    let lacks = step(&t, &who, &sent, "supplement", other).await.problem(422, "invalid");
+    assert_eq!(lacks.faults(), ["/materials/permit:missing"]);
+    assert_eq!(t.get(&path(&sent)).by(&who).send().await.ok()["asked_for"], json!(["permit"]));
     let again = step(&t, &who, &sent, "supplement", brought).await.ok();
+    assert_eq!(again["asked_for"], json!([]));
     assert_eq!((&again["state"], &again["materials"].as_array().map(Vec::len)), (&json!("accepted"), &Some(2)));
     // Accepted on the 23rd; the 23rd to the 26th do not count: 27, 30, 1, 2, 3.
     assert_eq!(again["due_on"], "2026-12-03");
@@ -288,6 +294,9 @@ async fn the_limit_is_extended_by_the_township_before_it_ends() {
     step(&t, &cadre, &sent, "extend", more.clone()).await.problem(403, "approval_needed");
     let extended = step(&t, &junxi, &sent, "extend", more.clone()).await.ok();
     assert_eq!((&extended["due_on"], &extended["limit_days"]), (&json!("2026-12-03"), &json!(8)));
+    // The law's 20 working days (statutory_days) and ten more, once approved; eight are there already.
+    let beyond = step(&t, &junxi, &sent, "extend", json!({"days": 23, "reason": "需现场核实"})).await;
+    assert_eq!(beyond.problem(422, "invalid").faults(), ["/days:beyond_statutory_limit"]);
     t.run_jobs().await;
     t.set_time("2026-12-04T08:00:00+08:00");
     let junxi = t.staff("junxi").await;
@@ -316,6 +325,12 @@ async fn what_a_department_decides_is_forwarded_to_it() {
     step(&t, &bureau, &sent, "later", json!({"reason": "须入户核查"})).await.ok();
     step(&t, &bureau, &sent, "return", json!({"reason": "材料不全"})).await.ok();
     step(&t, &cadre, &sent, "forward", json!({})).await.ok();
+    // What stands still stays in its sight; what never came to it is none of its business.
+    step(&t, &cadre, &sent, "suspend", json!({"reason": "专家评审"})).await.ok();
+    let theirs = t.get("/v1/errands?count=true").by(&bureau).send().await.ok();
+    assert_eq!((&theirs["total"], &theirs["items"][0]["state"]), (&json!(1), &json!("suspended")));
+    t.get(&path(&sent)).by(&bureau).send().await.ok();
+    step(&t, &cadre, &sent, "resume", json!({})).await.ok();
     let decided = step(&t, &bureau, &sent, "decide", words).await.ok();
     assert_eq!((&decided["state"], &decided["holder"]["id"]), (&json!("decided"), &json!(cadre.subject)));
     t.run_jobs().await;

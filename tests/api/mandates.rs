@@ -1,6 +1,7 @@
 //! Mandates: what lets an agent handle an errand, and what stops when it ends.
 
 use chrono::TimeDelta;
+use diesel::connection::SimpleConnection;
 use serde_json::{Value, json};
 
 use crate::{
@@ -87,4 +88,39 @@ async fn a_mandate_runs_out_and_nobody_elses_is_found() {
         );
     }
     assert_eq!(t.get(&path(&sent)).by(&who).send().await.ok()["state"], "submitted");
+}
+
+/// A revocation that is on its way while a step is being taken: the step waits for it, and is not taken.
+#[actix_web::test]
+async fn of_a_step_and_a_revocation_at_once_the_revocation_counts() {
+    let t = TestApp::new().await;
+    let (who, matter) = (villager(&t, "chen").await, matter(&t, content()).await);
+    let cadre = t.staff("cadre").await;
+    let given =
+        t.post(&format!("/v1/residents/{}/mandates", who.subject)).by(&who).json(json!({})).send().await.created();
+    let mut filing = complete(matter);
+    filing["resident_id"] = json!(who.subject);
+    filing["mandate_id"] = given["id"].clone();
+    let filed = t.post("/v1/errands").by(&cadre).json(filing).send().await.created();
+    let sent = step(&t, &cadre, &filed, "submit", json!({})).await.ok();
+    let mut revoking = t.database.service();
+    let revoke =
+        format!("BEGIN; UPDATE mandates SET revoked_at = created_at WHERE id = {}", given["id"]).replace('"', "'");
+    revoking.batch_execute(&revoke).expect("revoked, not committed");
+    let mut accept = std::pin::pin!(step(&t, &cadre, &sent, "accept", json!({})));
+    let waits =
+        "SELECT count(*) AS n FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    loop {
+        tokio::select! {
+            early = &mut accept => panic!("{} without waiting for the revocation", early.status),
+            () = tokio::time::sleep(std::time::Duration::from_millis(10)) => {}
+        }
+        if t.database.count(waits) > 0 {
+            break;
+        }
+    }
+    revoking.batch_execute("COMMIT").expect("committed");
+    accept.await.problem(409, "mandate_ended");
+    let found = t.get(&path(&sent)).by(&cadre).send().await.ok();
+    assert_eq!((&found["state"], &found["version"]), (&json!("submitted"), &sent["version"]));
 }

@@ -8,7 +8,7 @@ use crate::{
     access::foreign_admin,
     errands::{content, ledger, matter, path, step, steps, submitted, villager},
     harness::{Reply, Session, TestApp},
-    staff::{by_username, id, open, seen},
+    staff::{by_username, id, name_deputy, open, seen},
 };
 
 /// A matter that 县民政局 decides.
@@ -262,4 +262,49 @@ async fn a_department_that_does_not_answer_is_reminded_once() {
     t.tick().await;
     t.tick().await;
     assert_eq!((reminded(&silent).await, reminded(&later).await), (1, 1));
+    // Ten more working days after the reminder the county is told; and then nothing more follows.
+    let waiting = async |by: &str| {
+        let todos = t.get("/v1/todos?limit=200").by(&t.staff(by).await).send().await.ok();
+        let about = |todo: &Value| todo["title"].as_str().is_some_and(|title| title.contains("部门"));
+        let items = todos["items"].as_array().expect("items").iter().filter(|todo| about(todo));
+        items.map(|todo| todo["about_id"].clone()).collect::<Vec<_>>()
+    };
+    t.set_time("2026-12-23T09:00:00+08:00");
+    t.tick().await;
+    t.tick().await;
+    assert_eq!((reminded(&silent).await, reminded(&later).await), (2, 1));
+    assert!(waiting("admin").await.contains(&silent["id"]));
+    t.set_time("2027-01-20T09:00:00+08:00");
+    t.tick().await;
+    t.tick().await;
+    assert_eq!((reminded(&silent).await, reminded(&later).await), (2, 2));
+    // Once it has answered nobody is asked any more.
+    let bureau = t.staff("civil.affairs").await;
+    for errand in [&silent, &later] {
+        let words = json!({"granted": true, "words": "符合条件"});
+        step(&t, &bureau, errand, "decide", words).await.ok();
+    }
+    assert_eq!((waiting("admin").await, waiting("civil.affairs").await), (vec![], vec![]));
+    t.run_jobs().await;
+}
+
+#[actix_web::test]
+async fn a_deputy_takes_along_what_they_cover() {
+    let t = TestApp::new().await;
+    let (admin, cadre) = (t.staff("admin").await, t.staff("cadre").await);
+    let (matter, department) = departmental(&t).await;
+    let errand = accepted(&t, "chen", &cadre, matter).await;
+    let (deputy, driver) = open(&t, &admin, "driver", "village_cadre", "红星村委会").await;
+    plan(&t, &driver, department, &[&errand]).await.problem(422, "invalid");
+    let holder = by_username(&t, &admin, "cadre").await;
+    name_deputy(&t, &admin, &id(&holder), deputy["id"].as_str()).await.ok();
+    let away = json!({"from_on": "2026-11-23", "until_on": "2026-11-27"});
+    t.post(&format!("/v1/staff/{}/absences", id(&holder))).by(&admin).json(away).send().await.created();
+    let ready = t.get("/v1/trips/ready").by(&driver).send().await.ok();
+    assert_eq!(ready["departments"][0]["errands"][0]["errand_id"], errand["id"]);
+    let trip = plan(&t, &driver, department, &[&errand]).await.is(201).body;
+    let under_way = go(&t, &driver, &trip, "start", json!({})).await.ok();
+    assert_eq!(results(&under_way), [(errand["id"].clone(), json!("none"))]);
+    assert_eq!(state(&t, &cadre, &errand).await, "forwarded");
+    t.run_jobs().await;
 }
