@@ -96,8 +96,26 @@ impl Room {
 pub struct Sealed {
     pub table: &'static str,
     pub column: &'static str,
-    /// The blind indexes beside it: columns, and the field that they are made of.
-    pub index: Option<(&'static [&'static str], &'static str)>,
+    pub index: Option<Index>,
+}
+
+/// The blind indexes beside a sealed value.
+#[derive(Clone, Copy, Debug)]
+pub struct Index {
+    pub columns: &'static [&'static str],
+    /// What they are made of.
+    pub field: &'static str,
+    /// The form of a value that it is found by.
+    pub form: fn(&str) -> String,
+    /// Every value has them; one from before there were any gets them when values are sealed again.
+    pub always: bool,
+}
+
+impl Index {
+    /// Of values as they are, some of which nobody is to be found by.
+    pub const fn new(columns: &'static [&'static str], field: &'static str) -> Self {
+        Self { columns, field, form: str::to_owned, always: false }
+    }
 }
 
 /// Whose day, and which.

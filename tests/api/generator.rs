@@ -32,7 +32,7 @@ fn plain(t: &TestApp) -> Vec<String> {
         ("staff_posts", "*"),
         (
             "residents",
-            "id, unit_id, id_number_index, phone_index, wechat_openid_index, identity_level, identity_seen, registered_by, created_at",
+            "id, unit_id, name_index, id_number_index, phone_index, wechat_openid_index, identity_level, identity_seen, registered_by, created_at",
         ),
         ("consents", "id, resident_id, purpose, version, answer, how, by_staff, at"),
         ("appointments", "*"),
