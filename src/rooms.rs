@@ -43,6 +43,7 @@ type OpenFor = fn(&mut PgConnection, Person) -> Result<Vec<Entry>>;
 type HandsOver = fn(&mut PgConnection, &HandOver) -> Result<usize>;
 type OnAbsence = fn(&mut PgConnection, &Absent) -> Result<()>;
 type OnCalendar = fn(&mut PgConnection, &DaysChanged) -> Result<()>;
+type OnSetting = fn(&mut PgConnection, &SettingChanged) -> Result<()>;
 type Merges = fn(&mut PgConnection, &Merge) -> Result<usize>;
 type Export = fn(&mut PgConnection, &App, Person) -> Result<Value>;
 type Erase = fn(&mut PgConnection, &App, Person) -> Result<usize>;
@@ -61,6 +62,8 @@ pub struct Room {
     pub absent: Option<OnAbsence>,
     /// Sees to what was arranged for days that work no more, or again.
     pub days_changed: Option<OnCalendar>,
+    /// Sees to what was computed by a setting that changes.
+    pub setting_changed: Option<OnSetting>,
     /// Moves what belongs to a resident's duplicate to the record that stays; how many things.
     pub merge: Option<Merges>,
     /// Everything the room knows of a resident, plain, for themselves (PIPL art. 45).
@@ -83,6 +86,7 @@ impl Room {
             hand_over: None,
             absent: None,
             days_changed: None,
+            setting_changed: None,
             merge: None,
             export: None,
             erase: None,
@@ -166,6 +170,14 @@ pub struct DaysChanged {
     pub days: Vec<NaiveDate>,
     pub calendar: Arc<Calendar>,
     pub now: DateTime<Utc>,
+}
+
+/// A setting of the county has another value from a time on.
+#[derive(Clone, Copy, Debug)]
+pub struct SettingChanged {
+    pub county: i32,
+    pub key: &'static str,
+    pub from: DateTime<Utc>,
 }
 
 /// `from` turns out to be `into`.

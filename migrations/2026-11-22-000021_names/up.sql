@@ -15,3 +15,5 @@ CREATE INDEX errands_department_state ON errands (county_id, department_id, stat
 -- Whatever does not begin as a draft was made up (`lianxin generate`): no phone has to learn of it.
 DROP TRIGGER errands_follow_insert ON errands;
 CREATE TRIGGER errands_follow_insert AFTER INSERT ON errands FOR EACH ROW WHEN (NEW.state = 'draft') EXECUTE FUNCTION errands_follow();
+
+COMMENT ON COLUMN errands.calendar_digest IS 'What the dates were computed by: the calendar, and the settings of the lamp.';

@@ -22,7 +22,7 @@ pub mod filing_routes;
 mod hooks;
 pub mod jobs;
 pub mod ledger;
-mod lists;
+pub mod lists;
 pub mod mandate_routes;
 pub mod mandates;
 pub mod model;

@@ -46,11 +46,13 @@ pub struct Around<'a> {
     pub settings: &'a Settings,
     /// Working days from the beginning to yesterday.
     pub days: &'a [NaiveDate],
+    /// What dates are computed by.
+    pub basis: &'a [u8],
 }
 
 /// An errand under way.
 pub struct Course<'a> {
-    around: &'a Around<'a>,
+    pub around: &'a Around<'a>,
     pub version: &'a Version,
     pub id: Uuid,
     pub people: People,

@@ -242,7 +242,7 @@ impl Drawing<'_> {
         let rung_on = course.climb();
         let filed =
             Filed { number, resident_id, unit_id: centre.unit, mandate: mandate.as_ref(), materials: &kind.materials };
-        batch.errands.push(row(world, &course, filed, rung_on));
+        batch.errands.push(row(&course, filed, rung_on));
         batch.mandates.extend(mandate);
         let id = course.id;
         batch.entries.extend(course.entries.into_iter().map(|entry| {
@@ -276,7 +276,8 @@ struct Filed<'a> {
 }
 
 /// What an errand is after its course.
-fn row(world: &World, course: &Course, filed: Filed, rung_on: Option<NaiveDate>) -> NewErrand {
+fn row(course: &Course, filed: Filed, rung_on: Option<NaiveDate>) -> NewErrand {
+    let (world, basis) = (course.around.world, course.around.basis);
     let (reading, version, entries) = (course.reading(), course.version, &course.entries);
     let reading = reading.as_ref();
     NewErrand {
@@ -310,7 +311,7 @@ fn row(world: &World, course: &Course, filed: Filed, rung_on: Option<NaiveDate>)
         red_from: reading.and_then(|reading| reading.red_from),
         rung: course.rung,
         rung_on,
-        calendar_digest: Some(world.calendar.digest.to_vec()),
+        calendar_digest: Some(basis.to_vec()),
         entries: entries.len() as i32,
         head: entries.last().map(|last| last.hash.clone()),
         version: entries.len() as i64,
@@ -326,7 +327,8 @@ async fn make(world: &World, wanted: usize, open: bool) -> anyhow::Result<usize>
         return Ok(0);
     }
     let frame = Frame::of_county(&world.app, world.county).await?;
-    let around = Around { world, settings: &frame.settings, days: &days };
+    let basis = frame.basis();
+    let around = Around { world, settings: &frame.settings, days: &days, basis: &basis };
     let mut drawing = Drawing { around, kinds, numbers: HashMap::new() };
     // A matter that is done at once is not open the next day.
     let lasting: Vec<_> =
