@@ -100,6 +100,9 @@ pub async fn key_status(app: &Arc<App>) -> Result<()> {
         let counts: Vec<_> = by_key.iter().map(|(key, count)| format!("{count} under key {key}")).collect();
         println!("{column}: {}", if counts.is_empty() { "none".to_owned() } else { counts.join(", ") });
     }
+    for (column, values) in &status.bare {
+        println!("{column}: {values} values are not found yet, for want of an index: run `lianxin keys reseal`");
+    }
     for (key, counties) in &status.audit {
         println!("audit log: newest batch of {counties} counties under key {key}");
     }

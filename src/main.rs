@@ -37,7 +37,7 @@ enum Cli {
     /// Imports a file: all of it or nothing; importing it again changes nothing.
     #[command(subcommand)]
     Import(Import),
-    /// Fills a county with windows, residents and appointments that look real, once; the same seed gives the same county.
+    /// Fills a county with windows, residents, appointments and errands that look real, once; the same seed gives the same county.
     /// Development only.
     Generate(Generate),
     /// Members of staff.
@@ -117,6 +117,12 @@ struct Generate {
     /// Instead of those that belong to the size.
     #[arg(long)]
     past_appointments: Option<usize>,
+    /// Errands filed in the last two years, most of them in the archive; instead of those that belong to the size.
+    #[arg(long)]
+    past_errands: Option<usize>,
+    /// Errands whose limits run, or are over; instead of those that belong to the size.
+    #[arg(long)]
+    open_errands: Option<usize>,
     /// Also into a production installation. The people are not real, and nothing takes them out again.
     #[arg(long)]
     into_production: bool,

@@ -43,6 +43,7 @@ type OpenFor = fn(&mut PgConnection, Person) -> Result<Vec<Entry>>;
 type HandsOver = fn(&mut PgConnection, &HandOver) -> Result<usize>;
 type OnAbsence = fn(&mut PgConnection, &Absent) -> Result<()>;
 type OnCalendar = fn(&mut PgConnection, &DaysChanged) -> Result<()>;
+type OnSetting = fn(&mut PgConnection, &SettingChanged) -> Result<()>;
 type Merges = fn(&mut PgConnection, &Merge) -> Result<usize>;
 type Export = fn(&mut PgConnection, &App, Person) -> Result<Value>;
 type Erase = fn(&mut PgConnection, &App, Person) -> Result<usize>;
@@ -61,6 +62,8 @@ pub struct Room {
     pub absent: Option<OnAbsence>,
     /// Sees to what was arranged for days that work no more, or again.
     pub days_changed: Option<OnCalendar>,
+    /// Sees to what was computed by a setting that changes.
+    pub setting_changed: Option<OnSetting>,
     /// Moves what belongs to a resident's duplicate to the record that stays; how many things.
     pub merge: Option<Merges>,
     /// Everything the room knows of a resident, plain, for themselves (PIPL art. 45).
@@ -83,6 +86,7 @@ impl Room {
             hand_over: None,
             absent: None,
             days_changed: None,
+            setting_changed: None,
             merge: None,
             export: None,
             erase: None,
@@ -96,8 +100,26 @@ impl Room {
 pub struct Sealed {
     pub table: &'static str,
     pub column: &'static str,
-    /// The blind indexes beside it: columns, and the field that they are made of.
-    pub index: Option<(&'static [&'static str], &'static str)>,
+    pub index: Option<Index>,
+}
+
+/// The blind indexes beside a sealed value.
+#[derive(Clone, Copy, Debug)]
+pub struct Index {
+    pub columns: &'static [&'static str],
+    /// What they are made of.
+    pub field: &'static str,
+    /// The form of a value that it is found by.
+    pub form: fn(&str) -> String,
+    /// Every value has them; one from before there were any gets them when values are sealed again.
+    pub always: bool,
+}
+
+impl Index {
+    /// Of values as they are, some of which nobody is to be found by.
+    pub const fn new(columns: &'static [&'static str], field: &'static str) -> Self {
+        Self { columns, field, form: str::to_owned, always: false }
+    }
 }
 
 /// Whose day, and which.
@@ -148,6 +170,14 @@ pub struct DaysChanged {
     pub days: Vec<NaiveDate>,
     pub calendar: Arc<Calendar>,
     pub now: DateTime<Utc>,
+}
+
+/// A setting of the county has another value from a time on.
+#[derive(Clone, Copy, Debug)]
+pub struct SettingChanged {
+    pub county: i32,
+    pub key: &'static str,
+    pub from: DateTime<Utc>,
 }
 
 /// `from` turns out to be `into`.

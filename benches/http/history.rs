@@ -1,16 +1,14 @@
 //! The same county with two thousand and with two million appointments behind it: what is over must cost nothing.
 
-use anyhow::{Context, Result, ensure};
-use lianxin::sample;
-
 use crate::{
     ROUNDS, Subject,
     database::Database,
-    process::{self, Server},
+    process::{self, Amounts, Server},
     report::{Case, Round},
-    story::{Bookings, Story},
+    story::{self, Bookings, Story},
     wire,
 };
+use anyhow::{Context, Result, ensure};
 
 const FEW: usize = 2_000;
 const MANY: usize = 2_000_000;
@@ -29,7 +27,7 @@ struct County {
 impl County {
     fn generate(past: usize) -> Result<Self> {
         let database = Database::create()?;
-        process::generate(&database, past)?;
+        process::generate(&database, Amounts { past_appointments: past, ..Amounts::default() })?;
         database.open_up()?;
         // With the fake WeChat, for logging in.
         let server = Server::start("run", &database)?;
@@ -65,10 +63,7 @@ fn fill(database: &Database, unit: &str, day: &str) -> Result<()> {
 
 /// The request for the day, by the township's staff.
 fn request(server: &Server, unit: &str, day: &str) -> Result<Vec<u8>> {
-    let (county, password) = (sample::COUNTY, sample::PASSWORD);
-    let body = format!(r#"{{"county":"{county}","username":"junxi","password":"{password}","role":"township_staff"}}"#);
-    let session = wire::request("POST", "/v1/sessions/staff", None, None, Some(&body));
-    let token = wire::text(&wire::json(server.address, &session, 201)?, "access_token")?;
+    let token = story::township_staff(server)?;
     let request = wire::request("GET", &format!("/v1/units/{unit}/day?date={day}"), Some(&token), None, None);
     let view = wire::json(server.address, &request, 200)?;
     let count = |list: &str| view[list].as_array().map_or(0, Vec::len);

@@ -10,9 +10,11 @@
 
 mod baseline;
 mod database;
+mod errands;
 mod history;
 mod hot;
 mod load;
+mod moves;
 mod people;
 mod pgbench;
 mod process;
@@ -78,7 +80,8 @@ fn main() -> Result<()> {
             hot_slot(&database, &story, &fixture, &mut report)?;
         }
         Ok("history") => report.cases.extend(history::two_million(&mut report.peak_kib)?),
-        Ok(other) if !other.is_empty() => bail!("ONLY is hot or history, not {other}"),
+        Ok("errands") => report.cases.extend(errands::cases(&mut report.peak_kib)?),
+        Ok(other) if !other.is_empty() => bail!("ONLY is hot, history or errands, not {other}"),
         _ => return whole(&database, report),
     }
     // Part of the picture only: nothing to keep.
@@ -148,6 +151,7 @@ fn measure(database: &Database, report: &mut Report) -> Result<()> {
 
     hot_slot(database, &story, &fixture, report)?;
     report.cases.extend(history::two_million(&mut report.peak_kib)?);
+    report.cases.extend(errands::cases(&mut report.peak_kib)?);
     // Last, because hundreds of thousands of rows change what else is in memory.
     report.cases.push(people::among_many(database)?);
     Ok(())

@@ -5,7 +5,7 @@
 
 use std::{
     fs,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
@@ -35,6 +35,21 @@ const NEW: &str = "(lpad(to_hex(:round::int), 8, '0') || '-0000-7000-8000-' || l
 /// A NULL that arrives as a parameter, as the program's does: written out, it would make the plan simpler.
 const NONE: &str = "nullif(:none::text, 'none')::uuid";
 
+/// A script of somebody else's, with a `:n` of its own for every transaction of every client.
+pub fn alone(database: &Database, script: &str, variables: &[(&str, String)]) -> Result<Tally> {
+    let folder = std::env::temp_dir().join(format!("lianxin-{}-alone", database.name));
+    fs::create_dir_all(&folder)?;
+    let file = folder.join("script.sql");
+    let counting = "\\set n :i * :clients + :client_id\n\\set i :i + 1\n\\set lock hash(:n)\n";
+    fs::write(&file, format!("{counting}{script}"))?;
+    let mut all = vec![format!("--define=i=0"), format!("--define=clients={CONNECTIONS}"), "--define=none=none".into()];
+    all.extend(variables.iter().map(|(name, value)| format!("--define={name}={value}")));
+    let tally = execute(&program()?, database, &all, &[file]);
+    // One small file in a temporary folder.
+    let _ = fs::remove_dir_all(&folder);
+    tally
+}
+
 /// `i` counts a client's transactions over the whole run, so that `n` is different for every transaction of every client.
 const NUMBERS: &str = r"\set n :i * :clients + :client_id
 \set i :i + 1
@@ -49,7 +64,7 @@ const NUMBERS: &str = r"\set n :i * :clients + :client_id
 ";
 
 /// A statement's text with something for each of its binds.
-fn fill(sql: &str, binds: &[(&str, &str)]) -> Result<String> {
+pub fn fill(sql: &str, binds: &[(&str, &str)]) -> Result<String> {
     let (mut filled, mut rest) = (String::new(), sql);
     while let Some((before, after)) = rest.split_once('{') {
         let (name, after) = after.split_once('}').with_context(|| format!("an open brace in {sql}"))?;
@@ -139,9 +154,9 @@ fn program() -> Result<PathBuf> {
 }
 
 /// What a run of pgbench says.
-struct Tally {
-    per_second: f64,
-    transactions: i64,
+pub struct Tally {
+    pub per_second: f64,
+    pub transactions: i64,
 }
 
 fn tally(output: &str) -> Result<Tally> {
@@ -251,19 +266,22 @@ impl<'a> Fixture<'a> {
     }
 
     fn run(&self, scripts: &[&str], own: &[String]) -> Result<Tally> {
-        let mut pgbench = Command::new(&self.program);
-        // As the program's own sessions have it (src/db/mod.rs): left alone, PostgreSQL would plan the joins anew each time.
-        pgbench.env("PGOPTIONS", "-c plan_cache_mode=force_generic_plan");
-        pgbench.args(["--no-vacuum", "--protocol=prepared", &format!("--time={}", MEASURED.as_secs())]);
-        pgbench.args([format!("--client={CONNECTIONS}"), format!("--jobs={}", threads())]);
-        pgbench.args(&self.variables).args(own);
-        pgbench.args(scripts.iter().map(|script| format!("--file={}", self.folder.join(script).display())));
-        let output =
-            pgbench.arg(&self.database.service_url).stdin(Stdio::null()).output().context("running pgbench")?;
-        let words = String::from_utf8_lossy(&output.stderr);
-        ensure!(output.status.success(), "pgbench failed: {}", words.trim());
-        tally(&String::from_utf8_lossy(&output.stdout))
+        let scripts: Vec<_> = scripts.iter().map(|script| self.folder.join(script)).collect();
+        execute(&self.program, self.database, &[&self.variables, own].concat(), &scripts)
     }
+}
+
+fn execute(program: &Path, database: &Database, variables: &[String], scripts: &[PathBuf]) -> Result<Tally> {
+    let mut pgbench = Command::new(program);
+    // As the program's own sessions have it (src/db/mod.rs): left alone, PostgreSQL would plan the joins anew each time.
+    pgbench.env("PGOPTIONS", "-c plan_cache_mode=force_generic_plan");
+    pgbench.args(["--no-vacuum", "--protocol=prepared", &format!("--time={}", MEASURED.as_secs())]);
+    pgbench.args([format!("--client={CONNECTIONS}"), format!("--jobs={}", threads())]).args(variables);
+    pgbench.args(scripts.iter().map(|script| format!("--file={}", script.display())));
+    let output = pgbench.arg(&database.service_url).stdin(Stdio::null()).output().context("running pgbench")?;
+    let words = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "pgbench failed: {}", words.trim());
+    tally(&String::from_utf8_lossy(&output.stdout))
 }
 
 impl Drop for Fixture<'_> {

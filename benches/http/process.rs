@@ -16,10 +16,20 @@ use nix::{
 
 use crate::{baseline, database::Database, wire};
 
+/// What a county of 20,000 has behind it, and what is open.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Amounts {
+    pub past_appointments: usize,
+    pub past_errands: usize,
+    pub open_errands: usize,
+}
+
 /// `lianxin generate`: migrates, makes the sample county and fills it.
-pub fn generate(database: &Database, past: usize) -> Result<()> {
+pub fn generate(database: &Database, amounts: Amounts) -> Result<()> {
     let mut generate = Command::new(env!("CARGO_BIN_EXE_lianxin"));
-    generate.args(["generate", "--size", "20000", "--past-appointments", &past.to_string()]);
+    let Amounts { past_appointments, past_errands, open_errands } = amounts;
+    generate.args(["generate", "--size", "20000", "--past-appointments", &past_appointments.to_string()]);
+    generate.args(["--past-errands", &past_errands.to_string(), "--open-errands", &open_errands.to_string()]);
     generate
         .envs([("LIANXIN_MODE", "development"), ("LOG", "warn")])
         .env("DATABASE_URL", &database.service_url)

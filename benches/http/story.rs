@@ -20,6 +20,14 @@ use crate::{
 /// How many log in. Their tokens are good for 15 minutes, several times as long as all cases take.
 pub const RESIDENTS: usize = 1_000;
 
+/// The token of the staff of 均溪镇.
+pub fn township_staff(server: &Server) -> Result<String> {
+    let (county, password) = (sample::COUNTY, sample::PASSWORD);
+    let body = format!(r#"{{"county":"{county}","username":"junxi","password":"{password}","role":"township_staff"}}"#);
+    let session = request("POST", "/v1/sessions/staff", None, None, Some(&body));
+    wire::text(&wire::json(server.address, &session, 201)?, "access_token")
+}
+
 struct Resident {
     token: String,
     /// The one to be read.

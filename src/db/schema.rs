@@ -653,6 +653,7 @@ diesel::table! {
         closed_at -> Nullable<Timestamptz>,
         merged_into -> Nullable<Uuid>,
         id_number_claim -> Nullable<Bytea>,
+        name_index -> Nullable<Bytea>,
     }
 }
 

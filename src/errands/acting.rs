@@ -18,6 +18,7 @@ use crate::{
     app::App,
     calendar::{self, Calendar},
     clock::local_date,
+    crypto,
     error::{Code, Error, Lang, Result, Retry},
     http::{
         caller::{Caller, Scope},
@@ -48,6 +49,12 @@ impl Frame {
     pub async fn of_county(app: &App, county: i32) -> Result<Self> {
         let key = app.db.read("county_key", move |conn| Ok(units::store::key(conn, county)?)).await?;
         Self::of(app, &key).await
+    }
+
+    /// What dates are computed by: the calendar, and the shares of the limit at which the lamp turns.
+    pub fn basis(&self) -> Vec<u8> {
+        let Settings { errands_yellow_percent: yellow, errands_red_percent: red, .. } = &self.settings;
+        crypto::digest(&[&self.calendar.digest[..], &yellow.to_be_bytes(), &red.to_be_bytes()].concat()).to_vec()
     }
 
     pub fn around<'a>(&'a self, version: &'a Version) -> Around<'a> {
@@ -163,7 +170,7 @@ impl Act {
         (after.version, after.updated_at) = (before.version + 1, now);
         let words = words.map(|words| sealed(app, before.county_id, &words));
         let answer = Answer::ok(after.version, &ErrandView::new(app, &self.who, self.lang, &after, today)?)?;
-        let calendar = Some(self.frame.calendar.digest.to_vec());
+        let calendar = Some(self.frame.basis());
         let writing = Writing {
             before: &before,
             after: &after,
@@ -196,7 +203,7 @@ pub fn by_system(
     let said = said(&says(&before, &version), step, Actor::SYSTEM, &before, &frame.settings);
     let Ok(after) = steps::take(&before, step, Actor::SYSTEM, &said, frame.around(&version)) else { return Ok(None) };
     let (entry, _) = entry((&before, &after), step, Actor::SYSTEM, &said, frame.now);
-    let calendar = Some(frame.calendar.digest.to_vec());
+    let calendar = Some(frame.basis());
     let writing = Writing {
         before: &before,
         after: &after,
@@ -226,7 +233,7 @@ pub fn follow(
     (after.entries, after.head) = (entry.seq, Some(entry.hash.clone()));
     (after.version, after.updated_at) = (before.version + 1, frame.now);
     let words = words.map(|words| sealed(app, before.county_id, &words));
-    let calendar = Some(frame.calendar.digest.to_vec());
+    let calendar = Some(frame.basis());
     let under = under(before, step, actor);
     let writing = Writing { before, after: &after, entry: &entry, words, under, keep: None, calendar, now: frame.now };
     match store::write(conn, writing)? {

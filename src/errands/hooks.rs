@@ -18,9 +18,10 @@ use super::{
 };
 use crate::{
     app::App,
+    calendar::jobs::READ_EVERYWHERE,
     clock::{local_date, local_midnight},
     error::{Error, Result, Text as Words},
-    rooms::{Day, DaysChanged, Entry, HandOver, Merge, Person, Room, Sealed},
+    rooms::{Day, DaysChanged, Entry, HandOver, Merge, Person, Room, Sealed, SettingChanged},
     statement,
 };
 
@@ -29,6 +30,7 @@ pub const ROOM: Room = Room {
     open_for: Some(open_for),
     hand_over: Some(hand_over),
     days_changed: Some(days_changed),
+    setting_changed: Some(setting_changed),
     merge: Some(merge),
     export: Some(export),
     erase: Some(erase),
@@ -154,6 +156,16 @@ fn hand_over(conn: &mut PgConnection, over: &HandOver) -> Result<usize> {
 /// The deadlines are counted again: by now everybody goes by the new calendar.
 fn days_changed(conn: &mut PgConnection, changed: &DaysChanged) -> Result<()> {
     jobs::want_recount(conn, changed.county, changed.now)
+}
+
+/// So are the days of the lamps, once every process goes by the new setting.
+fn setting_changed(conn: &mut PgConnection, changed: &SettingChanged) -> Result<()> {
+    match changed.key {
+        "errands.yellow_percent" | "errands.red_percent" => {
+            jobs::want_recount(conn, changed.county, changed.from + READ_EVERYWHERE)
+        }
+        _ => Ok(()),
+    }
 }
 
 statement! {

@@ -28,7 +28,7 @@ mod hooks;
 pub mod jobs;
 pub mod journeys;
 pub mod ledger;
-mod lists;
+pub mod lists;
 pub mod mandate_routes;
 pub mod mandates;
 pub mod model;

@@ -51,13 +51,14 @@ statement! {
            count(*) FILTER (WHERE {today} >= e.red_from) AS overdue, \
            count(*) FILTER (WHERE {today} >= e.yellow_from AND {today} < e.red_from) AS nearly_overdue, \
            count(*) FILTER (WHERE e.decided_on BETWEEN {from} AND {to}) AS decided, \
-           count(*) FILTER (WHERE e.decided_on BETWEEN {from} AND {to} AND e.on_time) AS on_time \
+           count(*) FILTER (WHERE e.decided_on BETWEEN {from} AND {to} AND e.on_time) AS on_time, \
+           count(*) FILTER (WHERE e.supplements > 1) AS asked_again \
          FROM tree t JOIN LATERAL ( \
-           SELECT o.matter_id, o.due_on, o.back_to, o.red_from, o.yellow_from, NULL::date AS decided_on, NULL::boolean AS on_time FROM errands o \
+           SELECT o.matter_id, o.due_on, o.back_to, o.red_from, o.yellow_from, NULL::date AS decided_on, NULL::boolean AS on_time, o.supplements FROM errands o \
             WHERE o.county_id = {county} AND o.unit_id = t.id AND o.state NOT IN ('draft', 'delivered', 'archived', 'not_accepted', 'withdrawn', 'decided') \
               AND ({matter}::uuid IS NULL OR o.matter_id = {matter}) \
            UNION ALL \
-           SELECT d.matter_id, NULL, NULL, NULL, NULL, d.decided_on, d.on_time FROM errands d \
+           SELECT d.matter_id, NULL, NULL, NULL, NULL, d.decided_on, d.on_time, d.supplements FROM errands d \
             WHERE d.county_id = {county} AND d.unit_id = t.id AND d.decided_on IS NOT NULL AND d.decided_on BETWEEN {from} AND {to} \
               AND ({matter}::uuid IS NULL OR d.matter_id = {matter})) e ON true \
          GROUP BY 1) \
@@ -83,12 +84,14 @@ struct Row {
     decided: i64,
     #[diesel(sql_type = BigInt)]
     on_time: i64,
+    #[diesel(sql_type = BigInt)]
+    asked_again: i64,
 }
 
 /// The numbers of a unit or a matter.
 #[derive(Serialize, ToSchema)]
 #[schema(example = json!({"id": "0199a0c0-0000-7000-8000-000000000002", "name": "红星村委会", "open": 12, "standing_still": 2, "overdue": 1,
-    "nearly_overdue": 3, "decided": 40, "on_time": 38, "on_time_rate": 0.95}))]
+    "nearly_overdue": 3, "decided": 40, "on_time": 38, "on_time_rate": 0.95, "asked_again": 1}))]
 pub struct ErrandNumbers {
     pub id: Uuid,
     pub name: String,
@@ -106,13 +109,16 @@ pub struct ErrandNumbers {
     pub on_time: i64,
     /// `on_time` of `decided`, 0 to 1; none while nothing was decided.
     pub on_time_rate: Option<f64>,
+    /// Of those open and those decided in the period: for which something missing was asked for more than once (一次性告知).
+    pub asked_again: i64,
 }
 
 impl From<Row> for ErrandNumbers {
     fn from(row: Row) -> Self {
-        let Row { id, name, open, standing, overdue, nearly_overdue, decided, on_time } = row;
+        let Row { id, name, open, standing, overdue, nearly_overdue, decided, on_time, asked_again } = row;
         let on_time_rate = (decided > 0).then(|| on_time as f64 / decided as f64);
-        Self { id, name, open, standing_still: standing, overdue, nearly_overdue, decided, on_time, on_time_rate }
+        let standing_still = standing;
+        Self { id, name, open, standing_still, overdue, nearly_overdue, decided, on_time, on_time_rate, asked_again }
     }
 }
 

@@ -1,4 +1,4 @@
-//! Counting deadlines again when the calendar has changed: many at a time, each batch a transaction of its own.
+//! Counting deadlines again when the calendar or the settings of the lamp have changed: many at a time, each batch a transaction of its own.
 
 use std::sync::Arc;
 
@@ -103,7 +103,7 @@ fn entry(county: i32, row: &Row, due_on: Option<NaiveDate>, frame: &Frame) -> En
 
 /// Counts a batch after the last one again; where the next one begins, if there is one.
 fn batch(conn: &mut PgConnection, app: &App, (county, last): (i32, Uuid), frame: &Frame) -> Result<Option<Uuid>> {
-    let digest = frame.calendar.digest.to_vec();
+    let digest = frame.basis();
     let rows: Vec<Row> = Stale { county, last, digest: digest.clone(), limit: BATCH }.load(conn)?;
     let mut all = Recounted {
         county,
@@ -147,7 +147,7 @@ fn batch(conn: &mut PgConnection, app: &App, (county, last): (i32, Uuid), frame:
     Ok(next)
 }
 
-/// Counts every deadline of a county again that was counted by another calendar.
+/// Counts every deadline of a county again that was counted by another calendar, or other settings of the lamp.
 pub async fn county(app: &Arc<App>, county: i32) -> Result<()> {
     let frame = Frame::of_county(app, county).await?;
     let mut last = Some(Uuid::nil());

@@ -1,7 +1,10 @@
 //! Looking at errands over HTTP: lists, one, its ledger, its clock.
 
+use std::collections::BTreeSet;
+
 use actix_web::{HttpResponse, get, http::header, web::Data};
 use chrono::{DateTime, FixedOffset, NaiveDate};
+use diesel::PgConnection;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
@@ -11,7 +14,7 @@ use super::{
     acting::{self, Frame},
     clock::{Clock, Lamp, Until},
     ledger::{self, Salted},
-    lists::{self, Asked, Filter, Of},
+    lists::{self, Asked, Filter, Of, Sort},
     model::{Errand, ErrandState, Step},
     store::{self, Seen, Told},
     views::ErrandView,
@@ -21,14 +24,16 @@ use crate::{
     audit::{self, Audit},
     calendar::model::DayReason,
     clock::{CST, local_date},
-    error::{Code, Lang, Result},
+    error::{Code, Error, FieldError, Lang, Result, Text as Words},
     http::{
         caller::{Caller, Can, Reach},
         etag::etag,
+        limits,
         page::{self, After, Page},
         permissions::{ReadErrands, Role},
         valid::{Id, Query},
     },
+    people::PersonName,
 };
 
 #[derive(Clone, Deserialize, IntoParams)]
@@ -56,6 +61,12 @@ struct ErrandsQuery {
     number: Option<String>,
     /// Only those that are due before this day.
     due_before: Option<NaiveDate>,
+    /// Only of residents with exactly this name, however it is typed; staff only, at most 30 a minute, and recorded.
+    #[param(min_length = 1, max_length = 50)]
+    name: Option<String>,
+    /// Filed first (default), or due first: then only those with a due date.
+    #[param(inline)]
+    sort: Option<Sort>,
     /// How many items, 1 to 200.
     #[param(minimum = 1, maximum = 200, default = 20)]
     limit: Option<i64>,
@@ -84,7 +95,7 @@ fn of(caller: &Caller, query: &ErrandsQuery) -> Result<Of> {
 /// Residents: their own, those of somebody who lets them, or those that they filed. Departments: what was forwarded to them. Other
 /// staff: what they answer for, or those of a unit and the units below it. Oldest first.
 #[utoipa::path(tag = "errands", security(("token" = ["errands:read"])), params(ErrandsQuery),
-    responses((status = 200, description = "A page of errands", body = Page<ErrandView>)))]
+    responses((status = 200, description = "A page of errands", body = Page<ErrandView>)), extensions(("x-errors" = json!(["too_many_requests"]))))]
 #[get("/v1/errands")]
 pub async fn list_errands(
     caller: Can<ReadErrands>,
@@ -96,27 +107,67 @@ pub async fn list_errands(
     if let Some(number) = query.number {
         return by_number(&app, &caller, lang, number).await;
     }
-    let (limit, today) = (page::limit(query.limit)?, local_date(app.clock.now()));
-    let after = page::after(&app.keys, "errands", query.cursor.as_deref())?.unwrap_or(After::START);
+    let (limit, today, sort) =
+        (page::limit(query.limit)?, local_date(app.clock.now()), query.sort.unwrap_or(Sort::CreatedAt));
+    let after = page::after(&app.keys, sort.list(), query.cursor.as_deref())?.unwrap_or(After::START);
     let (count, of) = (query.count.unwrap_or(false), of(&caller, &query)?);
-    let ErrandsQuery { state, lamp, matter_id: matter, holder_id: holder, due_before, .. } = query;
+    let ErrandsQuery { state, lamp, matter_id: matter, holder_id: holder, due_before, name, .. } = query;
     let within = match (caller.scope.reach, of) {
         // What one answers for is one's own wherever it is.
         (Reach::Unit(unit), Of::Unit(_) | Of::Resident(_)) => Some(unit),
         _ => None,
     };
+    let name = name.map(|name| named(&app, &caller, &name)).transpose()?;
     let me = caller.is_resident().then_some(caller.subject);
     let filter = Filter { state, lamp, matter, holder, due_before };
-    let asked = Asked { county: caller.county, of, me, within, filter, today };
-    let read = app.db.read("list_errands", move |conn| {
-        let total = if count { Some(lists::count(conn, &asked)?) } else { None };
-        Ok((lists::list(conn, &asked, after, limit)?, total))
-    });
-    let (rows, total) = read.await?;
-    let place = |row: &Errand| After { at: row.created_at, id: row.id };
+    let asked = Asked { county: caller.county, of, me, within, name, filter, sort, today };
+    let (rows, total) = match asked.name {
+        Some(_) => by_name(&app, &caller, asked, (after, limit, count)).await?,
+        None => app.db.read("list_errands", move |conn| page(conn, &asked, after, limit, count)).await?,
+    };
     let view = |row: Errand| ErrandView::new(&app, &caller, lang, &row, today);
-    let page = page::cut(&app.keys, "errands", rows, limit as usize, place, view)?;
+    let page = page::cut(&app.keys, sort.list(), rows, limit as usize, |row| sort.place(row), view)?;
     Ok(HttpResponse::Ok().json(Page { total, ..page }))
+}
+
+/// Rows of a page, and how many there are in all if that is asked for.
+type Rows = (Vec<Errand>, Option<i64>);
+
+fn page(conn: &mut PgConnection, asked: &Asked, after: After, limit: i64, count: bool) -> Result<Rows> {
+    let total = if count { Some(lists::count(conn, asked)?) } else { None };
+    Ok((lists::list(conn, asked, after, limit)?, total))
+}
+
+/// The blind indexes of a name that staff look for.
+fn named(app: &App, caller: &Caller, name: &str) -> Result<Vec<Vec<u8>>> {
+    let wrong =
+        |code: &'static str, zh, en| Error::invalid(vec![FieldError::query("name", code, Words::fixed(zh, en))]);
+    if caller.is_resident() {
+        return Err(wrong("not_for_residents", "居民只能查看自己的代办件", "residents see their own errands"));
+    }
+    let name: PersonName =
+        name.parse().map_err(|_| wrong("name", "须为 1 至 50 个字的姓名", "must be a name of 1 to 50 characters"))?;
+    Ok(name.blinds(&app.keys, caller.county))
+}
+
+/// [`page`] of those with a name: a look at personal data, which is limited and recorded like every search for people.
+async fn by_name(app: &App, caller: &Caller, asked: Asked, (after, limit, count): (After, i64, bool)) -> Result<Rows> {
+    limits::take(app, "lookups", &format!("{}:{}", caller.county, caller.subject), 30).await?;
+    let (who, now) = (caller.clone(), app.clock.now());
+    let entry = Audit::new("lookup", "resident", Uuid::nil()).fields(vec!["name"]);
+    let write = app.db.write("list_errands_by_name", move |conn| {
+        let (rows, total) = page(conn, &asked, after, limit, count)?;
+        let found: BTreeSet<_> = rows.iter().take(limit as usize).map(|row| row.resident_id).collect();
+        for resident in &found {
+            audit::record(conn, &who, now, &entry.of(*resident))?;
+        }
+        // Trying names out leaves a trace too.
+        if found.is_empty() {
+            audit::record(conn, &who, now, &entry)?;
+        }
+        Ok((rows, total))
+    });
+    write.await
 }
 
 /// A page of the one with a number, or of none.

@@ -231,7 +231,8 @@ impl<'a> Filling<'a> {
     }
 }
 
-fn working_days(world: &World) -> Vec<NaiveDate> {
+/// Working days from the beginning to yesterday.
+pub fn working_days(world: &World) -> Vec<NaiveDate> {
     let days = world.begin().iter_days().take_while(|day| *day < world.today);
     days.filter(|day| world.calendar.works(*day)).collect()
 }

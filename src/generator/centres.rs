@@ -91,6 +91,13 @@ struct Member {
     role: Role,
 }
 
+impl Centre {
+    /// Those who work here, with what they are.
+    pub fn agents(&self) -> Vec<(Uuid, Role)> {
+        self.staff.iter().map(|member| (member.id, member.role)).collect()
+    }
+}
+
 impl Window {
     /// The starts of its slots.
     pub fn slots(&self) -> impl Iterator<Item = NaiveTime> {

@@ -1,4 +1,5 @@
-//! A realistic county that never was: centres with windows and staff, residents, appointments of two years and the next days.
+//! A realistic county that never was: centres with windows and staff, residents, appointments of two years and the next days,
+//! errands with their ledgers.
 //!
 //! For demonstrations, measurements and front ends that want to see a full list. Everything is written by COPY in batches, so
 //! that memory does not grow with the county, and everything is drawn from the seed: the same seed and size on the same day give
@@ -9,11 +10,13 @@
 //! `Dice::of` under a name of its own (what others draw stays as it was), and a line in `MAKERS`.
 //!
 //! What is not made: the history of moves (`appointment_events`) and the change feed of what is past, children under 14 (their
-//! records need guardians), and messages: nobody is to be told of what was made up.
+//! records need guardians), forms of errands, and messages and todos: nobody is to be told of what was made up.
 
 mod appointments;
 mod centres;
+mod courses;
 mod dice;
+mod errands;
 mod names;
 mod people;
 
@@ -46,6 +49,8 @@ const MAKERS: &[(&str, Maker)] = &[
     ("residents", |world| Box::pin(people::make(world))),
     ("past appointments", |world| Box::pin(appointments::make_past(world))),
     ("booked appointments", |world| Box::pin(appointments::make_booked(world))),
+    ("past errands", |world| Box::pin(errands::make_past(world))),
+    ("open errands", |world| Box::pin(errands::make_open(world))),
 ];
 
 /// Rows in one COPY and one transaction: well within the time that a statement has.
@@ -53,17 +58,19 @@ const BATCH: usize = 2_000;
 /// The same for rows whose triggers have work to do.
 const LIVE_BATCH: usize = 200;
 
-/// How many residents, and how many of their appointments are over.
+/// How many residents, how many of their appointments are over, and how many errands were filed in that time and lately.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Size {
     pub residents: usize,
     pub past_appointments: usize,
+    pub past_errands: usize,
+    pub open_errands: usize,
 }
 
 impl FromStr for Size {
     type Err = String;
 
-    /// A name, or a number of residents with five appointments each.
+    /// A name, or a number of residents with five appointments each, and an errand of every second one.
     fn from_str(text: &str) -> Result<Self, String> {
         let (residents, past_appointments) = match text {
             "small" => (1_000, 5_000),
@@ -74,7 +81,7 @@ impl FromStr for Size {
                 _ => return Err("small, medium, large or a number of residents from 1 to 5000000".into()),
             },
         };
-        Ok(Self { residents, past_appointments })
+        Ok(Self { residents, past_appointments, past_errands: residents / 2, open_errands: residents / 20 })
     }
 }
 

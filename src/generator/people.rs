@@ -10,7 +10,7 @@ use super::{BATCH, Dice, World, centres::Centre, names};
 use crate::{
     consents::{Answered, How, Purpose},
     db::schema::{consents, residents},
-    people::{IdentityLevel, IdentitySeen},
+    people::{IdentityLevel, IdentitySeen, searched_name},
 };
 
 #[derive(Insertable)]
@@ -20,6 +20,7 @@ struct NewResident {
     id: Uuid,
     unit_id: Option<Uuid>,
     name: Option<Vec<u8>>,
+    name_index: Option<Vec<u8>>,
     id_number: Option<Vec<u8>>,
     id_number_index: Option<Vec<u8>>,
     phone: Option<Vec<u8>>,
@@ -134,6 +135,7 @@ fn row(world: &World, number: usize, centre: &Centre, person: Person) -> NewResi
         county_id: county,
         id,
         unit_id: Some(centre.unit),
+        name_index: index("name", &Some(searched_name(&person.name))),
         name: sealed("name", &Some(person.name)),
         id_number: sealed("id_number", &person.id_number),
         id_number_index: index("id_number", &person.id_number),

@@ -28,4 +28,4 @@ pub use known::Versions;
 pub use rules::{Answers, Applies, applies, check_answers, limit_in_words, missing, open_questions};
 pub use store::{Matter, Said, find};
 pub use version::Version;
-pub use version_store::{decided_by, in_effect, version};
+pub use version_store::{all_in_effect, decided_by, in_effect, version};

@@ -10,7 +10,7 @@ mod rules;
 pub mod store;
 pub mod subject;
 
-pub use model::{IdNumber, IdentityLevel, IdentitySeen, PersonName, Phone, Resident};
+pub use model::{IdNumber, IdentityLevel, IdentitySeen, PersonName, Phone, Resident, searched_name};
 pub use registration::{Registration, note_taken, register};
 pub use routes::{ResidentView, guardian_required};
 pub use store::{find, find_or_create_by_wechat, lock, present, with_merged};
@@ -24,23 +24,27 @@ use crate::{
     app::App,
     crypto::Unsealable,
     error::{Code, Error, Result},
-    rooms::{Room, Sealed},
+    rooms::{Index, Room, Sealed},
 };
 
 pub const ROOM: Room = Room {
     merge: Some(store::merge_history),
     sealed: &[
-        Sealed { table: "residents", column: "name", index: None },
+        Sealed {
+            table: "residents",
+            column: "name",
+            index: Some(Index { form: searched_name, always: true, ..Index::new(&["name_index"], "name") }),
+        },
         Sealed {
             table: "residents",
             column: "id_number",
-            index: Some((&["id_number_index", "id_number_claim"], "id_number")),
+            index: Some(Index::new(&["id_number_index", "id_number_claim"], "id_number")),
         },
-        Sealed { table: "residents", column: "phone", index: Some((&["phone_index"], "phone")) },
+        Sealed { table: "residents", column: "phone", index: Some(Index::new(&["phone_index"], "phone")) },
         Sealed {
             table: "residents",
             column: "wechat_openid",
-            index: Some((&["wechat_openid_index"], "wechat_openid")),
+            index: Some(Index::new(&["wechat_openid_index"], "wechat_openid")),
         },
         Sealed { table: "resident_merges", column: "snapshot", index: None },
     ],

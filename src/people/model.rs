@@ -4,6 +4,7 @@ use std::str::FromStr;
 
 use chrono::{DateTime, Months, NaiveDate, Utc};
 use diesel::prelude::*;
+use icu_normalizer::ComposingNormalizerBorrowed;
 use serde::{Deserialize, Deserializer};
 use utoipa::{
     PartialSchema, ToSchema,
@@ -86,6 +87,24 @@ impl FromStr for PersonName {
         let fits = (1..=50).contains(&text.chars().count());
         let clean = !text.chars().any(|c| c.is_control() || c == '*');
         if fits && clean { Ok(Self(text.to_owned())) } else { Err("not a name") }
+    }
+}
+
+/// The one form of a name that it is found by: NFKC, without whitespace.
+pub fn searched_name(name: &str) -> String {
+    let normal = ComposingNormalizerBorrowed::new_nfkc().normalize(name);
+    normal.chars().filter(|c| !c.is_whitespace()).collect()
+}
+
+impl PersonName {
+    /// The blind index that is stored beside it.
+    pub fn blind(&self, keys: &Keyring, county: i32) -> Vec<u8> {
+        keys.blind(county, Self::FIELD, &searched_name(&self.0))
+    }
+
+    /// The blind indexes that it is found by while keys rotate.
+    pub fn blinds(&self, keys: &Keyring, county: i32) -> Vec<Vec<u8>> {
+        keys.blinds(county, Self::FIELD, &searched_name(&self.0))
     }
 }
 
@@ -343,6 +362,16 @@ mod tests {
         assert_eq!(mask("欧阳小明"), "欧**明");
         assert_eq!("13812345678".parse::<Phone>().expect("a phone").mask(), "138****5678");
         assert_eq!("11010519491231002X".parse::<IdNumber>().expect("a number").mask(), "110105********002X");
+    }
+
+    #[test]
+    fn names_are_found_however_they_were_typed() {
+        for typed in ["张 三", "\u{3000}张三 ", "张\u{a0}三"] {
+            assert_eq!(searched_name(typed), "张三", "{typed}");
+        }
+        // Full width, and a compatibility ideograph of 金.
+        assert_eq!(searched_name("Ａ\u{f90a}"), "A金");
+        assert_ne!(searched_name("张三丰"), searched_name("张三"));
     }
 
     #[test]

@@ -117,6 +117,7 @@ pub(super) fn values(
     Values {
         unit_id: None,
         name: name.map(|name| seal(keys, county, id, name)),
+        name_index: name.map(|name| name.blind(keys, county)),
         id_number: id_number.map(|number| seal(keys, county, id, number)),
         id_number_index: None,
         id_number_claim: id_number.map(|number| keys.blind(county, "id_number", number.as_ref())),

@@ -125,6 +125,7 @@ pub fn is_registered(conn: &mut PgConnection, county: i32, indexes: &[Vec<u8>], 
 pub struct Values {
     pub unit_id: Option<Uuid>,
     pub name: Option<Vec<u8>>,
+    pub name_index: Option<Vec<u8>>,
     pub id_number: Option<Vec<u8>>,
     pub id_number_index: Option<Vec<u8>>,
     pub id_number_claim: Option<Vec<u8>>,
@@ -194,7 +195,8 @@ pub fn vanish(
     let nothing = None::<Vec<u8>>;
     diesel::update(here().filter(residents::id.eq(from.id)))
         .set((
-            (residents::name.eq(&nothing), residents::id_number.eq(&nothing), residents::phone.eq(&nothing)),
+            (residents::name.eq(&nothing), residents::name_index.eq(&nothing)),
+            (residents::id_number.eq(&nothing), residents::phone.eq(&nothing)),
             (residents::id_number_index.eq(&nothing), residents::phone_index.eq(&nothing)),
             (residents::wechat_openid.eq(&nothing), residents::wechat_openid_index.eq(&nothing)),
             (residents::id_number_claim.eq(&nothing), residents::merged_into.eq(into)),

@@ -126,7 +126,8 @@ pub fn erase(conn: &mut PgConnection, _: &App, person: Person) -> Result<usize> 
     let open = residents::table.find((county, id)).filter(residents::closed_at.is_null());
     let closed = diesel::update(open)
         .set((
-            (residents::name.eq(&none), residents::id_number.eq(&none), residents::id_number_index.eq(&none)),
+            (residents::name.eq(&none), residents::name_index.eq(&none)),
+            (residents::id_number.eq(&none), residents::id_number_index.eq(&none)),
             (residents::phone.eq(&none), residents::phone_index.eq(&none), residents::closed_at.eq(now)),
             (residents::wechat_openid.eq(&none), residents::wechat_openid_index.eq(&none)),
             residents::id_number_claim.eq(&none),

@@ -35,13 +35,13 @@ pub mod store;
 pub use board::Boards;
 pub use closing::close_days;
 
-use crate::rooms::{Room, Sealed};
+use crate::rooms::{Index, Room, Sealed};
 
 pub const ROOM: Room = Room {
     sealed: &[Sealed {
         table: "appointment_handles",
         column: "handle",
-        index: Some((&["handle_index"], handles::FIELD)),
+        index: Some(Index::new(&["handle_index"], handles::FIELD)),
     }],
     ..Room::new("queue")
 };

@@ -5,6 +5,8 @@
 //!    was read, so a write in between is never lost. It may be stopped anywhere and run again: what is done is skipped.
 //! 3. When nothing is left under an old key (`lianxin keys status`), it may leave the ring.
 //!
+//! Blind indexes are made anew with their values, and for values from before there was an index: the same run fills a new one.
+//!
 //! Stored answers of repeatable writes are not sealed again: they live for 7 days, and so long the old key stays. A blind index
 //! is looked for under every key of the ring in one indexed read, so people are found all the while.
 
@@ -23,7 +25,7 @@ use crate::{
     audit::{self, Actor, Audit, seal},
     crypto::GLOBAL,
     error::{Code, Error, Result},
-    rooms::ROOMS,
+    rooms::{Index, ROOMS},
 };
 use store::{At, Swap};
 
@@ -46,7 +48,7 @@ enum Rows {
 struct Column {
     table: &'static str,
     column: &'static str,
-    index: Option<(&'static [&'static str], &'static str)>,
+    index: Option<Index>,
     rows: Rows,
 }
 
@@ -156,9 +158,9 @@ pub async fn reseal(app: &Arc<App>, batch: i64, mut goes_on: impl FnMut(&Progres
 /// The values under old keys, sealed anew.
 fn again(app: &App, column: &Column, rows: Vec<store::Found>, stuck: &mut Vec<Stuck>) -> Vec<Swap> {
     let mut swaps = Vec::new();
-    for store::Found { at, value } in rows {
+    for store::Found { at, value, bare } in rows {
         let Some(old) = value else { continue };
-        if old.first() == Some(&app.keys.current()) {
+        if old.first() == Some(&app.keys.current()) && !bare {
             continue;
         }
         let place = column.place(&at.key);
@@ -167,7 +169,7 @@ fn again(app: &App, column: &Column, rows: Vec<store::Found>, stuck: &mut Vec<St
             continue;
         };
         let index = match (column.index, std::str::from_utf8(&plain)) {
-            (Some((_, field)), Ok(text)) => Some(app.keys.blind(at.county, field, text)),
+            (Some(Index { field, form, .. }), Ok(text)) => Some(app.keys.blind(at.county, field, &form(text))),
             (Some(_), Err(_)) => {
                 stuck.push(Stuck::new(column, at, Because::Unsealable));
                 continue;
@@ -262,6 +264,8 @@ pub struct Status {
     pub ring: Vec<u8>,
     /// By column.
     pub columns: Vec<(String, BTreeMap<u8, u64>)>,
+    /// How many values of a column nobody is found by yet: from before there was an index.
+    pub bare: BTreeMap<String, u64>,
     /// Stored answers, and until when the last of them lives.
     pub answers: BTreeMap<u8, (u64, DateTime<Utc>)>,
     /// Counties by the key of their newest audit batch.
@@ -290,6 +294,10 @@ pub async fn status(app: &App) -> Result<Status> {
             let rows =
                 app.db.read("sealed_keys", move |conn| Ok(store::page(conn, &column, &at, LOOK, false)?)).await?;
             let Some(last) = rows.last().map(|row| row.at.clone()) else { break };
+            let bare = rows.iter().filter(|row| row.bare).count() as u64;
+            if bare > 0 {
+                *status.bare.entry(column.name()).or_default() += bare;
+            }
             for value in rows.into_iter().filter_map(|row| row.value) {
                 *by_key.entry(value.first().copied().unwrap_or(0)).or_default() += 1;
             }

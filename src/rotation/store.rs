@@ -8,11 +8,11 @@ use chrono::{DateTime, Utc};
 use diesel::{
     prelude::*,
     sql_query,
-    sql_types::{Array, BigInt, Binary, Integer, Nullable, SmallInt, Text, Timestamptz},
+    sql_types::{Array, BigInt, Binary, Bool, Integer, Nullable, SmallInt, Text, Timestamptz},
 };
 
 use super::{Column, Rows};
-use crate::{db::schema::audit_batches, statement};
+use crate::{db::schema::audit_batches, rooms::Index, statement};
 
 /// Where a row stands in the order of its table's primary key.
 #[derive(Clone, Debug, QueryableByName)]
@@ -30,6 +30,9 @@ pub struct Found {
     pub at: At,
     #[diesel(sql_type = Nullable<Binary>)]
     pub value: Option<Vec<u8>>,
+    /// Has no blind index and should.
+    #[diesel(sql_type = Bool)]
+    pub bare: bool,
 }
 
 /// A value and its blind index, to be exchanged if they are still as they were.
@@ -44,7 +47,11 @@ pub struct Swap {
 /// The rows after one, in the order of the primary key: as many as are asked for, sealed or not, so that each statement is short
 /// however few are left.
 pub fn page(conn: &mut PgConnection, column: &Column, after: &At, limit: i64, whole: bool) -> QueryResult<Vec<Found>> {
-    let Column { table, column: name, rows, .. } = column;
+    let Column { table, column: name, rows, index } = column;
+    let missing = |index: &Index| index.columns.iter().map(|column| format!("{column} IS NULL")).collect::<Vec<_>>();
+    let missing = index.as_ref().filter(|index| index.always).map(missing);
+    let bare =
+        missing.map_or("false".to_owned(), |missing| format!("{name} IS NOT NULL AND {}", missing.join(" AND ")));
     let value = if whole { (*name).to_owned() } else { format!("substring({name} FROM 1 FOR 1)") };
     let (county, key, beyond, order) = match rows {
         Rows::OfCounty => ("county_id", "id", "(county_id, id) > ($1, $2::uuid)".to_owned(), "county_id, id"),
@@ -52,16 +59,21 @@ pub fn page(conn: &mut PgConnection, column: &Column, after: &At, limit: i64, wh
         Rows::Global(key) => ("0", *key, format!("$1 IS NOT NULL AND {key} > $2"), *key),
     };
     let sql = format!(
-        "SELECT {county} AS county, {key}::text AS key, {value} AS value FROM {table} WHERE {beyond} ORDER BY {order} LIMIT $3"
+        "SELECT {county} AS county, {key}::text AS key, {value} AS value, {bare} AS bare FROM {table} WHERE {beyond} ORDER BY {order} LIMIT $3"
     );
     sql_query(sql).bind::<Integer, _>(after.county).bind::<Text, _>(&after.key).bind::<BigInt, _>(limit).load(conn)
 }
 
-/// Exchanges values that are still what they were; how many. A row whose index is not set keeps it so.
+/// Exchanges values that are still what they were; how many. A row whose index is not set keeps it so, unless each must have it.
 pub fn swap(conn: &mut PgConnection, column: &Column, swaps: &[Swap]) -> QueryResult<usize> {
     let Column { table, column: name, rows, index } = column;
-    let set = |index: &&str| format!(", {index} = CASE WHEN t.{index} IS NULL THEN NULL ELSE v.index END");
-    let index: String = index.iter().flat_map(|(columns, _)| columns.iter().map(set)).collect();
+    let set = |index: Index| {
+        index.columns.iter().map(move |column| match index.always {
+            true => format!(", {column} = v.index"),
+            false => format!(", {column} = CASE WHEN t.{column} IS NULL THEN NULL ELSE v.index END"),
+        })
+    };
+    let index: String = index.iter().copied().flat_map(set).collect();
     let same = match rows {
         Rows::OfCounty => "t.county_id = v.county AND t.id = v.key::uuid".to_owned(),
         Rows::Counties => "t.id = v.county".to_owned(),

@@ -26,6 +26,7 @@ use crate::{
         permissions::{ReadSettings, WriteSettings},
         valid::{Query, Valid},
     },
+    rooms::{ROOMS, SettingChanged},
     text_enum, units,
 };
 
@@ -337,6 +338,11 @@ pub async fn set_setting(
         }
         audit::record(conn, &who, now, &entry)?;
         changes::record(conn, changed(county, entry.entity_id), now)?;
+        let from = entries.last().map_or(now, |new| new.effective_from);
+        for room in ROOMS {
+            let changed = SettingChanged { county, key, from };
+            room.setting_changed.map_or(Ok(()), |tell| tell(conn, &changed))?;
+        }
         Ok(entries)
     });
     let entries = set.await?;

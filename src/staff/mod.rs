@@ -34,7 +34,7 @@ use crate::{
     crypto,
     error::Code,
     http::permissions::Role,
-    rooms::{Room, Sealed},
+    rooms::{Index, Room, Sealed},
     units::{self, County},
 };
 
@@ -47,7 +47,7 @@ pub const ROOM: Room = Room {
         Sealed {
             table: "staff",
             column: "wechat_openid",
-            index: Some((&["wechat_openid_index"], credentials::OPENID)),
+            index: Some(Index::new(&["wechat_openid_index"], credentials::OPENID)),
         },
         Sealed { table: "staff_absences", column: "reason", index: None },
     ],

@@ -17,8 +17,16 @@ fn sealed(t: &TestApp, resident: &str) -> Vec<String> {
         #[diesel(sql_type = Text)]
         value: String,
     }
-    let columns =
-        ["name", "id_number", "phone", "wechat_openid", "id_number_index", "phone_index", "wechat_openid_index"];
+    let columns = [
+        "name",
+        "id_number",
+        "phone",
+        "wechat_openid",
+        "name_index",
+        "id_number_index",
+        "phone_index",
+        "wechat_openid_index",
+    ];
     let one = |column: &&str| {
         let sql = format!(
             "SELECT encode({column}, 'hex') AS value FROM residents WHERE id = '{resident}' AND {column} IS NOT NULL"

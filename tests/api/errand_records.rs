@@ -167,6 +167,40 @@ async fn a_new_calendar_moves_deadlines_and_says_so_in_the_ledger() {
     t.run_jobs().await;
 }
 
+/// The lamp is stored as days: a new share of the limit moves them, without an entry, for no deadline has moved.
+#[actix_web::test]
+async fn new_settings_of_the_lamp_reach_what_is_open() {
+    let t = TestApp::new().await;
+    let (who, matter) = (villager(&t, "chen").await, matter(&t, content("village")).await);
+    let sent = submitted(&t, &who, matter).await;
+    let (cadre, admin) = (t.staff("cadre").await, t.staff("admin").await);
+    step(&t, &cadre, &sent, "accept", json!({})).await.ok();
+    t.run_jobs().await;
+    let dates = "SELECT concat_ws(' ', due_on, yellow_from, red_from, rung_on) AS text FROM errands";
+    assert_eq!(t.database.text(dates), "2026-11-30 2026-11-28 2026-12-01 2026-11-28");
+    let told = ledger(&t, &who, &sent).await;
+    let setting = json!({"value": 40, "reason": "提前提醒"});
+    let put = |body| t.put("/v1/settings/errands.yellow_percent").by(&admin).header("if-match", "*").json(body).send();
+    put(setting).await.ok();
+    t.run_jobs().await;
+    assert_eq!(t.database.text(dates), "2026-11-30 2026-11-28 2026-12-01 2026-11-28", "not before everybody knows");
+    t.pass(chrono::TimeDelta::minutes(1));
+    t.run_jobs().await;
+    assert_eq!(t.database.text(dates), "2026-11-30 2026-11-26 2026-12-01 2026-11-26");
+    assert_eq!(ledger(&t, &who, &sent).await, told, "nothing has happened to it");
+    // From a later day on: then.
+    let admin = t.staff("admin").await;
+    let later = json!({"value": 60, "reason": "恢复", "effective_on": "2026-11-24"});
+    let call = t.put("/v1/settings/errands.yellow_percent").by(&admin).header("if-match", "*");
+    call.json(later).send().await.ok();
+    t.pass(chrono::TimeDelta::minutes(5));
+    t.run_jobs().await;
+    assert_eq!(t.database.text(dates), "2026-11-30 2026-11-26 2026-12-01 2026-11-26");
+    t.set_time("2026-11-24T00:01:00+08:00");
+    t.run_jobs().await;
+    assert_eq!(t.database.text(dates), "2026-11-30 2026-11-27 2026-12-01 2026-11-27");
+}
+
 #[actix_web::test]
 async fn whoever_leaves_hands_over_what_they_answer_for() {
     let t = TestApp::new().await;

@@ -196,6 +196,8 @@ async fn what_is_missing_is_asked_for_once_and_the_clock_stands_still() {
     step(&t, &cadre, &sent, "request_supplement", ask(&["permit"])).await.problem(403, "approval_needed");
     let second = step(&t, &junxi_later, &sent, "request_supplement", ask(&["permit"])).await.ok();
     assert_eq!((&second["supplements"], &second["holder"]["id"]), (&json!(2), &json!(cadre.subject)));
+    let numbers = t.get("/v1/errands/numbers").by(&t.staff("supervisor").await).send().await.ok();
+    assert_eq!(numbers["items"][0]["asked_again"], 1, "supervisors see that it was not told at once");
     t.run_jobs().await;
 }
 

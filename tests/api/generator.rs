@@ -7,7 +7,7 @@ use lianxin::{
 
 use crate::harness::TestApp;
 
-const SIZE: Size = Size { residents: 120, past_appointments: 600 };
+const SIZE: Size = Size { residents: 120, past_appointments: 600, past_errands: 150, open_errands: 60 };
 
 fn order(seed: u64) -> Order {
     Order { county: "350425".into(), size: SIZE, seed }
@@ -32,10 +32,13 @@ fn plain(t: &TestApp) -> Vec<String> {
         ("staff_posts", "*"),
         (
             "residents",
-            "id, unit_id, id_number_index, phone_index, wechat_openid_index, identity_level, identity_seen, registered_by, created_at",
+            "id, unit_id, name_index, id_number_index, phone_index, wechat_openid_index, identity_level, identity_seen, registered_by, created_at",
         ),
         ("consents", "id, resident_id, purpose, version, answer, how, by_staff, at"),
         ("appointments", "*"),
+        ("mandates", "*"),
+        ("errands", "*"),
+        ("errand_ledger", "*"),
     ];
     let digest = |(table, columns): &(&str, &str)| {
         let sql = format!(
@@ -135,6 +138,81 @@ async fn its_people_can_be_met() {
     assert_eq!(session.subject.to_string(), number);
     let me = t.get(&format!("/v1/residents/{number}")).by(&session).send().await.ok();
     assert!(me["name"].as_str().is_some_and(|name| name.chars().count() >= 2 && !name.contains('*')));
+}
+
+/// By the service's own eyes: the chain of every ledger, the clock of every open one, and lists that say the same as the numbers.
+#[actix_web::test]
+async fn its_errands_are_what_their_ledgers_tell() {
+    let t = generated(1).await;
+    let count = |sql: &str| t.database.count(&format!("SELECT count(*) AS n FROM {sql}"));
+    assert_eq!(count("errands"), 210);
+    // Nobody is asked for anything today: no silence that accepts, no rung to climb.
+    lianxin::errands::sweeps::run(&t.app.clone().into_inner()).await.expect("swept");
+    assert_eq!((count("todos"), count("outbox"), count("changes WHERE entity = 'errand'")), (0, 0, 0));
+    let archived = count("errands WHERE state = 'archived'");
+    assert!((125..=150).contains(&archived), "{archived}");
+    for state in ["submitted", "supplement_requested", "accepted", "handling", "forwarded"] {
+        assert!(count(&format!("errands WHERE state = '{state}'")) > 0, "{state}");
+    }
+    let admin = t.staff("admin").await;
+    let county = t.database.text("SELECT id::text AS text FROM units WHERE level = 'county' AND county_id = 1");
+    let mut cursor = String::new();
+    let (mut lamps, mut seen) = (std::collections::BTreeMap::<String, i64>::new(), 0);
+    loop {
+        let path = format!("/v1/errands?unit_id={county}&limit=100{cursor}");
+        let page = t.get(&path).by(&admin).send().await.ok();
+        for errand in page["items"].as_array().expect("items") {
+            let path = format!("/v1/errands/{}", errand["id"].as_str().expect("an id"));
+            let told = t.get(&format!("{path}/ledger")).by(&admin).send().await.ok();
+            assert_eq!(told["broken_at"], serde_json::Value::Null, "{told}");
+            let entries = told["entries"].as_array().expect("entries");
+            assert_eq!(entries.last().expect("a last one")["to_state"], errand["state"]);
+            assert!(entries.is_sorted_by_key(|entry| entry["at"].as_str().expect("a time").to_owned()), "{told}");
+            let clock = t.get(&format!("{path}/clock")).by(&admin).send().await.ok();
+            assert_eq!(clock["due_on"], errand["due_on"], "{errand} {clock}");
+            *lamps.entry(errand["lamp"].as_str().unwrap_or("none").to_owned()).or_default() += 1;
+            seen += 1;
+        }
+        let Some(next) = page["next_cursor"].as_str() else { break };
+        cursor = format!("&cursor={next}");
+    }
+    assert_eq!(seen, 210);
+    for lamp in ["green", "yellow", "red"] {
+        let path = format!("/v1/errands?unit_id={county}&lamp={lamp}&count=true&limit=1");
+        let page = t.get(&path).by(&admin).send().await.ok();
+        assert_eq!(page["total"], lamps[lamp], "{lamp}");
+        assert!(lamps[lamp] > 0, "{lamp}");
+    }
+    for by in ["unit", "matter"] {
+        let path = format!("/v1/errands/numbers?by={by}&from=2025-12-01&to=2026-11-23");
+        let numbers = t.get(&path).by(&admin).send().await.ok();
+        let sum = |name: &str| {
+            numbers["items"]
+                .as_array()
+                .expect("items")
+                .iter()
+                .map(|item| item[name].as_i64().expect("a number"))
+                .sum::<i64>()
+        };
+        let (decided, open) = (
+            count("errands WHERE decided_on >= '2025-12-01'"),
+            count("errands WHERE due_on IS NOT NULL OR back_to IS NOT NULL"),
+        );
+        assert_eq!((sum("overdue"), sum("nearly_overdue")), (lamps["red"], lamps["yellow"]), "{by}");
+        assert_eq!((sum("decided"), sum("open")), (decided, open), "{by}");
+        assert!(sum("on_time") * 100 >= decided * 85, "{by}");
+    }
+    // Only on working days, but for what the system does.
+    let off = "errand_ledger l LEFT JOIN calendar_days c ON c.day = (l.at AT TIME ZONE 'Asia/Shanghai')::date \
+        WHERE l.actor_id IS NOT NULL AND (c.kind = 'holiday' OR (extract(isodow FROM l.at AT TIME ZONE 'Asia/Shanghai') > 5 AND c.kind IS DISTINCT FROM 'workday'))";
+    assert_eq!(count(off), 0);
+    assert_eq!(
+        count(
+            "errands e JOIN mandates m ON m.id = e.mandate_id WHERE m.resident_id = e.resident_id AND m.agent_id = e.filed_by"
+        ),
+        count("errands WHERE filed_by IS NOT NULL")
+    );
+    assert!(count("mandates") > 20);
 }
 
 #[actix_web::test]

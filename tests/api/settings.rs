@@ -141,6 +141,9 @@ async fn what_makes_no_sense_together_is_refused_also_when_it_is_scheduled() {
     set(&t, &admin, "/v1/settings/errands.red_percent", 0, json!(80)).send().await.problem(409, "settings_conflict");
     set(&t, &admin, yellow, 0, json!(70)).send().await.ok();
     set(&t, &admin, "/v1/settings/errands.red_percent", 0, json!(80)).send().await.ok();
+    // Deadlines are counted again, once everybody knows.
+    t.pass(chrono::TimeDelta::minutes(1));
+    t.run_jobs().await;
 }
 
 #[actix_web::test]
@@ -166,4 +169,7 @@ async fn two_settings_at_once_are_not_wrong_together() {
     let mut statuses: Vec<_> = replies.iter().map(|reply| reply.status).collect();
     statuses.sort();
     assert_eq!(statuses, [200, 409]);
+    // Deadlines are counted again, once everybody knows.
+    t.pass(chrono::TimeDelta::minutes(1));
+    t.run_jobs().await;
 }

@@ -1,0 +1,84 @@
+//! How often a move of an errand goes to the database and back.
+
+use std::sync::Mutex;
+
+use diesel::connection::{Instrumentation, InstrumentationEvent, set_default_instrumentation};
+use serde_json::{Value, json};
+
+use crate::{
+    errands::{content, matter, path, step, submitted, villager},
+    harness::{Session, TestApp},
+};
+
+/// Everything that was asked of PostgreSQL, in this process.
+static ASKED: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+struct Listen;
+
+impl Instrumentation for Listen {
+    fn on_connection_event(&mut self, event: InstrumentationEvent<'_>) {
+        if let InstrumentationEvent::StartQuery { query, .. } = event {
+            ASKED.lock().expect("nobody panics here").push(query.to_string());
+        }
+    }
+}
+
+/// What a move asks besides BEGIN and COMMIT.
+async fn asked(t: &TestApp, by: &Session, errand: &Value, verb: &str, body: Value) -> Vec<String> {
+    ASKED.lock().expect("nobody panics here").clear();
+    step(t, by, errand, verb, body).await.ok();
+    let mut all = std::mem::take(&mut *ASKED.lock().expect("nobody panics here"));
+    let around = |asked: &String| asked.starts_with("BEGIN") || asked.starts_with("COMMIT");
+    assert_eq!(all.iter().filter(|asked| around(asked)).count(), 2, "{all:#?}");
+    all.retain(|asked| !around(asked));
+    all
+}
+
+/// In a process of its own, as nextest runs it: whoever else asks PostgreSQL meanwhile would be counted too.
+#[actix_web::test]
+async fn a_move_costs_three_round_trips_at_most() {
+    set_default_instrumentation(|| Some(Box::new(Listen) as Box<dyn Instrumentation>)).expect("set");
+    let t = TestApp::new().await;
+    let chen = villager(&t, "chen").await;
+    let mut departmental = content("department");
+    departmental["department_id"] = json!(t.department("县民政局").await);
+    let (village, departmental) = (matter(&t, content("village")).await, matter(&t, departmental).await);
+    let (cadre, specialist) = (t.staff("cadre").await, t.staff("specialist").await);
+    let holder = |errand: &Value| if errand["holder"]["id"] == json!(cadre.subject) { &cadre } else { &specialist };
+    let other = |errand: &Value| if errand["holder"]["id"] == json!(cadre.subject) { &specialist } else { &cadre };
+    // Versions, settings, the calendar and who is logged in are at hand after the first time.
+    for session in [&cadre, &specialist] {
+        t.get("/v1/sessions/current").by(session).send().await.ok();
+    }
+    for matter in [village, departmental] {
+        let sent = submitted(&t, &chen, matter).await;
+        step(&t, holder(&sent), &sent, "accept", json!({})).await.ok();
+    }
+    let mut most = 0;
+    let mut check = |verb: &str, asked: Vec<String>| {
+        assert!(asked.len() <= 3, "{verb}: {asked:#?}");
+        most = most.max(asked.len());
+    };
+    let one = submitted(&t, &chen, village).await;
+    check("accept", asked(&t, holder(&one), &one, "accept", json!({})).await);
+    check("begin", asked(&t, holder(&one), &one, "begin", json!({})).await);
+    let words = json!({"granted": true, "words": "证明已开具"});
+    check("decide", asked(&t, holder(&one), &one, "decide", words).await);
+    check("deliver", asked(&t, holder(&one), &one, "deliver", json!({"reason": "本人签收"})).await);
+    check("archive", asked(&t, holder(&one), &one, "archive", json!({})).await);
+    let two = submitted(&t, &chen, village).await;
+    check("take", asked(&t, other(&two), &two, "take", json!({})).await);
+    let two = t.get(&path(&two)).by(&cadre).send().await.ok();
+    let missing = json!({"materials": ["permit"], "words": "请补交居住证"});
+    check("request_supplement", asked(&t, holder(&two), &two, "request_supplement", missing).await);
+    let provided = json!({"materials": [{"key": "permit", "in_person": true}], "words": "已补交"});
+    check("supplement", asked(&t, &chen, &two, "supplement", provided).await);
+    let offer = json!({"staff_id": other(&two).subject, "reason": "请接手"});
+    check("offer_transfer", asked(&t, holder(&two), &two, "offer_transfer", offer).await);
+    check("accept_transfer", asked(&t, other(&two), &two, "accept_transfer", json!({})).await);
+    let three = submitted(&t, &chen, departmental).await;
+    step(&t, holder(&three), &three, "accept", json!({})).await.ok();
+    check("forward", asked(&t, holder(&three), &three, "forward", json!({})).await);
+    assert_eq!(most, 3, "gate, read and write are seen");
+    t.run_jobs().await;
+}
