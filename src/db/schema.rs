@@ -348,6 +348,8 @@ diesel::table! {
         version -> Int8,
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
+        content_salt -> Nullable<Bytea>,
+        parcel -> Nullable<Bytea>,
     }
 }
 
@@ -396,6 +398,7 @@ diesel::table! {
         version -> Int8,
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
+        attachment_ids -> Jsonb,
     }
 }
 

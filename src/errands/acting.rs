@@ -1,4 +1,4 @@
-//! Taking a step over HTTP: gate, read, decide, write; three round trips.
+//! Taking a step over HTTP: gate, read, decide, write; three round trips, and one more for new files.
 
 use std::sync::Arc;
 
@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{
+    content,
     ledger::{self, Entry, Salted},
     model::{Errand, Step},
     steps::{self, Actor, Around, Said},
@@ -151,10 +152,11 @@ impl Act {
         }
         let actor = actor(&self.who, &before);
         let version = app.versions.get(conn, (before.county_id, before.matter_id, before.matter_version))?;
-        let said = said(&self.said, self.step, actor, &before, &self.frame.settings);
+        let mut said = said(&self.said, self.step, actor, &before, &self.frame.settings);
         let mut after = steps::take(&before, self.step, actor, &said, self.frame.around(&version))?;
+        content::bind(conn, app, (&self.who, self.step, now), &mut after, &mut said)?;
         let (entry, words) = entry((&before, &after), self.step, actor, &said, now);
-        (after.entries, after.head) = (entry.seq, Some(entry.hash.clone()));
+        after.tell(&entry);
         (after.version, after.updated_at) = (before.version + 1, now);
         let words = words.map(|words| {
             let id = Uuid::now_v7();

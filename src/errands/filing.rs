@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::{
     acting::Frame,
+    content,
     ledger::{self, Entry, Facts},
     model::{Errand, ErrandState, Provided, Step, form_place},
     steps,
@@ -128,6 +129,7 @@ pub fn faults(version: &Version, form: Option<&Value>, answers: &Answers, materi
         ));
     }
     faults.extend(matters::check_answers(version, answers, "/answers"));
+    faults.extend(content::faults(materials));
     for (index, key) in steps::unknown(version, materials.iter().map(|one| one.key.as_str())) {
         let text = Words::new(
             format!("该事项没有材料“{key}”，或重复"),
@@ -239,6 +241,7 @@ impl Filing {
             now,
         };
         insert.execute(conn)?;
+        content::file(conn, &self.who, (id, resident), &draft.materials, now)?;
         store::find(conn, county, Seen::by(&self.who, self.scope), id, today)?.ok_or(Code::NotFound.into())
     }
 }

@@ -9,6 +9,9 @@
 //!                                      suspended (from accepted, handling, forwarded; likewise)                                    │
 //!                   withdraw, from any of these until the decision ─▶ withdrawn ────────────────── archive ────────────────────────┘
 //! ```
+//! What was delivered is acknowledged (签收) before it is archived, or has been there long enough; then the resident is called back (回访),
+//! archived or not: [`replies`]. What is handed in, and the files that it carries, is bound by digests to the entries: [`content`].
+//!
 //! [`model::Step`] is this diagram as a table, with who takes each step. Every step is an entry of the ledger, chained by hashes and
 //! written with the errand in one statement; a constraint refuses an errand that its ledger does not tell. The clock is computed from
 //! the ledger and the calendar ([`clock`]); the dates in the row serve lists and sweeps.
@@ -17,8 +20,10 @@ pub mod acting;
 pub mod applicant_routes;
 pub mod clock;
 pub mod commands;
+pub mod content;
 pub mod filing;
 pub mod filing_routes;
+pub mod following;
 mod hooks;
 pub mod jobs;
 pub mod ledger;
@@ -31,6 +36,8 @@ pub mod numbers;
 #[cfg(test)]
 mod property;
 pub mod recount;
+pub mod replies;
+pub mod reply_routes;
 pub mod routes;
 pub mod step_routes;
 pub mod steps;

@@ -11,8 +11,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 use uuid::Uuid;
+use validator::Validate;
 
-use super::clock::Mark;
+use super::{clock::Mark, content::Files};
 use crate::{
     error::Text as Words,
     matters::{
@@ -103,6 +104,10 @@ text_enum! {
         Extend = "extend",
         Decide = "decide",
         Deliver = "deliver",
+        /// 签收
+        Acknowledge = "acknowledge",
+        /// 回访
+        CallBack = "call_back",
         Archive = "archive",
         Withdraw = "withdraw",
         OfferTransfer = "offer_transfer",
@@ -132,6 +137,8 @@ pub enum By {
     Approver,
     /// Who answers for it, or the staff of the department that has it.
     Decider,
+    /// Any agent or officer who sees it.
+    Staff,
     System,
 }
 
@@ -183,6 +190,8 @@ impl Step {
             Self::Extend => (&[Accepted, Handling, Forwarded], To::Same, By::Approver),
             Self::Decide => (&[Accepted, Handling, Forwarded], To::State(Decided), By::Decider),
             Self::Deliver => (&[Decided], To::State(Delivered), By::Holder),
+            Self::Acknowledge => (&[Delivered], To::Same, By::Applicant),
+            Self::CallBack => (&[Delivered, Archived], To::Same, By::Staff),
             Self::Archive => (&[Delivered, NotAccepted, Withdrawn], To::State(Archived), By::Holder),
             Self::Withdraw => (
                 &[Draft, Submitted, SupplementRequested, Accepted, Handling, Forwarded, Suspended],
@@ -238,14 +247,20 @@ impl FromSql<Nullable<Jsonb>, Pg> for Marks {
 }
 
 /// How a material (材料) is there.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(example = json!({"key": "household_register", "in_person": true}))]
+#[schema(example = json!({"key": "household_register", "in_person": true, "attachment_ids": []}))]
 pub struct Provided {
     /// The material's key in the version of the matter; once each.
     pub key: String,
-    /// Brought in person, or handed to the agent.
+    /// Brought in person, or handed to the agent; otherwise attached, or both.
+    #[serde(default)]
     pub in_person: bool,
+    /// Photos or scans of it, up to 9, each once: the caller's own uploads (`POST /v1/attachments`), or what the errand has already.
+    #[serde(default)]
+    #[validate(length(max = 9))]
+    #[schema(max_items = 9)]
+    pub attachment_ids: Vec<Uuid>,
 }
 
 /// What the form of an errand is bound to.
@@ -307,6 +322,16 @@ pub struct Errand {
     pub answers: Value,
     #[diesel(sql_type = Jsonb)]
     pub materials: Value,
+    #[diesel(sql_type = Nullable<Binary>)]
+    pub content_salt: Option<Vec<u8>>,
+    #[diesel(sql_type = Nullable<Binary>)]
+    pub parcel: Option<Vec<u8>>,
+    /// The SHA-256 of each of its files, by id.
+    #[diesel(sql_type = Nullable<Jsonb>)]
+    pub files: Option<Value>,
+    /// The facts of its reply, by step; see [`super::replies`].
+    #[diesel(sql_type = Nullable<Jsonb>)]
+    pub replies: Option<Value>,
     #[diesel(sql_type = SmallInt)]
     pub supplements: i16,
     #[diesel(sql_type = SmallInt)]
@@ -374,6 +399,11 @@ impl Errand {
     /// The name of a member of staff among [`names`](Self::names).
     pub fn name_of(&self, staff: Option<Uuid>) -> Option<String> {
         Some(self.names.as_ref()?.get(staff?.to_string())?.as_str()?.to_owned())
+    }
+
+    /// The SHA-256 of each of its files.
+    pub fn files(&self) -> Files {
+        self.files.as_ref().and_then(|files| serde_json::from_value(files.clone()).ok()).unwrap_or_default()
     }
 
     /// What is there, as it was checked before it was written.

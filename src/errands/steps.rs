@@ -10,6 +10,7 @@ use super::{
     clock::{Clock, Mark, Reading},
     ledger::Facts,
     model::{By, Errand, ErrandState, Provided, Step, To},
+    replies::Parcel,
 };
 use crate::{
     calendar::{Calendar, rules},
@@ -58,6 +59,9 @@ pub struct Said {
     pub provided: Vec<Provided>,
     /// Keys of the materials that are missing.
     pub missing: Vec<String>,
+    /// Papers of the reply.
+    pub files: Vec<Uuid>,
+    pub parcel: Option<Parcel>,
 }
 
 /// Why not.
@@ -77,6 +81,12 @@ pub enum StepError {
     DecidedElsewhere { by: DecidedBy },
     #[error("originals are out")]
     OriginalsOut { count: i64 },
+    #[error("acknowledged already")]
+    Acknowledged,
+    #[error("nobody has acknowledged it")]
+    NotAcknowledged { until: NaiveDate },
+    #[error("called back already")]
+    CalledBack,
     #[error("an offer waits")]
     OfferWaits,
     #[error("too late to extend")]
@@ -117,6 +127,12 @@ impl From<StepError> for Error {
                 .detail(format!("由{}决定", office(by).zh), format!("Decided by the {}", office(by).en)),
             StepError::OriginalsOut { count } => Error::new(Code::OriginalsOut)
                 .detail(format!("尚有 {count} 件原件未归还"), format!("{count} originals have not been returned")),
+            StepError::Acknowledged => Code::ErrandAcknowledged.into(),
+            StepError::NotAcknowledged { until } => Error::new(Code::NotAcknowledged).detail(
+                format!("居民尚未签收；{until} 起可直接归档"),
+                format!("The resident has not acknowledged it; it may be archived all the same from {until} on"),
+            ),
+            StepError::CalledBack => Code::CalledBack.into(),
             StepError::OfferWaits => Code::OfferWaits.into(),
             StepError::Incomplete { missing, open, form } => incomplete(&missing, &open, form),
             StepError::UnknownMaterials { pointer, unknown } => unknown_materials(pointer, &unknown),
@@ -193,6 +209,8 @@ fn may(errand: &Errand, step: Step, actor: Actor) -> Result<(), StepError> {
         By::Colleague => Ok(()),
         By::Offered if actor.offered && errand.offered_to.is_some() => Ok(()),
         By::Offered => Err(StepError::NotOffered),
+        By::Staff if agent || actor.is(APPROVERS) => Ok(()),
+        By::Staff => Err(StepError::NotHolder { holder: errand.holder_name.clone() }),
         By::Approver if actor.is(APPROVERS) => Ok(()),
         By::Approver => Err(StepError::ApprovalNeeded),
         By::Decider if actor.departmental => Ok(()),
@@ -200,10 +218,17 @@ fn may(errand: &Errand, step: Step, actor: Actor) -> Result<(), StepError> {
         By::Decider if errand.decided_by == DecidedBy::Township && actor.is(APPROVERS) => Ok(()),
         By::Decider => holder(),
     }?;
-    // Handing it on is always possible, so that somebody answers for it.
+    // Handing it on is always possible, so that somebody answers for it; so is writing down what became of it.
     let handing_on = matches!(
         step,
-        Step::OfferTransfer | Step::AcceptTransfer | Step::DeclineTransfer | Step::Take | Step::Archive | Step::Correct
+        Step::OfferTransfer
+            | Step::AcceptTransfer
+            | Step::DeclineTransfer
+            | Step::Take
+            | Step::Acknowledge
+            | Step::CallBack
+            | Step::Archive
+            | Step::Correct
     );
     if agent && !errand.mandated && !handing_on { Err(StepError::MandateEnded) } else { Ok(()) }
 }
@@ -230,7 +255,7 @@ fn second(errand: &Errand, step: Step, actor: Actor) -> Result<(), StepError> {
 
 /// What only some steps need.
 fn needs(errand: &Errand, step: Step, actor: Actor, said: &Said, around: Around) -> Result<(), StepError> {
-    let Around { today, version, .. } = around;
+    let Around { today, version, settings, .. } = around;
     match step {
         Step::Submit => complete(errand, version),
         Step::RequestSupplement | Step::Supplement => {
@@ -256,6 +281,12 @@ fn needs(errand: &Errand, step: Step, actor: Actor, said: &Said, around: Around)
             Err(StepError::Expired { due_on: errand.due_on })
         }
         Step::Archive if errand.originals_out > 0 => Err(StepError::OriginalsOut { count: errand.originals_out }),
+        Step::Archive => match errand.kept_until(settings).filter(|until| today < *until) {
+            Some(until) => Err(StepError::NotAcknowledged { until }),
+            None => Ok(()),
+        },
+        Step::Acknowledge if errand.replied_on(step).is_some() => Err(StepError::Acknowledged),
+        Step::CallBack if errand.called_back() => Err(StepError::CalledBack),
         // Somebody was faster, or the calendar has changed.
         Step::DeemAccepted if errand.due_on.is_none_or(|due| due >= today) => {
             Err(StepError::State { state: errand.state })

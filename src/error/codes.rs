@@ -122,6 +122,9 @@ codes! {
     OfferWaits 409 "offer_waits" "已转交他人，等待对方接收" "It has been offered to somebody who has not answered yet";
     DecidedElsewhere 409 "decided_elsewhere" "该事项不在此决定" "This is not decided here";
     OriginalsOut 409 "originals_out" "尚有原件未归还" "Originals have not been returned";
+    ErrandAcknowledged 409 "errand_acknowledged" "居民已签收" "The resident has acknowledged it already";
+    NotAcknowledged 409 "not_acknowledged" "居民尚未签收，暂不能归档" "The resident has not acknowledged it; it cannot be archived yet";
+    CalledBack 409 "called_back" "已回访" "The resident has been called back already";
     ExtensionTooLate 409 "extension_too_late" "时限已届满，不能再延期" "The limit is over; it can no longer be extended";
     ProxyNotAllowed 409 "proxy_not_allowed" "该事项须本人提交" "Nobody else may file this matter for the resident";
     UnitUnknown 409 "unit_unknown" "居民尚未登记所在村（社区），或该处无人负责；请先登记" "Nobody knows in which village the resident lives, or nobody answers there; register it first";
