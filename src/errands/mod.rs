@@ -8,6 +8,7 @@
 //!                   └─request────────┴ supplement_requested (also from accepted, handling; goes on where it was)                   │
 //!                                      suspended (from accepted, handling, forwarded; likewise)                                    │
 //!                   withdraw, from any of these until the decision ─▶ withdrawn ────────────────── archive ────────────────────────┘
+//!                                      acknowledge: in delivered, once, before archive; call back: in delivered and archived
 //! ```
 //! What was delivered is acknowledged (签收) before it is archived, or has been there long enough; then the resident is called back (回访),
 //! archived or not: [`replies`]. What is handed in, and the files that it carries, is bound by digests to the entries: [`content`].
@@ -35,6 +36,7 @@ mod notices;
 pub mod numbers;
 #[cfg(test)]
 mod property;
+pub mod provided;
 pub mod recount;
 pub mod replies;
 pub mod reply_routes;

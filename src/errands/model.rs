@@ -7,19 +7,14 @@ use diesel::{
     pg::{Pg, PgValue},
     sql_types::{BigInt, Binary, Bool, Date, Integer, Jsonb, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid},
 };
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use utoipa::ToSchema;
 use uuid::Uuid;
-use validator::Validate;
 
-use super::{clock::Mark, content::Files};
+use super::clock::Mark;
+pub use super::provided::{Provided, form_place};
 use crate::{
     error::Text as Words,
-    matters::{
-        Answers,
-        version::{DecidedBy, MatterKind},
-    },
+    matters::version::{DecidedBy, MatterKind},
     text_enum,
 };
 
@@ -246,28 +241,6 @@ impl FromSql<Nullable<Jsonb>, Pg> for Marks {
     }
 }
 
-/// How a material (材料) is there.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Validate, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(example = json!({"key": "household_register", "in_person": true, "attachment_ids": []}))]
-pub struct Provided {
-    /// The material's key in the version of the matter; once each.
-    pub key: String,
-    /// Brought in person, or handed to the agent; otherwise attached, or both.
-    #[serde(default)]
-    pub in_person: bool,
-    /// Photos or scans of it, up to 9, each once: the caller's own uploads (`POST /v1/attachments`), or what the errand has already.
-    #[serde(default)]
-    #[validate(length(max = 9))]
-    #[schema(max_items = 9)]
-    pub attachment_ids: Vec<Uuid>,
-}
-
-/// What the form of an errand is bound to.
-pub fn form_place(id: Uuid) -> String {
-    format!("errands.form/{id}")
-}
-
 /// An errand with what is known of it when it is read; form and name are sealed.
 #[derive(Clone, Debug, QueryableByName)]
 pub struct Errand {
@@ -393,25 +366,4 @@ pub struct Errand {
     pub created_at: DateTime<Utc>,
     #[diesel(sql_type = Timestamptz)]
     pub updated_at: DateTime<Utc>,
-}
-
-impl Errand {
-    /// The name of a member of staff among [`names`](Self::names).
-    pub fn name_of(&self, staff: Option<Uuid>) -> Option<String> {
-        Some(self.names.as_ref()?.get(staff?.to_string())?.as_str()?.to_owned())
-    }
-
-    /// The SHA-256 of each of its files.
-    pub fn files(&self) -> Files {
-        self.files.as_ref().and_then(|files| serde_json::from_value(files.clone()).ok()).unwrap_or_default()
-    }
-
-    /// What is there, as it was checked before it was written.
-    pub fn provided(&self) -> Vec<Provided> {
-        serde_json::from_value(self.materials.clone()).unwrap_or_default()
-    }
-
-    pub fn answers(&self) -> Answers {
-        serde_json::from_value(self.answers.clone()).unwrap_or_default()
-    }
 }

@@ -10,12 +10,13 @@ use super::{
     clock::{Clock, Mark, Reading},
     ledger::Facts,
     model::{By, Errand, ErrandState, Provided, Step, To},
+    provided::{incomplete, unknown_materials},
     replies::Parcel,
 };
 use crate::{
     calendar::{Calendar, rules},
-    error::{Code, Error, FieldError, Text},
-    http::{faults::child, permissions::Role},
+    error::{Code, Error, Text},
+    http::permissions::Role,
     matters::{
         self, Version,
         version::{DecidedBy, Material, Question, Rung, RungAt},
@@ -151,31 +152,6 @@ impl From<StepError> for Error {
             }
         }
     }
-}
-
-/// All that is missing, told once (一次性告知).
-fn incomplete(missing: &[Material], open: &[Question], form: bool) -> Error {
-    let material = |material: &Material| {
-        let text = Text::new(format!("缺少“{}”", material.name), format!("{} is missing", material.name));
-        FieldError::body(child("/materials", &material.key), "missing", text)
-    };
-    let question = |question: &Question| {
-        let text = Text::new(format!("请回答：{}", question.text), format!("answer: {}", question.text));
-        FieldError::body(child("/answers", &question.key), "required", text)
-    };
-    let unfilled = form.then(|| FieldError::body("/form", "required", Text::fixed("请填写表单", "fill in the form")));
-    Error::invalid(missing.iter().map(material).chain(open.iter().map(question)).chain(unfilled).collect())
-}
-
-fn unknown_materials(pointer: &str, unknown: &[(usize, String)]) -> Error {
-    let fault = |(index, key): &(usize, String)| {
-        let text = Text::new(
-            format!("该事项没有材料“{key}”，或重复"),
-            format!("the matter has no material {key}, or it is here twice"),
-        );
-        FieldError::body(format!("{pointer}/{index}"), "unknown_material", text)
-    };
-    Error::invalid(unknown.iter().map(fault).collect())
 }
 
 /// Keys that are no materials of the version, or here twice, with their place.

@@ -11,6 +11,7 @@ use crate::{
     attachments::{link, pdf, photo, stored},
     errands::{content, ledger, matter, path, step, submitted, villager},
     harness::{Reply, Session, TestApp},
+    merging::with_phone,
     proxies::authorised,
     staff::open,
     uploads::{create, patch},
@@ -56,7 +57,7 @@ async fn whoever_sees_the_errand_sees_its_files() {
     );
     let (cadre, bureau) = (t.staff("cadre").await, t.staff("civil.affairs").await);
     let said = json!({"relation": "child", "may": ["errand"], "given_how": "spoken", "valid_until": "2026-12-31"});
-    let daughter = villager(&t, "daughter").await;
+    let daughter = with_phone(&t, "daughter", "陈小梅", "13950900002").await;
     authorised(&t, &cadre, &who.subject.to_string(), &daughter, said).await;
     look(&t, &daughter, photo).await.ok();
     let (_, shipai) = open(&t, &admin, "shipai", "township_staff", "石牌镇").await;
