@@ -17,7 +17,7 @@ use crate::{
     calendar::Calendar,
     consents, data_requests, errands,
     error::{Result, Text},
-    http::caller::{Caller, Scope},
+    http::caller::Caller,
     messages, opening, people, proxies, queue, sessions, staff, todos,
 };
 
@@ -47,7 +47,7 @@ type OnSetting = fn(&mut PgConnection, &SettingChanged) -> Result<()>;
 type Merges = fn(&mut PgConnection, &Merge) -> Result<usize>;
 type Export = fn(&mut PgConnection, &App, Person) -> Result<Value>;
 type Erase = fn(&mut PgConnection, &App, Person) -> Result<usize>;
-type MaySee = fn(&mut PgConnection, &Caller, Scope, Uuid) -> Result<bool>;
+type MaySee = fn(&mut PgConnection, &Caller, Uuid, DateTime<Utc>) -> Result<bool>;
 
 /// What a room has to say; what it leaves out does not concern it.
 pub struct Room {
@@ -72,8 +72,8 @@ pub struct Room {
     pub erase: Option<Erase>,
     /// Columns that hold sealed values, for sealing them under a new key.
     pub sealed: &'static [Sealed],
-    /// The kind of thing that attachments can belong to here, and whether a caller may see such a thing: then its attachments too.
-    pub attached: Option<(&'static str, MaySee)>,
+    /// The kinds of things that attachments can belong to here, and whether a caller may see such a thing: then its attachments too.
+    pub attached: &'static [(&'static str, MaySee)],
 }
 
 impl Room {
@@ -91,7 +91,7 @@ impl Room {
             export: None,
             erase: None,
             sealed: &[],
-            attached: None,
+            attached: &[],
         }
     }
 }

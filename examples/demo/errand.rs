@@ -74,7 +74,7 @@ async fn file(stage: &Stage, cadre: &Session, granny: &str, matter: &str, mandat
 }
 
 /// Takes a step.
-async fn step(stage: &Stage, who: &Session, errand: &str, step: &str, body: Value) -> Result<Reply> {
+pub async fn step(stage: &Stage, who: &Session, errand: &str, step: &str, body: Value) -> Result<Reply> {
     stage.post(&format!("{errand}/{step}"), body).by(who).header("if-match", "*").key(&nonce()).send(200).await
 }
 
@@ -93,9 +93,14 @@ async fn handle(stage: &Stage, cadre: &Session, clerk: &Session, errand: &str) -
     step(stage, cadre, errand, "offer_transfer", offer).await?.has("/holder/id", cadre.subject.as_str())?;
     step(stage, clerk, errand, "accept_transfer", json!({})).await?.has("/holder/id", clerk.subject.as_str())?;
     step(stage, clerk, errand, "decide", decide).await?.has("/state", "decided")?;
-    step(stage, clerk, errand, "deliver", json!({"reason": "代办员送到家中，本人签收"}))
+    step(stage, clerk, errand, "deliver", json!({"how": "by_agent", "words": "代办员送到家中"}))
         .await?
         .has("/state", "delivered")?;
+    say(
+        "她不用手机，在回证上按手印，工作人员记下 · she has no phone: her fingerprint on the receipt, written down by the clerk",
+    );
+    let signed = json!({"acknowledged_how": "signed", "words": "本人在送达回证上按手印"});
+    step(stage, clerk, errand, "acknowledge", signed).await?.has("/delivery/how", "by_agent")?;
     step(stage, clerk, errand, "archive", json!({})).await?.has("/state", "archived")
 }
 

@@ -12,6 +12,7 @@ mod faults;
 mod hall;
 mod line;
 mod office;
+mod papers;
 mod people;
 mod print;
 mod proxy;
@@ -133,6 +134,15 @@ const CHAPTERS: &[Chapter] = &[
              in one journey, each result comes back, and it ends with the register in her hands.",
         ],
         play: |story| Box::pin(trip::play(story)),
+    },
+    Chapter {
+        title: "照片与回复 · Photos, and the reply",
+        happens: &[
+            "张小明用手机拍下声明，随申请附上；代办员凭短时链接查看；证明随决定一起给出，原件送到家，本人签收，随后回访。",
+            "Zhang files with a photo from his phone; the agent looks at it by a link that soon ends; the certificate comes with the \
+             decision, the original is brought home, he acknowledges it, and is called back.",
+        ],
+        play: |story| Box::pin(papers::play(story)),
     },
     Chapter {
         title: "县管理员 · The county's office",

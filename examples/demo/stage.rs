@@ -83,8 +83,14 @@ impl Stage {
         }
     }
 
+    /// A file in a form, as `wx.uploadFile` sends it.
+    pub fn upload(&self, name: &'static str, media_type: &'static str, bytes: Vec<u8>) -> Call<'_> {
+        Call { file: Some(File { name, media_type, bytes }), ..self.call(Method::POST, "/v1/attachments") }
+    }
+
     fn call(&self, method: Method, path: &str) -> Call<'_> {
-        Call { stage: self, method, path: path.to_owned(), who: None, headers: Vec::new(), body: None, quiet: false }
+        let (path, headers) = (path.to_owned(), Vec::new());
+        Call { stage: self, method, path, who: None, headers, body: None, file: None, quiet: false }
     }
 }
 
@@ -101,7 +107,28 @@ pub struct Call<'a> {
     who: Option<&'static str>,
     headers: Vec<(&'static str, String)>,
     body: Option<Value>,
+    file: Option<File>,
     quiet: bool,
+}
+
+/// A file to be uploaded.
+struct File {
+    name: &'static str,
+    media_type: &'static str,
+    bytes: Vec<u8>,
+}
+
+/// What parts of a form stand between.
+const BOUNDARY: &str = "lianxin-demo";
+
+impl File {
+    fn form(&self) -> Vec<u8> {
+        let Self { name, media_type, bytes } = self;
+        let head = format!(
+            "--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"file\"; filename=\"{name}\"\r\nContent-Type: {media_type}\r\n\r\n"
+        );
+        [head.as_bytes(), bytes, format!("\r\n--{BOUNDARY}--\r\n").as_bytes()].concat()
+    }
 }
 
 impl Call<'_> {
@@ -170,6 +197,9 @@ impl Call<'_> {
         if let Some(body) = &self.body {
             println!("{}", print::json(&body.to_string()));
         }
+        if let Some(File { name, media_type, bytes }) = &self.file {
+            println!("  {name}（{media_type}，{} 字节 · bytes）", bytes.len());
+        }
     }
 
     /// One answer. Whoever plays the demo many times a minute is told to wait, and waits.
@@ -188,13 +218,17 @@ impl Call<'_> {
     }
 
     async fn once(&self) -> Result<Reply> {
-        let Self { stage, method, path, headers, body, .. } = self;
+        let Self { stage, method, path, headers, body, file, .. } = self;
         let mut request = stage.http.request(method.clone(), format!("{}{path}", stage.url));
         for (name, value) in headers {
             request = request.header(*name, value);
         }
         if let Some(body) = body {
             request = request.json(body);
+        }
+        if let Some(file) = file {
+            let form = format!("multipart/form-data; boundary={BOUNDARY}");
+            request = request.header("Content-Type", form).body(file.form());
         }
         let response = request.send().await.map_err(|error| {
             if error.is_connect() {

@@ -36,7 +36,7 @@ pub mod tus;
 mod tus_headers;
 mod zip;
 
-pub use attaching::{Attach, attach, let_go, of};
+pub use attaching::{Attach, attach, attach_each, let_go, let_go_some, of};
 pub use files::Files;
 pub use model::{Attachment, Uploader};
 pub use routes::AttachmentView;

@@ -139,6 +139,19 @@ pub fn remove_of(conn: &mut PgConnection, county: i32, thing: (&str, Uuid), now:
     remove!(of, now, conn)
 }
 
+/// Lets go of some of what belongs to a thing.
+pub fn remove_some(
+    conn: &mut PgConnection,
+    county: i32,
+    thing: (&str, Uuid),
+    ids: &[Uuid],
+    now: DateTime<Utc>,
+) -> QueryResult<usize> {
+    let of = attachments::table.filter(attachments::county_id.eq(county).and(attachments::id.eq_any(ids)));
+    let of = of.filter(attachments::about.eq(thing.0).and(attachments::about_id.eq(thing.1)));
+    remove!(of, now, conn)
+}
+
 /// Lets go of a resident's files, and of what the resident uploaded that belongs to nothing.
 pub fn remove_resident(conn: &mut PgConnection, county: i32, resident: Uuid, now: DateTime<Utc>) -> QueryResult<usize> {
     let about = attachments::table.filter(attachments::county_id.eq(county).and(attachments::resident_id.eq(resident)));

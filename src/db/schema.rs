@@ -363,6 +363,8 @@ diesel::table! {
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
         asked -> Array<Nullable<Text>>,
+        content_salt -> Nullable<Bytea>,
+        parcel -> Nullable<Bytea>,
     }
 }
 
@@ -411,6 +413,7 @@ diesel::table! {
         version -> Int8,
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
+        attachment_ids -> Jsonb,
     }
 }
 

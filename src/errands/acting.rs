@@ -1,4 +1,4 @@
-//! Taking a step over HTTP: gate, read, decide, write; three round trips.
+//! Taking a step over HTTP: gate, read, decide, write; three round trips, and one more for new files.
 
 use std::sync::Arc;
 
@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{
+    content,
     ledger::{self, Entry, Salted},
     model::{Errand, Step},
     steps::{self, Actor, Around, Said},
@@ -23,7 +24,7 @@ use crate::{
     http::{
         caller::{Caller, Scope},
         etag::IfMatch,
-        idempotency::{Answer, Keeping, Once},
+        idempotency::{Answer, Keep, Keeping, Once},
     },
     matters::Version,
     settings::Settings,
@@ -75,7 +76,7 @@ pub struct Act {
     pub frame: Frame,
 }
 
-pub fn actor(who: &Caller, errand: &Errand) -> Actor {
+fn actor(who: &Caller, errand: &Errand) -> Actor {
     Actor {
         id: Some(who.subject),
         role: Some(who.role),
@@ -83,11 +84,6 @@ pub fn actor(who: &Caller, errand: &Errand) -> Actor {
         offered: errand.offered,
         departmental: errand.departmental,
     }
-}
-
-/// The agent whose mandate the step is taken under.
-fn under(errand: &Errand, step: Step, actor: Actor) -> Option<Uuid> {
-    actor.id.filter(|_| errand.filed_by.is_some() && steps::under_mandate(step, actor))
 }
 
 /// What a step says, with what follows from where the errand stands: who answers for it, and the days that it grants.
@@ -151,42 +147,84 @@ pub fn entry(
     (entry, words)
 }
 
+/// A step that is taken, and not written yet.
+struct Taken {
+    after: Errand,
+    entry: Entry,
+    /// Sealed, with their id.
+    words: Option<(Uuid, Vec<u8>)>,
+    /// The agent whose mandate it is taken under.
+    under: Option<Uuid>,
+}
+
+impl Taken {
+    /// By `who`, who brings what it says to be there; none: the system.
+    fn by(
+        conn: &mut PgConnection,
+        app: &App,
+        who: Option<&Caller>,
+        before: &Errand,
+        (step, sent): (Step, &Said),
+        frame: &Frame,
+    ) -> Result<Self> {
+        let actor = who.map_or(Actor::SYSTEM, |who| actor(who, before));
+        let version = app.versions.get(conn, (before.county_id, before.matter_id, before.matter_version))?;
+        let mut said = said(sent, step, actor, before, &frame.settings);
+        let mut after = steps::take(before, step, actor, &said, frame.around(&version))?;
+        if let Some(who) = who {
+            content::bind(conn, app, (who, step, frame.now), &mut after, &mut said)?;
+        }
+        let (entry, words) = entry((before, &after), step, actor, &said, frame.now);
+        after.tell(&entry);
+        (after.version, after.updated_at) = (before.version + 1, frame.now);
+        let words = words.map(|words| {
+            let id = Uuid::now_v7();
+            (id, app.keys.seal(before.county_id, &format!("errand_words.words/{id}"), &words.plain))
+        });
+        let mandated = before.filed_by.is_some() && steps::under_mandate(step, actor);
+        Ok(Self { after, entry, words, under: actor.id.filter(|_| mandated) })
+    }
+
+    /// Writes it, and the answer that is kept for a repetition; the errand after it.
+    fn write(self, conn: &mut PgConnection, before: &Errand, keep: Option<Keep>, frame: &Frame) -> Result<Errand> {
+        let Self { after, entry, words, under } = self;
+        let (calendar, now) = (Some(frame.basis()), frame.now);
+        let writing = Writing { before, after: &after, entry: &entry, words, under, keep, calendar, now };
+        match store::write(conn, writing)? {
+            true => Ok(after),
+            // Somebody was faster: as it is now, or not at all.
+            false => Err(Error { retry: Retry::Again, ..Code::VersionStale.into() }),
+        }
+    }
+}
+
 impl Act {
     /// Reads, decides and writes, with the answer that is kept for a repetition.
     pub fn run(&self, conn: &mut PgConnection, app: &App, keeping: &Keeping) -> Result<Answer> {
-        let Frame { today, now, .. } = self.frame;
-        let seen = Seen::by(&self.who, self.scope);
-        let asked = self.said.staff;
-        let before = store::find_and_ask(conn, self.who.county, seen, self.id, today, asked)?.ok_or(Code::NotFound)?;
+        let Self { who, frame, .. } = self;
+        let (seen, asked) = (Seen::by(who, self.scope), self.said.staff);
+        let before = store::find_and_ask(conn, who.county, seen, self.id, frame.today, asked)?.ok_or(Code::NotFound)?;
         if let Some(seen) = &self.seen {
             seen.check(before.version)?;
         }
-        let actor = actor(&self.who, &before);
-        let version = app.versions.get(conn, (before.county_id, before.matter_id, before.matter_version))?;
-        let said = said(&self.said, self.step, actor, &before, &self.frame.settings);
-        let mut after = steps::take(&before, self.step, actor, &said, self.frame.around(&version))?;
-        let (entry, words) = entry((&before, &after), self.step, actor, &said, now);
-        (after.entries, after.head) = (entry.seq, Some(entry.hash.clone()));
-        (after.version, after.updated_at) = (before.version + 1, now);
-        let words = words.map(|words| sealed(app, before.county_id, &words));
-        let answer = Answer::ok(after.version, &ErrandView::new(app, &self.who, self.lang, &after, today)?)?;
-        let calendar = Some(self.frame.basis());
-        let writing = Writing {
-            before: &before,
-            after: &after,
-            entry: &entry,
-            words,
-            under: under(&before, self.step, actor),
-            keep: Some(keeping.keep(&answer)?),
-            calendar,
-            now,
-        };
-        if store::write(conn, writing)? {
-            return Ok(answer);
-        }
-        // Somebody was faster: as it is now, or not at all.
-        Err(Error { retry: Retry::Again, ..Code::VersionStale.into() })
+        let taken = Taken::by(conn, app, Some(who), &before, (self.step, &self.said), frame)?;
+        let view = ErrandView::new(app, who, self.lang, &taken.after, frame.today)?;
+        let answer = Answer::ok(taken.after.version, &view)?;
+        taken.write(conn, &before, Some(keeping.keep(&answer)?), frame)?;
+        Ok(answer)
     }
+}
+
+/// A step that is part of something greater, which answers for it; none is taken without the other.
+pub fn follow(
+    conn: &mut PgConnection,
+    app: &App,
+    who: Option<&Caller>,
+    before: &Errand,
+    step: (Step, &Said),
+    frame: &Frame,
+) -> Result<Errand> {
+    Taken::by(conn, app, who, before, step, frame)?.write(conn, before, None, frame)
 }
 
 /// A step of the system, which has no words, from how things stand; the errand before it. None when it cannot be taken any more, or
@@ -215,38 +253,6 @@ pub fn by_system(
         now: frame.now,
     };
     Ok(store::write(conn, writing)?.then_some(before))
-}
-
-/// A step that is part of something greater, which answers for it; none is taken without the other.
-pub fn follow(
-    conn: &mut PgConnection,
-    app: &App,
-    before: &Errand,
-    actor: Actor,
-    (step, sent): (Step, &Said),
-    frame: &Frame,
-) -> Result<Errand> {
-    let version = app.versions.get(conn, (before.county_id, before.matter_id, before.matter_version))?;
-    let said = said(sent, step, actor, before, &frame.settings);
-    let mut after = steps::take(before, step, actor, &said, frame.around(&version))?;
-    let (entry, words) = entry((before, &after), step, actor, &said, frame.now);
-    (after.entries, after.head) = (entry.seq, Some(entry.hash.clone()));
-    (after.version, after.updated_at) = (before.version + 1, frame.now);
-    let words = words.map(|words| sealed(app, before.county_id, &words));
-    let calendar = Some(frame.basis());
-    let under = under(before, step, actor);
-    let writing = Writing { before, after: &after, entry: &entry, words, under, keep: None, calendar, now: frame.now };
-    match store::write(conn, writing)? {
-        true => Ok(after),
-        // Somebody was faster: as it is now, or not at all.
-        false => Err(Error { retry: Retry::Again, ..Code::VersionStale.into() }),
-    }
-}
-
-/// Words as they are stored, with their id.
-fn sealed(app: &App, county: i32, words: &Salted) -> (Uuid, Vec<u8>) {
-    let id = Uuid::now_v7();
-    (id, app.keys.seal(county, &format!("errand_words.words/{id}"), &words.plain))
 }
 
 /// What was said with a step, from what is stored of it.

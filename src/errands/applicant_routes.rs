@@ -27,7 +27,7 @@ pub async fn submit_errand(caller: Can<FileErrands>, id: Id, command: Command<Er
 
 /// Add what was missing
 ///
-/// The clock goes on; the days on which it stood still do not count.
+/// Brought in person, or attached. The clock goes on; the days on which it stood still do not count.
 #[utoipa::path(tag = "errands", security(("token" = ["errands:file"])), params(("id" = Uuid, Path, description = "The errand"), IdempotencyHeader),
     request_body = SupplementErrand, responses((status = 200, description = "The errand", body = ErrandView)), extensions(("x-errors" = json!(["errand_state", "not_holder", "mandate_ended"]))))]
 #[post("/v1/errands/{id}/supplement")]

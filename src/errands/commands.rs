@@ -7,11 +7,12 @@ use validator::Validate;
 
 use super::{
     acting::{self, Act, Frame},
+    content,
     model::{Provided, Step},
     steps::Said,
 };
 use crate::{
-    error::Result,
+    error::{Error, FieldError, Result},
     http::{
         caller::{Caller, Can},
         command::Command,
@@ -60,7 +61,7 @@ pub struct RequestSupplement {
 #[schema(example = json!({"materials": [{"key": "household_register", "in_person": true}], "words": "户口簿已交特派员"}))]
 pub struct SupplementErrand {
     /// 1 to 50.
-    #[validate(length(min = 1, max = 50))]
+    #[validate(length(min = 1, max = 50), nested)]
     #[schema(min_items = 1, max_items = 50)]
     pub materials: Vec<Provided>,
     /// 2 to 1,000 characters.
@@ -80,6 +81,11 @@ pub struct DecideErrand {
     #[validate(length(min = 2, max = 1000))]
     #[schema(min_length = 2, max_length = 1000)]
     pub words: String,
+    /// The papers of the result, up to 9 of the caller's own uploads; from now on whoever sees the errand sees them.
+    #[serde(default)]
+    #[validate(length(max = 9))]
+    #[schema(max_items = 9)]
+    pub attachment_ids: Vec<Uuid>,
 }
 
 /// More time, before the limit ends.
@@ -113,6 +119,11 @@ pub struct OfferTransfer {
 /// What a body says for its step.
 pub trait Says {
     fn said(&self) -> Said;
+
+    /// What is wrong with it, whatever it is said of.
+    fn faults(&self, _who: &Caller) -> Vec<FieldError> {
+        Vec::new()
+    }
 }
 
 impl Says for ErrandCommand {
@@ -137,11 +148,20 @@ impl Says for SupplementErrand {
     fn said(&self) -> Said {
         Said { provided: self.materials.clone(), words: Some(self.words.clone()), ..Said::default() }
     }
+
+    fn faults(&self, _: &Caller) -> Vec<FieldError> {
+        content::faults(&self.materials)
+    }
 }
 
 impl Says for DecideErrand {
     fn said(&self) -> Said {
-        Said { granted: Some(self.granted), words: Some(self.words.clone()), ..Said::default() }
+        let (granted, words) = (Some(self.granted), Some(self.words.clone()));
+        Said { granted, words, files: self.attachment_ids.clone(), ..Said::default() }
+    }
+
+    fn faults(&self, _: &Caller) -> Vec<FieldError> {
+        content::twice(&self.attachment_ids, "/attachment_ids")
     }
 }
 
@@ -166,6 +186,10 @@ pub async fn command<P: Permission, T: Says>(
     command: Command<T>,
 ) -> Result<Answer> {
     let Command { key, lang, app, body, digest } = command;
+    let faults = body.faults(&caller);
+    if !faults.is_empty() {
+        return Err(Error::invalid(faults));
+    }
     let once = Once::new(&caller, operation, key, digest);
     let frame = Frame::of(&app, &caller.county_key).await?;
     let (who, scope, said) = (Caller::clone(&caller), caller.scope, body.said());

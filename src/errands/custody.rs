@@ -72,9 +72,8 @@ impl Custodian {
     pub fn take(&self, conn: &mut PgConnection, app: &App, errand: Uuid, id: Uuid, name: &str) -> Result<Original> {
         let (county, now) = (self.who.county, self.frame.now);
         let before = self.errand(conn, errand, false, None)?;
-        let actor = acting::actor(&self.who, &before);
         let said = Said { facts: facts(id, None), words: Some(name.to_owned()), ..Said::default() };
-        let after = acting::follow(conn, app, &before, actor, (Step::TakeOriginal, &said), &self.frame)?;
+        let after = acting::follow(conn, app, Some(&self.who), &before, (Step::TakeOriginal, &said), &self.frame)?;
         let sealed = app.keys.seal(county, &name_place(id), name.as_bytes());
         originals::insert(conn, (county, id, errand), sealed, self.who.subject, after.entries, now)?;
         self.again(conn, id)
@@ -96,8 +95,7 @@ impl Custodian {
         }
         let department = (step == Step::OriginalToDepartment).then_some(before.department_id).flatten();
         let said = Said { facts: facts(id, how), staff: to, department, ..Said::default() };
-        let actor = acting::actor(&self.who, &before);
-        let after = acting::follow(conn, app, &before, actor, (step, &said), &self.frame)?;
+        let after = acting::follow(conn, app, Some(&self.who), &before, (step, &said), &self.frame)?;
         if !originals::update(conn, &moved, after.entries, self.frame.now)? {
             return Err(Error { retry: Retry::Again, ..Code::VersionStale.into() });
         }

@@ -11,8 +11,10 @@ use uuid::Uuid;
 
 use super::{
     acting::Frame,
+    content,
     ledger::{self, Entry, Facts},
     model::{Errand, ErrandState, Provided, Step, form_place},
+    provided::unknown_material,
     steps,
     store::{self, Seen},
 };
@@ -128,12 +130,9 @@ pub fn faults(version: &Version, form: Option<&Value>, answers: &Answers, materi
         ));
     }
     faults.extend(matters::check_answers(version, answers, "/answers"));
+    faults.extend(content::faults(materials));
     for (index, key) in steps::unknown(version, materials.iter().map(|one| one.key.as_str())) {
-        let text = Words::new(
-            format!("该事项没有材料“{key}”，或重复"),
-            format!("the matter has no material {key}, or it is here twice"),
-        );
-        faults.push(FieldError::body(format!("/materials/{index}/key"), "unknown_material", text));
+        faults.push(unknown_material(format!("/materials/{index}/key"), &key));
     }
     faults
 }
@@ -239,6 +238,7 @@ impl Filing {
             now,
         };
         insert.execute(conn)?;
+        content::file(conn, &self.who, (id, resident), &draft.materials, now)?;
         store::find(conn, county, Seen::by(&self.who, self.scope), id, today)?.ok_or(Code::NotFound.into())
     }
 }

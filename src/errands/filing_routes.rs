@@ -9,9 +9,10 @@ use validator::Validate;
 
 use super::{
     acting::Frame,
+    content,
     filing::{self, Draft, Filing},
     model::{ErrandState, Provided},
-    steps::StepError,
+    refusals::StepError,
     store::{self, Seen},
     views::ErrandView,
 };
@@ -50,7 +51,7 @@ pub struct FileErrand {
     pub answers: Answers,
     /// What is there; 0 to 50.
     #[serde(default)]
-    #[validate(length(max = 50))]
+    #[validate(length(max = 50), nested)]
     #[schema(max_items = 50)]
     pub materials: Vec<Provided>,
 }
@@ -69,7 +70,7 @@ pub struct UpdateErrand {
     pub answers: Answers,
     /// What is there; 0 to 50.
     #[serde(default)]
-    #[validate(length(max = 50))]
+    #[validate(length(max = 50), nested)]
     #[schema(max_items = 50)]
     pub materials: Vec<Provided>,
 }
@@ -99,7 +100,7 @@ pub async fn file_errand(caller: Can<FileErrands>, command: Command<FileErrand>)
 
 /// Change a draft
 ///
-/// Replaces form, answers and materials. What was submitted is changed by steps only.
+/// Replaces form, answers and materials; files that no material has any more are let go of. What was submitted is changed by steps only.
 #[utoipa::path(tag = "errands", security(("token" = ["errands:file"])), params(("id" = Uuid, Path, description = "The errand"), IfMatchHeader),
     request_body = UpdateErrand, responses((status = 200, description = "The draft", body = ErrandView)), extensions(("x-errors" = json!(["errand_state"]))))]
 #[put("/v1/errands/{id}")]
@@ -129,6 +130,7 @@ pub async fn update_errand(
             return Err(Error::invalid(wrong));
         }
         let form = filing::sealed_form(&inner, county, row.id, sent.form.as_ref())?;
+        content::redraft(conn, &who, &row, &sent.materials, frame.now)?;
         let said = (form, json!(sent.answers), json!(sent.materials));
         if !store::redraft(conn, &row, said, frame.now)? {
             return Err(Code::VersionStale.into());

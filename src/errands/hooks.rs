@@ -3,14 +3,14 @@
 use chrono::{DateTime, NaiveDate, Utc};
 use diesel::{
     PgConnection, QueryableByName, RunQueryDsl,
-    sql_types::{Array, Date, Integer, Nullable, Text, Timestamptz, Uuid as SqlUuid},
+    sql_types::{Array, Date, Integer, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid},
 };
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{
-    acting, custody, jobs, journeys,
-    mandates::words_place,
+    acting, content, custody, jobs, journeys,
+    mandates::{Mandate, words_place},
     model::{ErrandState, Step, form_place},
     steps::{Actor, Said},
     store::{self, Seen, Writing},
@@ -36,10 +36,13 @@ pub const ROOM: Room = Room {
     erase: Some(erase),
     sealed: &[
         Sealed { table: "errands", column: "form", index: None },
+        Sealed { table: "errands", column: "content_salt", index: None },
+        Sealed { table: "errands", column: "parcel", index: None },
         Sealed { table: "errand_words", column: "words", index: None },
         Sealed { table: "errand_originals", column: "name", index: None },
         Sealed { table: "mandates", column: "words", index: None },
     ],
+    attached: &[(content::ERRAND, content::sees_errand), (content::MANDATE, content::sees_mandate)],
     ..Room::new("errands")
 };
 
@@ -200,19 +203,35 @@ struct Mine {
     state: ErrandState,
     #[diesel(sql_type = Nullable<diesel::sql_types::Binary>)]
     form: Option<Vec<u8>>,
+    #[diesel(sql_type = Jsonb)]
+    answers: Value,
+    #[diesel(sql_type = Jsonb)]
+    materials: Value,
+    #[diesel(sql_type = Nullable<diesel::sql_types::Binary>)]
+    parcel: Option<Vec<u8>>,
     #[diesel(sql_type = Timestamptz)]
     created_at: DateTime<Utc>,
 }
 
 statement! {
     struct AllOf { county: i32 as Integer, resident: Uuid as SqlUuid }
-    "SELECT e.id, e.number, (SELECT name FROM matters m WHERE m.county_id = e.county_id AND m.id = e.matter_id) AS matter, e.state, e.form, e.created_at \
+    "SELECT e.id, e.number, (SELECT name FROM matters m WHERE m.county_id = e.county_id AND m.id = e.matter_id) AS matter, e.state, e.form, e.answers, e.materials, e.parcel, e.created_at \
      FROM errands e WHERE e.county_id = {county} AND e.resident_id = {resident} ORDER BY e.created_at, e.id"
 }
 
 statement! {
     struct MandatesOf { county: i32 as Integer, resident: Uuid as SqlUuid }
-    "SELECT * FROM mandates WHERE county_id = {county} AND resident_id = {resident} ORDER BY created_at, id"
+    "SELECT g.*, (SELECT name FROM matters m WHERE m.county_id = g.county_id AND m.id = g.matter_id) AS matter \
+     FROM mandates g WHERE g.county_id = {county} AND g.resident_id = {resident} ORDER BY g.created_at, g.id"
+}
+
+/// A mandate, and the name of the matter that it is for.
+#[derive(QueryableByName)]
+struct Given {
+    #[diesel(embed)]
+    mandate: Mandate,
+    #[diesel(sql_type = Nullable<Text>)]
+    matter: Option<String>,
 }
 
 fn export(conn: &mut PgConnection, app: &App, person: Person) -> Result<Value> {
@@ -224,18 +243,25 @@ fn export(conn: &mut PgConnection, app: &App, person: Person) -> Result<Value> {
         for told in store::ledger(conn, county, row.id)? {
             let open = |(id, words): (Uuid, Vec<u8>)| acting::words(app, county, id, &words);
             let words = told.words_id.zip(told.words).map(open).transpose()?;
-            said.push(json!({"at": told.entry.at, "step": told.entry.step, "words": words}));
+            said.push(json!({"at": told.entry.at, "step": told.entry.step, "facts": told.entry.facts, "words": words}));
         }
         let open = |sealed: &Vec<u8>| app.keys.open_text(county, &form_place(row.id), sealed);
         let form = row.form.as_ref().map(open).transpose()?;
         let form = form.and_then(|form| serde_json::from_str::<Value>(&form).ok());
-        errands.push(json!({"number": row.number, "matter": row.matter, "state": row.state, "form": form, "created_at": row.created_at, "steps": said}));
+        let parcel = content::parcel(app, (county, row.id), row.parcel.as_deref())?;
+        errands.push(
+            json!({"number": row.number, "matter": row.matter, "state": row.state, "form": form, "answers": row.answers,
+            "materials": row.materials, "parcel": parcel, "created_at": row.created_at, "steps": said}),
+        );
     }
     let mut mandates = Vec::new();
-    for row in (MandatesOf { county, resident }).load::<super::mandates::Mandate>(conn)? {
+    for Given { mandate: row, matter } in (MandatesOf { county, resident }).load::<Given>(conn)? {
         let open = |sealed: &Vec<u8>| app.keys.open_text(county, &words_place(row.id), sealed);
         let words = row.words.as_ref().map(open).transpose()?;
-        mandates.push(json!({"given_how": row.given_how, "words": words, "valid_until": row.valid_until, "revoked_at": row.revoked_at}));
+        mandates.push(
+            json!({"matter": matter, "given_how": row.given_how, "words": words, "attachment_ids": row.attachment_ids,
+            "valid_until": row.valid_until, "revoked_at": row.revoked_at}),
+        );
     }
     let originals = custody::export(conn, app, person)?;
     Ok(json!({"errands": errands, "mandates": mandates, "originals": originals}))
@@ -243,7 +269,7 @@ fn export(conn: &mut PgConnection, app: &App, person: Person) -> Result<Value> {
 
 statement! {
     struct EraseForms { county: i32 as Integer, resident: Uuid as SqlUuid, now: DateTime<Utc> as Timestamptz }
-    "UPDATE errands SET form = NULL, answers = jsonb_build_object(), version = version + 1, updated_at = {now} WHERE county_id = {county} AND resident_id = {resident}"
+    "UPDATE errands SET form = NULL, answers = jsonb_build_object(), materials = jsonb_build_array(), content_salt = NULL, parcel = NULL, version = version + 1, updated_at = {now} WHERE county_id = {county} AND resident_id = {resident}"
 }
 
 statement! {
@@ -253,7 +279,7 @@ statement! {
 
 statement! {
     struct EraseMandates { county: i32 as Integer, resident: Uuid as SqlUuid, now: DateTime<Utc> as Timestamptz }
-    "UPDATE mandates SET words = NULL, revoked_at = coalesce(revoked_at, {now}), version = version + 1, updated_at = {now} \
+    "UPDATE mandates SET words = NULL, attachment_ids = jsonb_build_array(), revoked_at = coalesce(revoked_at, {now}), version = version + 1, updated_at = {now} \
      WHERE county_id = {county} AND resident_id = {resident}"
 }
 

@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::{
     acting::{self, Frame},
+    content,
     ledger::Facts,
     model::{ErrandState, Step},
     steps::Said,
@@ -48,6 +49,8 @@ pub struct Outcome {
     pub errand: Uuid,
     pub result: TripResult,
     pub words: String,
+    /// The papers of a decision.
+    pub files: Vec<Uuid>,
 }
 
 fn lost() -> Error {
@@ -147,9 +150,8 @@ impl Traveller {
         let (county, today) = (self.who.county, self.frame.today);
         let before = store::find(conn, county, self.seen(), errand, today)?.ok_or(Code::NotFound)?;
         let facts = Facts::from([("trip".to_owned(), json!(trip.id))]);
-        let actor = acting::actor(&self.who, &before);
         let said = Said { facts, ..said };
-        Ok(acting::follow(conn, app, &before, actor, (step, &said), &self.frame)?.entries)
+        Ok(acting::follow(conn, app, Some(&self.who), &before, (step, &said), &self.frame)?.entries)
     }
 
     /// Sets out: what is not with the department yet is forwarded. What cannot be any more is not taken along.
@@ -188,10 +190,11 @@ impl Traveller {
         let lines = trips::lines(conn, self.who.county, id)?;
         check(&lines, outcomes)?;
         // In one order, so that two who lock the same errands wait for each other in turn.
-        let mut sorted: Vec<_> = outcomes.iter().collect();
-        sorted.sort_by_key(|outcome| outcome.errand);
-        for Outcome { errand, result, words } in sorted {
-            let said = Said { words: Some(words.clone()), ..Said::default() };
+        let mut sorted: Vec<_> = outcomes.iter().enumerate().collect();
+        sorted.sort_by_key(|(_, outcome)| outcome.errand);
+        for (index, Outcome { errand, result, words, files }) in sorted {
+            let (words, files, place) = (Some(words.clone()), files.clone(), format!("/results/{index}"));
+            let said = Said { words, files, place, ..Said::default() };
             let (step, granted) = match result {
                 TripResult::Accepted => (Step::Decide, Some(true)),
                 TripResult::Refused => (Step::Decide, Some(false)),
@@ -228,25 +231,27 @@ fn stays(error: &Error) -> bool {
     )
 }
 
-/// Every outcome is of an errand of the trip that has none, once.
+/// Every outcome is of an errand of the trip that has none, once; and only a decision has papers.
 fn check(lines: &[Line], outcomes: &[Outcome]) -> Result<()> {
-    let mut seen = BTreeSet::new();
-    let wrong = |(index, outcome): (usize, &Outcome)| {
-        let line = lines.iter().find(|line| line.errand_id == outcome.errand);
-        let pointer = format!("/results/{index}/errand_id");
-        match line {
-            None => Some(fault(pointer, "not_on_trip", "不在本次行程中", "is not on this trip")),
-            Some(line) if !line.open || !seen.insert(outcome.errand) => {
-                Some(fault(pointer, "answered", "已有结果，或重复", "has a result already, or is here twice"))
+    let (mut seen, mut faults) = (BTreeSet::new(), Vec::new());
+    for (index, Outcome { errand, result, files, .. }) in outcomes.iter().enumerate() {
+        let at = |name: &str| format!("/results/{index}/{name}");
+        match lines.iter().find(|line| line.errand_id == *errand) {
+            None => faults.push(fault(at("errand_id"), "not_on_trip", "不在本次行程中", "is not on this trip")),
+            Some(line) if !line.open || !seen.insert(*errand) => {
+                let (zh, en) = ("已有结果，或重复", "has a result already, or is here twice");
+                faults.push(fault(at("errand_id"), "answered", zh, en));
             }
-            Some(_) if outcome.result == TripResult::None => {
-                let pointer = format!("/results/{index}/result");
-                Some(fault(pointer, "result", "请填写结果", "say what came of it"))
-            }
-            Some(_) => None,
+            Some(_) => {}
         }
-    };
-    let faults: Vec<_> = outcomes.iter().enumerate().filter_map(wrong).collect();
+        if *result == TripResult::None {
+            faults.push(fault(at("result"), "result", "请填写结果", "say what came of it"));
+        }
+        if !files.is_empty() && !matches!(result, TripResult::Accepted | TripResult::Refused) {
+            faults.push(fault(at("attachment_ids"), "no_decision", "只有决定才附文书", "only a decision has papers"));
+        }
+        faults.extend(content::twice(files, &at("attachment_ids")));
+    }
     if faults.is_empty() { Ok(()) } else { Err(Error::invalid(faults)) }
 }
 

@@ -84,7 +84,7 @@ macro_rules! listed {
            (SELECT name FROM units u WHERE u.county_id = e.county_id AND u.id = e.unit_id) AS unit_name, e.decided_by, e.department_id, \
            (SELECT name FROM departments d WHERE d.county_id = e.county_id AND d.id = e.department_id) AS department_name, e.kind, e.state, e.back_to, e.holder_id, \
            (SELECT display_name FROM staff s WHERE s.county_id = e.county_id AND s.id = e.holder_id) AS holder_name, e.offered_to, e.filed_by, \
-           e.filed_by_resident, e.mandate_id, NULL::bytea AS form, e.answers, e.materials, e.supplements, e.asked, e.limit_days, e.submitted_on, e.accepted_on, \
+           e.filed_by_resident, e.mandate_id, NULL::bytea AS form, e.answers, e.materials, NULL::bytea AS content_salt, NULL::bytea AS parcel, NULL::jsonb AS files, NULL::jsonb AS replies, e.supplements, e.asked, e.limit_days, e.submitted_on, e.accepted_on, \
            e.decided_on, e.granted, e.on_time, e.due_on, e.provisional, e.yellow_from, e.red_from, e.rung, e.rung_on, e.entries, e.head, true AS mandated, false AS held, \
            false AS offered, false AS departmental, false AS asked_fits, NULL::uuid AS first_asked, NULL::jsonb AS names, 0::bigint AS originals_out, NULL::jsonb AS marks, \
            e.version, e.created_at, e.updated_at "

@@ -3,13 +3,18 @@
 use actix_web::{HttpResponse, get, post, web::Data};
 use chrono::{DateTime, Days, FixedOffset, NaiveDate};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 use validator::Validate;
 
-use super::mandates::{self, Give, Mandate, words_place};
+use super::{
+    content::{self, MANDATE},
+    mandates::{self, Give, Mandate, words_place},
+};
 use crate::{
     app::App,
+    attachments::{self, Attach},
     audit::{self, Audit},
     clock::{CST, local_date},
     error::{Code, Error, FieldError, Result, Text},
@@ -33,7 +38,7 @@ const LONGEST: u64 = 366;
 #[derive(Serialize, ToSchema)]
 #[schema(example = json!({"id": "0199a0c0-0000-7000-8000-0000000000d7", "resident_id": "0199a0c0-0000-7000-8000-00000000000a", "agent_id": null,
     "unit_id": "0199a0c0-0000-7000-8000-000000000002", "matter_id": "0199a0c0-0000-7000-8000-0000000000b1", "given_how": "spoken",
-    "given_by": "0199a0c0-0000-7000-8000-0000000000a1", "given_by_resident": null, "words": "我腿脚不便，请帮我办医保", "valid_until": "2027-02-21",
+    "given_by": "0199a0c0-0000-7000-8000-0000000000a1", "given_by_resident": null, "words": "我腿脚不便，请帮我办医保", "attachment_ids": [], "valid_until": "2027-02-21",
     "live": true, "revoked_at": null, "version": 1, "created_at": "2026-11-23T08:00:00+08:00"}))]
 pub struct MandateView {
     pub id: Uuid,
@@ -50,6 +55,8 @@ pub struct MandateView {
     pub given_by_resident: Option<Uuid>,
     /// What was said.
     pub words: Option<String>,
+    /// The photo of the signature, or the recording of what was said; for whoever sees the mandate.
+    pub attachment_ids: Vec<Uuid>,
     /// The last day.
     pub valid_until: NaiveDate,
     /// Neither revoked nor run out.
@@ -72,6 +79,7 @@ impl MandateView {
             given_by: row.given_by,
             given_by_resident: row.given_by_resident,
             words: row.words.as_ref().map(open).transpose()?,
+            attachment_ids: serde_json::from_value(row.attachment_ids).map_err(Error::internal)?,
             valid_until: row.valid_until,
             live: row.revoked_at.is_none() && row.valid_until >= local_date(app.clock.now()),
             revoked_at: row.revoked_at.map(|at| at.with_timezone(&CST)),
@@ -97,6 +105,11 @@ pub struct GiveMandate {
     #[validate(length(min = 2, max = 500))]
     #[schema(min_length = 2, max_length = 500)]
     pub words: Option<String>,
+    /// Staff: the photo of the signature, or the recording of what was said; up to 9 of the caller's own uploads.
+    #[serde(default)]
+    #[validate(length(max = 9))]
+    #[schema(max_items = 9)]
+    pub attachment_ids: Vec<Uuid>,
     /// The last day, at most 366 days from today; 90 days from today by default.
     pub valid_until: Option<NaiveDate>,
 }
@@ -104,7 +117,7 @@ pub struct GiveMandate {
 impl GiveMandate {
     /// How it was given and until when, or every fault.
     fn checked(&self, caller: &Caller, today: NaiveDate) -> Result<(GivenHow, NaiveDate)> {
-        let mut wrong = Vec::new();
+        let mut wrong = content::twice(&self.attachment_ids, "/attachment_ids");
         let mut say = |pointer: &str, code: &'static str, text| wrong.push(FieldError::body(pointer, code, text));
         let given_how = match (caller.is_resident(), self.given_how) {
             (true, None | Some(GivenHow::InMiniProgram)) => GivenHow::InMiniProgram,
@@ -121,6 +134,9 @@ impl GiveMandate {
         if given_how == GivenHow::Spoken && self.words.is_none() && !caller.is_resident() {
             say("/words", "required", Text::fixed("口头委托须记录原话", "write down what was said"));
         }
+        if caller.is_resident() && !self.attachment_ids.is_empty() {
+            say("/attachment_ids", "not_for_residents", Text::fixed("由工作人员附上", "only staff attach a proof"));
+        }
         let until = self.valid_until.unwrap_or(today + Days::new(90));
         if until < today || until > today + Days::new(LONGEST) {
             say("/valid_until", "range", Text::fixed("须在今天起 366 天以内", "must be within 366 days from today"));
@@ -130,7 +146,7 @@ impl GiveMandate {
 }
 
 /// The resident, for themselves, for those who let them, or for staff within reach.
-fn resident(
+pub fn resident(
     conn: &mut diesel::PgConnection,
     who: &Caller,
     scope: Scope,
@@ -184,10 +200,14 @@ pub async fn give_mandate(caller: Can<WriteMandates>, id: Id, command: Command<G
             given_by: who.staff(),
             given_by_resident: other.then_some(who.subject),
             words: body.words.as_ref().map(seal),
+            attachment_ids: json!(body.attachment_ids),
             valid_until,
             now,
         };
         let row: Mandate = diesel::RunQueryDsl::get_result(give, conn)?;
+        let (county, resident, by) = (who.county, Some(person.id), (&who).into());
+        let to = Attach { county, about: MANDATE, about_id: new, resident, by, pointer: "/attachment_ids", now };
+        attachments::attach(conn, &to, &body.attachment_ids)?;
         audit::record(conn, &who, now, &entry.of(person.id))?;
         let view = MandateView::new(&inner, row)?;
         Answer::created(format!("/v1/mandates/{new}"), view.version, &view)

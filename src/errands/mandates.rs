@@ -3,8 +3,9 @@
 use chrono::{DateTime, NaiveDate, Utc};
 use diesel::{
     PgConnection, QueryResult, QueryableByName, RunQueryDsl,
-    sql_types::{BigInt, Binary, Date, Integer, Nullable, Text, Timestamptz, Uuid as SqlUuid},
+    sql_types::{BigInt, Binary, Date, Integer, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid},
 };
+use serde_json::Value;
 use uuid::Uuid;
 
 use crate::{db::found, error::Result, http::page::After, proxies::model::GivenHow, statement};
@@ -32,6 +33,8 @@ pub struct Mandate {
     pub given_by_resident: Option<Uuid>,
     #[diesel(sql_type = Nullable<Binary>)]
     pub words: Option<Vec<u8>>,
+    #[diesel(sql_type = Jsonb)]
+    pub attachment_ids: Value,
     #[diesel(sql_type = Date)]
     pub valid_until: NaiveDate,
     #[diesel(sql_type = Nullable<Timestamptz>)]
@@ -51,11 +54,11 @@ statement! {
     pub struct Give {
         county: i32 as Integer, id: Uuid as SqlUuid, resident: Uuid as SqlUuid, agent: Option<Uuid> as Nullable<SqlUuid>, unit: Uuid as SqlUuid,
         matter: Option<Uuid> as Nullable<SqlUuid>, given_how: GivenHow as Text, given_by: Option<Uuid> as Nullable<SqlUuid>,
-        given_by_resident: Option<Uuid> as Nullable<SqlUuid>, words: Option<Vec<u8>> as Nullable<Binary>, valid_until: NaiveDate as Date,
-        now: DateTime<Utc> as Timestamptz,
+        given_by_resident: Option<Uuid> as Nullable<SqlUuid>, words: Option<Vec<u8>> as Nullable<Binary>, attachment_ids: Value as Jsonb,
+        valid_until: NaiveDate as Date, now: DateTime<Utc> as Timestamptz,
     }
-    "INSERT INTO mandates (county_id, id, resident_id, agent_id, unit_id, matter_id, given_how, given_by, given_by_resident, words, valid_until, created_at, updated_at) \
-     VALUES ({county}, {id}, {resident}, {agent}, {unit}, {matter}, {given_how}, {given_by}, {given_by_resident}, {words}, {valid_until}, {now}, {now}) RETURNING *"
+    "INSERT INTO mandates (county_id, id, resident_id, agent_id, unit_id, matter_id, given_how, given_by, given_by_resident, words, attachment_ids, valid_until, created_at, updated_at) \
+     VALUES ({county}, {id}, {resident}, {agent}, {unit}, {matter}, {given_how}, {given_by}, {given_by_resident}, {words}, {attachment_ids}, {valid_until}, {now}, {now}) RETURNING *"
 }
 
 statement! {

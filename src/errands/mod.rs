@@ -8,7 +8,11 @@
 //!                   └─request────────┴ supplement_requested (also from accepted, handling; goes on where it was)                   │
 //!                                      suspended (from accepted, handling, forwarded; likewise)                                    │
 //!                   withdraw, from any of these until the decision ─▶ withdrawn ────────────────── archive ────────────────────────┘
+//!                                      acknowledge: in delivered, once, before archive; call back: in delivered and archived
 //! ```
+//! What was delivered is acknowledged (签收) before it is archived, or has been there long enough; then the resident is called back (回访),
+//! archived or not: [`replies`]. What is handed in, and the files that it carries, is bound by digests to the entries: [`content`].
+//!
 //! [`model::Step`] is this diagram as a table, with who takes each step. Every step is an entry of the ledger, chained by hashes and
 //! written with the errand in one statement; a constraint refuses an errand that its ledger does not tell. The clock is computed from
 //! the ledger and the calendar ([`clock`]); the dates in the row serve lists and sweeps.
@@ -20,10 +24,12 @@ pub mod acting;
 pub mod applicant_routes;
 pub mod clock;
 pub mod commands;
+pub mod content;
 pub mod custody;
 pub mod custody_routes;
 pub mod filing;
 pub mod filing_routes;
+pub mod following;
 mod hooks;
 pub mod jobs;
 pub mod journeys;
@@ -37,7 +43,11 @@ pub mod numbers;
 pub mod originals;
 #[cfg(test)]
 mod property;
+pub mod provided;
 pub mod recount;
+pub mod refusals;
+pub mod replies;
+pub mod reply_routes;
 pub mod routes;
 pub mod step_routes;
 pub mod steps;

@@ -9,18 +9,14 @@ use diesel::{
         Array, BigInt, Binary, Bool, Date, Integer, Jsonb, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid,
     },
 };
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::clock::Mark;
+pub use super::provided::{Provided, form_place};
 use crate::{
     error::Text as Words,
-    matters::{
-        Answers,
-        version::{DecidedBy, MatterKind},
-    },
+    matters::version::{DecidedBy, MatterKind},
     text_enum,
 };
 
@@ -105,6 +101,10 @@ text_enum! {
         Extend = "extend",
         Decide = "decide",
         Deliver = "deliver",
+        /// 签收
+        Acknowledge = "acknowledge",
+        /// 回访
+        CallBack = "call_back",
         Archive = "archive",
         Withdraw = "withdraw",
         OfferTransfer = "offer_transfer",
@@ -145,6 +145,8 @@ pub enum By {
     Decider,
     /// Whoever has the original in hand, or its other side; see [`super::originals`].
     Custodian,
+    /// Any agent or officer who sees it.
+    Staff,
     System,
 }
 
@@ -196,6 +198,8 @@ impl Step {
             Self::Extend => (&[Accepted, Handling, Forwarded], To::Same, By::Approver),
             Self::Decide => (&[Accepted, Handling, Forwarded], To::State(Decided), By::Decider),
             Self::Deliver => (&[Decided], To::State(Delivered), By::Holder),
+            Self::Acknowledge => (&[Delivered], To::Same, By::Applicant),
+            Self::CallBack => (&[Delivered, Archived], To::Same, By::Staff),
             Self::Archive => (&[Delivered, NotAccepted, Withdrawn], To::State(Archived), By::Holder),
             Self::Withdraw => (
                 &[Draft, Submitted, SupplementRequested, Accepted, Handling, Forwarded, Suspended],
@@ -260,22 +264,6 @@ impl FromSql<Nullable<Jsonb>, Pg> for Marks {
     }
 }
 
-/// How a material (材料) is there.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(example = json!({"key": "household_register", "in_person": true}))]
-pub struct Provided {
-    /// The material's key in the version of the matter; once each.
-    pub key: String,
-    /// Brought in person, or handed to the agent.
-    pub in_person: bool,
-}
-
-/// What the form of an errand is bound to.
-pub fn form_place(id: Uuid) -> String {
-    format!("errands.form/{id}")
-}
-
 /// An errand with what is known of it when it is read; form and name are sealed.
 #[derive(Clone, Debug, QueryableByName)]
 pub struct Errand {
@@ -330,6 +318,16 @@ pub struct Errand {
     pub answers: Value,
     #[diesel(sql_type = Jsonb)]
     pub materials: Value,
+    #[diesel(sql_type = Nullable<Binary>)]
+    pub content_salt: Option<Vec<u8>>,
+    #[diesel(sql_type = Nullable<Binary>)]
+    pub parcel: Option<Vec<u8>>,
+    /// The SHA-256 of each of its files, by id.
+    #[diesel(sql_type = Nullable<Jsonb>)]
+    pub files: Option<Value>,
+    /// The facts of its reply, by step; see [`super::replies`].
+    #[diesel(sql_type = Nullable<Jsonb>)]
+    pub replies: Option<Value>,
     #[diesel(sql_type = SmallInt)]
     pub supplements: i16,
     /// Keys of the materials that were asked for and are not there yet.
@@ -394,20 +392,4 @@ pub struct Errand {
     pub created_at: DateTime<Utc>,
     #[diesel(sql_type = Timestamptz)]
     pub updated_at: DateTime<Utc>,
-}
-
-impl Errand {
-    /// The name of a member of staff among [`names`](Self::names).
-    pub fn name_of(&self, staff: Option<Uuid>) -> Option<String> {
-        Some(self.names.as_ref()?.get(staff?.to_string())?.as_str()?.to_owned())
-    }
-
-    /// What is there, as it was checked before it was written.
-    pub fn provided(&self) -> Vec<Provided> {
-        serde_json::from_value(self.materials.clone()).unwrap_or_default()
-    }
-
-    pub fn answers(&self) -> Answers {
-        serde_json::from_value(self.answers.clone()).unwrap_or_default()
-    }
 }

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::{
     acting,
     clock::{Clock, Until},
-    ledger::{self, Entry},
+    ledger::{self, Entry, Facts},
     model::{Errand, ErrandState, Marks, Step},
     steps::{self, Actor, Around, Said},
 };
@@ -40,6 +40,8 @@ const STEPS: &[Step] = &[
     Step::Extend,
     Step::Decide,
     Step::Deliver,
+    Step::Acknowledge,
+    Step::CallBack,
     Step::Archive,
     Step::Withdraw,
     Step::OfferTransfer,
@@ -98,6 +100,10 @@ fn draft(version: &Version) -> Errand {
         form: None,
         answers: json!({}),
         materials: json!([]),
+        content_salt: None,
+        parcel: None,
+        files: None,
+        replies: None,
         supplements: 0,
         asked: Vec::new(),
         limit_days: version.promised_days,
@@ -126,6 +132,14 @@ fn draft(version: &Version) -> Errand {
         version: 1,
         created_at: chrono::DateTime::UNIX_EPOCH,
         updated_at: chrono::DateTime::UNIX_EPOCH,
+    }
+}
+
+/// What a command says for its step.
+fn facts(step: Step, number: u32) -> Facts {
+    match step {
+        Step::CallBack => Facts::from([("reached".to_owned(), json!(number > 4))]),
+        _ => Facts::new(),
     }
 }
 
@@ -190,7 +204,7 @@ proptest! {
             let role = [Role::Resident, Role::VillageCadre, Role::TownshipStaff, Role::DepartmentStaff][who as usize];
             let actor = Actor { id: Some(Uuid::from_u128(u128::from(who) + 10)), role: Some(role), holds: who > 0, offered: who == 2, departmental: who == 3 };
             let staff = (step == Step::OfferTransfer).then(|| Uuid::from_u128(99));
-            let sent = Said { days: (step == Step::Extend).then_some(granted), staff, granted: (step == Step::Decide).then_some(true), ..Said::default() };
+            let sent = Said { days: (step == Step::Extend).then_some(granted), staff, granted: (step == Step::Decide).then_some(true), facts: facts(step, granted), ..Said::default() };
             let said = acting::said(&sent, step, actor, &errand, &settings);
             let before = errand.clone();
             let Ok(mut after) = steps::take(&before, step, actor, &said, around) else {
@@ -198,8 +212,15 @@ proptest! {
             };
             prop_assert!(step.from().contains(&before.state));
             let (entry, _) = acting::entry((&before, &after), step, actor, &said, now);
-            (after.entries, after.head) = (entry.seq, Some(entry.hash.clone()));
+            after.tell(&entry);
             entries.push(entry);
+            let once = |step| entries.iter().filter(|entry| entry.step == step).count() <= 1;
+            prop_assert!(once(Step::Decide) && once(Step::Deliver) && once(Step::Acknowledge));
+            if step == Step::Archive && before.state == ErrandState::Delivered {
+                let told = |step| entries.iter().find(|entry| entry.step == step).map(|entry| entry.mark().on);
+                let waited = told(Step::Deliver).is_some_and(|on| today >= on + Days::new(15));
+                prop_assert!(waited || told(Step::Acknowledge).is_some());
+            }
             errand = after;
             // What the constraints of the table ask for.
             prop_assert!(errand.submitted_on.is_none() || errand.holder_id.is_some());

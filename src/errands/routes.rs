@@ -13,6 +13,7 @@ use uuid::Uuid;
 use super::{
     acting::{self, Frame},
     clock::{Clock, Lamp, Until},
+    content,
     ledger::{self, Salted},
     lists::{self, Asked, Filter, Of, Sort},
     model::{Errand, ErrandState, Step},
@@ -193,7 +194,7 @@ async fn find(app: &App, caller: &Can<ReadErrands>, id: Uuid) -> Result<Errand> 
 /// One errand
 ///
 /// For the resident and those who act for them, the staff of the unit and above it, whoever answers for it or is asked to, and the
-/// department that has it. What was filled in is shown to the resident's side and to whoever answers for it.
+/// department that has it; they see its files too (`GET /v1/attachments/{id}`). What was filled in is shown to the resident's side and to whoever answers for it.
 #[utoipa::path(tag = "errands", security(("token" = ["errands:read"])), params(("id" = Uuid, Path, description = "The errand")),
     responses((status = 200, description = "The errand", body = ErrandView)))]
 #[get("/v1/errands/{id}")]
@@ -236,7 +237,7 @@ pub struct LedgerEntryView {
 pub struct LedgerView {
     /// Oldest first.
     pub entries: Vec<LedgerEntryView>,
-    /// The first entry that is not what it was when it was written; none: all of them are.
+    /// The first entry that is not what it was when it was written, or of which words, content or files are not; none: all of them are.
     pub broken_at: Option<i32>,
 }
 
@@ -273,7 +274,8 @@ fn swapped(app: &App, county: i32, rows: &[Told]) -> Result<Option<i32>> {
 /// The ledger of an errand
 ///
 /// Every step since it was filed: who, when, from where to where, and what was said. Entries are chained by their hashes and can
-/// neither be changed nor removed; `broken_at` names the first that does not fit the one before it.
+/// neither be changed nor removed; `broken_at` names the first that does not fit the one before it, or whose words, form, answers,
+/// materials or files are not those of its digests any more.
 #[utoipa::path(tag = "errands", security(("token" = ["errands:read"])), params(("id" = Uuid, Path, description = "The errand")),
     responses((status = 200, description = "The ledger", body = LedgerView)))]
 #[get("/v1/errands/{id}/ledger")]
@@ -289,6 +291,7 @@ pub async fn get_errand_ledger(caller: Can<ReadErrands>, id: Id, app: Data<App>)
     let cut = entries.last().map(|entry| &entry.hash) != errand.head.as_ref();
     let broken_at = ledger::broken(county, id.0, &entries).or(cut.then_some(entries.len() as i32 + 1));
     let broken_at = broken_at.or(swapped(&app, county, &rows)?);
+    let broken_at = broken_at.or(content::changed(&app, &errand, entries.iter())?);
     let concerned = caller.is_resident() || errand.held || errand.departmental;
     let over = matches!(caller.role, Role::TownshipStaff | Role::CountyAdmin);
     if over && !concerned {

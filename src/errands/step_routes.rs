@@ -187,7 +187,7 @@ pub async fn extend_errand(
 
 /// Decide
 ///
-/// Granted, or refused after examination (不予通过), in writing. By whoever the matter says: village, township, or the department that has it.
+/// Granted, or refused after examination (不予通过), in writing, with its papers. By whoever the matter says: village, township, or the department that has it.
 #[utoipa::path(tag = "errands", security(("token" = ["errands:handle"])), params(("id" = Uuid, Path, description = "The errand"), IdempotencyHeader, IfMatchHeader),
     request_body = DecideErrand, responses((status = 200, description = "The errand", body = ErrandView)), extensions(("x-errors" = json!(["errand_state", "not_holder", "mandate_ended", "decided_elsewhere"]))))]
 #[post("/v1/errands/{id}/decide")]
@@ -200,26 +200,11 @@ pub async fn decide_errand(
     commands::command(("decide_errand", Step::Decide), caller, id, Some(seen), command).await
 }
 
-/// Deliver
-///
-/// The result has been handed over; say how, and who took it.
-#[utoipa::path(tag = "errands", security(("token" = ["errands:handle"])), params(("id" = Uuid, Path, description = "The errand"), IdempotencyHeader, IfMatchHeader),
-    request_body = ErrandReason, responses((status = 200, description = "The errand", body = ErrandView)), extensions(("x-errors" = json!(["errand_state", "not_holder", "mandate_ended"]))))]
-#[post("/v1/errands/{id}/deliver")]
-pub async fn deliver_errand(
-    caller: Can<HandleErrands>,
-    id: Id,
-    seen: IfMatch,
-    command: Command<ErrandReason>,
-) -> Result<Answer> {
-    commands::command(("deliver_errand", Step::Deliver), caller, id, Some(seen), command).await
-}
-
 /// Archive
 ///
-/// The end. Not while an original is out.
+/// The end. Not while an original is out, and what was delivered not before it is acknowledged (签收), or `errands.acknowledged_after_days` later.
 #[utoipa::path(tag = "errands", security(("token" = ["errands:handle"])), params(("id" = Uuid, Path, description = "The errand"), IdempotencyHeader, IfMatchHeader),
-    request_body = ErrandCommand, responses((status = 200, description = "The errand", body = ErrandView)), extensions(("x-errors" = json!(["errand_state", "not_holder", "originals_out"]))))]
+    request_body = ErrandCommand, responses((status = 200, description = "The errand", body = ErrandView)), extensions(("x-errors" = json!(["errand_state", "not_holder", "originals_out", "not_acknowledged"]))))]
 #[post("/v1/errands/{id}/archive")]
 pub async fn archive_errand(
     caller: Can<HandleErrands>,

@@ -10,14 +10,15 @@ use super::{
     clock::{Clock, Mark, Reading},
     ledger::Facts,
     model::{By, Errand, ErrandState, Provided, Step, To},
+    refusals::StepError,
+    replies::Parcel,
 };
 use crate::{
     calendar::{Calendar, rules},
-    error::{Code, Error, FieldError, Text},
-    http::{faults::child, permissions::Role},
+    http::permissions::Role,
     matters::{
         self, Version,
-        version::{DecidedBy, Material, Question, Rung, RungAt},
+        version::{DecidedBy, Material, Rung, RungAt},
     },
     settings::Settings,
 };
@@ -58,117 +59,11 @@ pub struct Said {
     pub provided: Vec<Provided>,
     /// Keys of the materials that are missing.
     pub missing: Vec<String>,
-}
-
-/// Why not.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum StepError {
-    #[error("not from this state")]
-    State { state: ErrandState },
-    #[error("somebody else answers for it")]
-    NotHolder { holder: Option<String> },
-    #[error("the mandate has ended")]
-    MandateEnded,
-    #[error("needs an approval")]
-    ApprovalNeeded,
-    #[error("not offered to the caller")]
-    NotOffered,
-    #[error("decided elsewhere")]
-    DecidedElsewhere { by: DecidedBy },
-    #[error("originals are out")]
-    OriginalsOut { count: i64 },
-    #[error("an offer waits")]
-    OfferWaits,
-    #[error("too late to extend")]
-    Expired { due_on: Option<NaiveDate> },
-    #[error("longer than the law allows")]
-    TooLong { most: i16 },
-    #[error("not complete")]
-    Incomplete { missing: Vec<Material>, open: Vec<Question>, form: bool },
-    #[error("no such materials")]
-    UnknownMaterials { pointer: &'static str, unknown: Vec<(usize, String)> },
-    #[error("cannot take it over")]
-    CannotTakeOver,
-    #[error("nobody is there to answer for it")]
-    NobodyAnswers,
-}
-
-fn office(by: DecidedBy) -> Text {
-    match by {
-        DecidedBy::Village => Text::fixed("村（社区）", "village"),
-        DecidedBy::Township => Text::fixed("乡镇", "township"),
-        DecidedBy::Department => Text::fixed("县直部门", "department of the county"),
-    }
-}
-
-impl From<StepError> for Error {
-    fn from(error: StepError) -> Self {
-        match error {
-            StepError::State { state } => {
-                let words = state.words();
-                Error::new(Code::ErrandState).detail(format!("当前状态：{}", words.zh), format!("It is {}", words.en))
-            }
-            StepError::NotHolder { holder } => {
-                let holder = holder.unwrap_or_default();
-                Error::new(Code::NotHolder).detail(format!("现由{holder}负责"), format!("{holder} answers for it"))
-            }
-            StepError::MandateEnded => Code::MandateEnded.into(),
-            StepError::ApprovalNeeded => Code::ApprovalNeeded.into(),
-            StepError::NotOffered => Code::NotOffered.into(),
-            StepError::DecidedElsewhere { by } => Error::new(Code::DecidedElsewhere)
-                .detail(format!("由{}决定", office(by).zh), format!("Decided by the {}", office(by).en)),
-            StepError::OriginalsOut { count } => Error::new(Code::OriginalsOut)
-                .detail(format!("尚有 {count} 件原件未归还"), format!("{count} originals have not been returned")),
-            StepError::OfferWaits => Code::OfferWaits.into(),
-            StepError::Incomplete { missing, open, form } => incomplete(&missing, &open, form),
-            StepError::UnknownMaterials { pointer, unknown } => unknown_materials(pointer, &unknown),
-            StepError::CannotTakeOver => {
-                let (zh, en) = (
-                    "须为该村或上级单位在岗的工作人员，且不是现负责人",
-                    "must have a post in the unit or above it, and not answer for it already",
-                );
-                Error::field("/staff_id", "cannot_take_over", zh, en)
-            }
-            StepError::NobodyAnswers => Code::UnitUnknown.into(),
-            StepError::TooLong { most } => {
-                let zh = format!("延长后的时限不得超过 {most} 个工作日（行政许可法第四十二条）");
-                let en = format!(
-                    "with it the limit must not exceed {most} working days (Administrative Licensing Law, art. 42)"
-                );
-                Error::invalid(vec![FieldError::body("/days", "beyond_statutory_limit", Text::new(zh, en))])
-            }
-            StepError::Expired { due_on } => {
-                let due = due_on.map(|day| day.to_string()).unwrap_or_default();
-                Error::new(Code::ExtensionTooLate)
-                    .detail(format!("时限已于 {due} 届满"), format!("The limit ended on {due}"))
-            }
-        }
-    }
-}
-
-/// All that is missing, told once (一次性告知).
-fn incomplete(missing: &[Material], open: &[Question], form: bool) -> Error {
-    let material = |material: &Material| {
-        let text = Text::new(format!("缺少“{}”", material.name), format!("{} is missing", material.name));
-        FieldError::body(child("/materials", &material.key), "missing", text)
-    };
-    let question = |question: &Question| {
-        let text = Text::new(format!("请回答：{}", question.text), format!("answer: {}", question.text));
-        FieldError::body(child("/answers", &question.key), "required", text)
-    };
-    let unfilled = form.then(|| FieldError::body("/form", "required", Text::fixed("请填写表单", "fill in the form")));
-    Error::invalid(missing.iter().map(material).chain(open.iter().map(question)).chain(unfilled).collect())
-}
-
-fn unknown_materials(pointer: &str, unknown: &[(usize, String)]) -> Error {
-    let fault = |(index, key): &(usize, String)| {
-        let text = Text::new(
-            format!("该事项没有材料“{key}”，或重复"),
-            format!("the matter has no material {key}, or it is here twice"),
-        );
-        FieldError::body(format!("{pointer}/{index}"), "unknown_material", text)
-    };
-    Error::invalid(unknown.iter().map(fault).collect())
+    /// Papers of the reply.
+    pub files: Vec<Uuid>,
+    /// Where in a body this is said; empty: it is all of it.
+    pub place: String,
+    pub parcel: Option<Parcel>,
 }
 
 /// Keys that are no materials of the version, or here twice, with their place.
@@ -203,6 +98,8 @@ fn may(errand: &Errand, step: Step, actor: Actor) -> Result<(), StepError> {
         By::Colleague => Ok(()),
         By::Offered if actor.offered && errand.offered_to.is_some() => Ok(()),
         By::Offered => Err(StepError::NotOffered),
+        By::Staff if actor.is(AGENTS) || actor.is(APPROVERS) => Ok(()),
+        By::Staff => Err(StepError::NotHolder { holder: errand.holder_name.clone() }),
         By::Approver if actor.is(APPROVERS) => Ok(()),
         By::Approver => Err(StepError::ApprovalNeeded),
         By::Decider if actor.departmental => Ok(()),
@@ -213,12 +110,19 @@ fn may(errand: &Errand, step: Step, actor: Actor) -> Result<(), StepError> {
     if under_mandate(step, actor) && !errand.mandated { Err(StepError::MandateEnded) } else { Ok(()) }
 }
 
-/// Whether a step needs the resident's mandate. Handing it on is always possible, so that somebody answers for it; and an original
-/// finds its way back whatever became of the mandate.
+/// Whether a step needs the resident's mandate. Handing it on is always possible, so that somebody answers for it; so is writing down
+/// what became of it; and an original finds its way back whatever became of the mandate.
 pub fn under_mandate(step: Step, actor: Actor) -> bool {
     let handing_on = matches!(
         step,
-        Step::OfferTransfer | Step::AcceptTransfer | Step::DeclineTransfer | Step::Take | Step::Archive | Step::Correct
+        Step::OfferTransfer
+            | Step::AcceptTransfer
+            | Step::DeclineTransfer
+            | Step::Take
+            | Step::Acknowledge
+            | Step::CallBack
+            | Step::Archive
+            | Step::Correct
     );
     actor.is(AGENTS) && !handing_on && step.by() != By::Custodian
 }
@@ -266,7 +170,7 @@ fn longest(version: &Version) -> i16 {
 
 /// What only some steps need.
 fn needs(errand: &Errand, step: Step, actor: Actor, said: &Said, around: Around) -> Result<(), StepError> {
-    let Around { today, version, .. } = around;
+    let Around { today, version, settings, .. } = around;
     match step {
         Step::Submit => complete(errand, version),
         Step::RequestSupplement | Step::Supplement => {
@@ -296,6 +200,12 @@ fn needs(errand: &Errand, step: Step, actor: Actor, said: &Said, around: Around)
             Err(StepError::TooLong { most: longest(version) })
         }
         Step::Archive if errand.originals_out > 0 => Err(StepError::OriginalsOut { count: errand.originals_out }),
+        Step::Archive => match errand.kept_until(settings).filter(|until| today < *until) {
+            Some(until) => Err(StepError::NotAcknowledged { until }),
+            None => Ok(()),
+        },
+        Step::Acknowledge if errand.replied_on(step).is_some() => Err(StepError::Acknowledged),
+        Step::CallBack if errand.called_back() => Err(StepError::CalledBack),
         // Somebody was faster, or the calendar has changed.
         Step::DeemAccepted if errand.due_on.is_none_or(|due| due >= today) => {
             Err(StepError::State { state: errand.state })

@@ -97,7 +97,10 @@ statement! {
           WHERE a.county_id = {county} AND a.staff_id = {asked} AND a.ended_at IS NULL AND a.role IN ('specialist', 'village_cadre', 'township_staff', 'county_admin') AND unit_within({county}, e.unit_id, a.unit_id)) AS asked_fits, \
        (SELECT count(*) FROM errand_originals o WHERE o.county_id = e.county_id AND o.errand_id = e.id AND o.state <> 'returned') AS originals_out, \
        (SELECT jsonb_agg(jsonb_build_array(coalesce(l.facts ->> 'on', (l.at AT TIME ZONE 'Asia/Shanghai')::date::text), l.step, l.to_state, l.facts -> 'days') ORDER BY l.seq) \
-          FROM errand_ledger l WHERE l.county_id = e.county_id AND l.errand_id = e.id) AS marks \
+          FROM errand_ledger l WHERE l.county_id = e.county_id AND l.errand_id = e.id) AS marks, \
+       (SELECT jsonb_object_agg(a.id, encode(a.sha256, 'hex')) FROM attachments a WHERE a.county_id = e.county_id AND a.about = 'errand' AND a.about_id = e.id AND a.state = 'ready') AS files, \
+       (SELECT jsonb_object_agg(l.step, l.facts ORDER BY l.seq) FROM errand_ledger l WHERE l.county_id = e.county_id AND l.errand_id = e.id \
+          AND l.step IN ('decide', 'deliver', 'acknowledge', 'call_back')) AS replies \
      FROM errands e JOIN matters m ON m.county_id = e.county_id AND m.id = e.matter_id JOIN units u ON u.county_id = e.county_id AND u.id = e.unit_id \
      JOIN residents p ON p.county_id = e.county_id AND p.id = e.resident_id LEFT JOIN staff h ON h.county_id = e.county_id AND h.id = e.holder_id \
      CROSS JOIN LATERAL (SELECT CASE WHEN e.state = 'draft' THEN coalesce((SELECT a.staff_id FROM staff_posts a JOIN staff s ON s.county_id = a.county_id AND s.id = a.staff_id AND s.state = 'active' \
@@ -133,7 +136,8 @@ statement! {
     pub struct Write {
         county: i32 as Integer, id: Uuid as SqlUuid, version: i64 as BigInt, state: ErrandState as Text,
         back_to: Option<ErrandState> as Nullable<Text>, holder: Option<Uuid> as Nullable<SqlUuid>, offered_to: Option<Uuid> as Nullable<SqlUuid>,
-        department: Option<Uuid> as Nullable<SqlUuid>, form: Option<Vec<u8>> as Nullable<Binary>, answers: Value as Jsonb, materials: Value as Jsonb, supplements: i16 as SmallInt, asked: Vec<String> as Array<Text>, limit_days: i16 as SmallInt,
+        department: Option<Uuid> as Nullable<SqlUuid>, form: Option<Vec<u8>> as Nullable<Binary>, answers: Value as Jsonb, materials: Value as Jsonb,
+        content_salt: Option<Vec<u8>> as Nullable<Binary>, parcel: Option<Vec<u8>> as Nullable<Binary>, supplements: i16 as SmallInt, asked: Vec<String> as Array<Text>, limit_days: i16 as SmallInt,
         submitted_on: Option<NaiveDate> as Nullable<Date>, accepted_on: Option<NaiveDate> as Nullable<Date>,
         decided_on: Option<NaiveDate> as Nullable<Date>, granted: Option<bool> as Nullable<Bool>, on_time: Option<bool> as Nullable<Bool>, due_on: Option<NaiveDate> as Nullable<Date>,
         provisional: bool as Bool, yellow_from: Option<NaiveDate> as Nullable<Date>, red_from: Option<NaiveDate> as Nullable<Date>,
@@ -147,7 +151,7 @@ statement! {
         under: Option<Uuid> as Nullable<SqlUuid>, today: NaiveDate as Date, now: DateTime<Utc> as Timestamptz,
     }
     concat!("WITH moved AS (UPDATE errands SET state = {state}, back_to = {back_to}, holder_id = {holder}, offered_to = {offered_to}, department_id = {department}, form = {form}, answers = {answers}, materials = {materials}, \
-         supplements = {supplements}, asked = {asked}, limit_days = {limit_days}, submitted_on = {submitted_on}, accepted_on = {accepted_on}, decided_on = {decided_on}, \
+         content_salt = {content_salt}, parcel = {parcel}, supplements = {supplements}, asked = {asked}, limit_days = {limit_days}, submitted_on = {submitted_on}, accepted_on = {accepted_on}, decided_on = {decided_on}, \
          granted = {granted}, on_time = {on_time}, due_on = {due_on}, provisional = {provisional}, yellow_from = {yellow_from}, red_from = {red_from}, rung = {rung}, \
          rung_on = {rung_on}, calendar_digest = coalesce({calendar}, calendar_digest), entries = {seq}, head = {hash}, version = version + 1, updated_at = {now} \
        WHERE county_id = {county} AND id = {id} AND version = {version} \
@@ -216,6 +220,8 @@ pub fn write(conn: &mut PgConnection, writing: Writing) -> Result<bool> {
         form: after.form.clone(),
         answers: after.answers.clone(),
         materials: after.materials.clone(),
+        content_salt: after.content_salt.clone(),
+        parcel: after.parcel.clone(),
         supplements: after.supplements,
         asked: after.asked.clone(),
         limit_days: after.limit_days,

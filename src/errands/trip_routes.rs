@@ -205,6 +205,11 @@ pub struct TripOutcome {
     #[validate(length(min = 2, max = 1000))]
     #[schema(min_length = 2, max_length = 1000)]
     pub words: String,
+    /// The papers of a decision, up to 9 of the caller's own uploads. Only with `accepted` and `refused`.
+    #[serde(default)]
+    #[validate(length(max = 9))]
+    #[schema(max_items = 9)]
+    pub attachment_ids: Vec<Uuid>,
 }
 
 /// What came of a trip.
@@ -233,7 +238,12 @@ pub async fn record_trip_results(
     let Command { key, lang, app, body, digest } = command;
     let once = Once::new(&caller, "record_trip_results", key, digest);
     let (traveller, inner) = (traveller(&app, &caller).await?, app.clone());
-    let outcome = |one: TripOutcome| Outcome { errand: one.errand_id, result: one.result, words: one.words };
+    let outcome = |one: TripOutcome| Outcome {
+        errand: one.errand_id,
+        result: one.result,
+        words: one.words,
+        files: one.attachment_ids,
+    };
     let outcomes: Vec<_> = body.results.into_iter().map(outcome).collect();
     app.once(once, move |conn| {
         let trip = traveller.results(conn, &inner, (id.0, &seen), &outcomes)?;

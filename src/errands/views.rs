@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::{
     clock::{Lamp, lamp},
     model::{Errand, ErrandState, Provided, form_place},
+    replies::{ErrandCallBack, ErrandDelivery},
 };
 use crate::{
     app::App,
@@ -39,8 +40,8 @@ pub struct ErrandMatter {
     "matter": {"id": "0199a0c0-0000-7000-8000-0000000000b1", "name": "城乡居民医保参保登记", "version": 1}, "decided_by": "township", "department": null, "kind": "promised",
     "resident": {"id": "0199a0c0-0000-7000-8000-00000000000a", "name": "张*明"}, "unit": {"id": "0199a0c0-0000-7000-8000-000000000002", "name": "红星村"},
     "holder": {"id": "0199a0c0-0000-7000-8000-0000000000a1", "name": "陈特派"}, "offered_to": null, "mandate_id": "0199a0c0-0000-7000-8000-0000000000d7",
-    "filed_by": "0199a0c0-0000-7000-8000-0000000000a1", "filed_by_resident": null, "form": {"kind": "new"}, "answers": {}, "materials": [{"key": "id_card", "in_person": true}], "supplements": 0, "asked_for": [],
-    "limit_days": 3, "submitted_on": "2026-11-23", "accepted_on": "2026-11-23", "decided_on": null, "granted": null, "due_on": "2026-11-26",
+    "filed_by": "0199a0c0-0000-7000-8000-0000000000a1", "filed_by_resident": null, "form": {"kind": "new"}, "answers": {}, "materials": [{"key": "id_card", "in_person": true, "attachment_ids": []}], "supplements": 0, "asked_for": [],
+    "limit_days": 3, "submitted_on": "2026-11-23", "accepted_on": "2026-11-23", "decided_on": null, "granted": null, "documents": [], "delivery": null, "call_back": null, "due_on": "2026-11-26",
     "provisional": false, "lamp": "green", "version": 3, "created_at": "2026-11-23T08:00:00+08:00", "updated_at": "2026-11-23T08:20:00+08:00"}))]
 pub struct ErrandView {
     pub id: Uuid,
@@ -71,7 +72,7 @@ pub struct ErrandView {
     /// Answers to the questions of the guide, which picked the materials.
     #[schema(value_type = BTreeMap<String, String>)]
     pub answers: Answers,
-    /// What is there, and how.
+    /// What is there, and how: brought in person, or attached.
     pub materials: Vec<Provided>,
     /// How often something missing was asked for.
     pub supplements: i16,
@@ -84,6 +85,12 @@ pub struct ErrandView {
     pub decided_on: Option<NaiveDate>,
     /// What was decided: granted, or refused after examination (不予通过).
     pub granted: Option<bool>,
+    /// The papers of the decision, by their attachments; only in a single errand, like the rest of the reply.
+    pub documents: Vec<Uuid>,
+    /// How the result got to the resident, and whether they acknowledged it (送达、签收).
+    pub delivery: Option<ErrandDelivery>,
+    /// Whether the resident was asked afterwards (回访).
+    pub call_back: Option<ErrandCallBack>,
     /// The day at whose end (24:00) it is due: an answer while submitted, a decision afterwards. None while the clock stands still.
     pub due_on: Option<NaiveDate>,
     /// The calendar of a year on the way is not published yet; the day may still move.
@@ -142,6 +149,9 @@ impl ErrandView {
             accepted_on: row.accepted_on,
             decided_on: row.decided_on,
             granted: row.granted,
+            documents: row.documents(),
+            delivery: ErrandDelivery::of(app, row, mine)?,
+            call_back: ErrandCallBack::of(row),
             due_on: row.due_on,
             provisional: row.provisional,
             lamp: lamp(row.yellow_from, row.red_from, today),

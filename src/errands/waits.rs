@@ -15,7 +15,7 @@ use super::{
     acting::{self, Frame},
     ledger::Facts,
     model::Step,
-    steps::{Actor, Said},
+    steps::Said,
     store::{self, Seen},
     sweeps,
 };
@@ -143,7 +143,7 @@ fn remind(conn: &mut PgConnection, app: &App, wait: Wait, frame: &Frame) -> Resu
     let escalated = again.then(|| ("escalated".to_owned(), json!(true)));
     let facts = [("since".to_owned(), json!(wait.since))].into_iter().chain(escalated);
     let said = Said { facts: Facts::from_iter(facts), department: Some(department), ..Said::default() };
-    acting::follow(conn, app, &errand, Actor::SYSTEM, (Step::Remind, &said), frame)?;
+    acting::follow(conn, app, None, &errand, (Step::Remind, &said), frame)?;
     let (number, matter) = (&errand.number, &errand.matter_name);
     let (about, unit, holder, title) = if again {
         let title = Text::new(

@@ -128,6 +128,9 @@ codes! {
     TripState 409 "trip_state" "该行程当前状态不允许此操作" "The trip is not in a state for this";
     NotAgent 409 "not_agent" "该行程由他人负责" "Somebody else makes the trip";
     OnAnotherTrip 409 "on_another_trip" "有代办件已列入其他行程" "One of the errands is on another trip";
+    ErrandAcknowledged 409 "errand_acknowledged" "居民已签收" "The resident has acknowledged it already";
+    NotAcknowledged 409 "not_acknowledged" "居民尚未签收，暂不能归档" "The resident has not acknowledged it; it cannot be archived yet";
+    CalledBack 409 "called_back" "已回访" "The resident has been called back already";
     ExtensionTooLate 409 "extension_too_late" "时限已届满，不能再延期" "The limit is over; it can no longer be extended";
     ProxyNotAllowed 409 "proxy_not_allowed" "该事项须本人提交" "Nobody else may file this matter for the resident";
     UnitUnknown 409 "unit_unknown" "居民尚未登记所在村（社区），或该处无人负责；请先登记" "Nobody knows in which village the resident lives, or nobody answers there; register it first";

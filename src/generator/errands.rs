@@ -186,7 +186,11 @@ async fn kinds(world: &World) -> anyhow::Result<Vec<Kind>> {
     });
     let always = |version: &Version| {
         let needed = version.materials.iter().filter(|one| one.need == Need::Required && one.when.is_empty());
-        json!(needed.map(|one| Provided { key: one.key.clone(), in_person: true }).collect::<Vec<_>>())
+        json!(
+            needed
+                .map(|one| Provided { key: one.key.clone(), in_person: true, attachment_ids: Vec::new() })
+                .collect::<Vec<_>>()
+        )
     };
     Ok(versions.await?.into_iter().map(|version| Kind { materials: always(&version), version }).collect())
 }

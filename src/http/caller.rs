@@ -58,6 +58,12 @@ impl Caller {
         (!self.is_resident()).then_some(self.subject)
     }
 
+    /// What the caller reaches with another permission than the one that was asked for; none without it.
+    pub fn scope_of<P: Permission>(&self) -> Result<Option<Scope>> {
+        let grant = P::GRANTS.iter().find(|(role, _)| *role == self.role);
+        grant.map(|(_, grant)| self.scope(*grant)).transpose()
+    }
+
     fn scope(&self, grant: Grant) -> Result<Scope> {
         let reach = match grant {
             Grant::Own => Reach::Own(self.subject),
@@ -85,12 +91,10 @@ impl<P> Deref for Can<P> {
 
 impl<P: Permission> Can<P> {
     fn check(caller: Caller) -> Result<Self> {
-        let grant = P::GRANTS.iter().find(|(role, _)| *role == caller.role);
-        let (_, grant) = grant.ok_or_else(|| {
+        let scope = caller.scope_of::<P>()?.ok_or_else(|| {
             Error::new(Code::Forbidden)
                 .detail(format!("需要权限 {}", P::NAME), format!("The permission {} is needed", P::NAME))
         })?;
-        let scope = caller.scope(*grant)?;
         Ok(Self { caller, scope, permission: PhantomData })
     }
 }

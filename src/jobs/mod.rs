@@ -109,6 +109,7 @@ jobs! {
     attachments::jobs::ProcessUpload,
     errands::jobs::Notify,
     errands::jobs::Recount,
+    errands::following::FollowUp,
 }
 
 /// Idempotent passes over what has become old; several workers may run them at once, and one that fails does not keep the

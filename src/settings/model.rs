@@ -122,6 +122,10 @@ settings! {
         "提交后多少个工作日未答复视为受理（行政许可法第三十二条）", "Working days without an answer after which what was submitted counts as accepted (Administrative Licensing Law, art. 32)";
     errands_department_days: i64 = number(10, 1, 60, "working_days"), "errands.department_days",
         "转办后多少个工作日未答复即提醒县直部门", "Working days without an answer after which a department is reminded of what was forwarded to it";
+    errands_acknowledged_after_days: i64 = number(15, 0, 180, "days"), "errands.acknowledged_after_days",
+        "送达后多少天无人签收也可归档", "Days after its delivery from which an errand may be archived though nobody has acknowledged it";
+    errands_call_back_days: i64 = number(7, 1, 60, "days"), "errands.call_back_days",
+        "送达后多少天内回访", "Days after its delivery within which the resident is called back";
     errands_yellow_percent: i64 = number(80, 1, 99, "percent"), "errands.yellow_percent",
         "已计天数达到时限的百分之多少亮黄灯", "Share of the limit from which the lamp is yellow";
     errands_red_percent: i64 = number(100, 2, 100, "percent"), "errands.red_percent",

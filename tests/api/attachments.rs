@@ -29,7 +29,7 @@ fn upload<'a>(t: &'a TestApp, by: &Session, name: &str, media_type: &str, bytes:
 
 pub const PDF: &[u8] = b"%PDF-1.7 the household register";
 
-async fn pdf(t: &TestApp, by: &Session) -> Uuid {
+pub async fn pdf(t: &TestApp, by: &Session) -> Uuid {
     let made = upload(t, by, "户口簿.pdf", "application/pdf", PDF).send().await.created();
     id(&made)
 }
@@ -267,7 +267,7 @@ async fn attach(t: &TestApp, by: &Session, about_id: Uuid, resident: Option<Uuid
     let (now, by) = (t.app.clock.now(), Uploader { id: by.subject, staff: false });
     let work = move |conn: &mut PgConnection| {
         let to = Attach { county: 1, about: "errand", about_id, resident, by, pointer: "/attachments", now };
-        attachments::attach(conn, &to, &ids)
+        attachments::attach(conn, &to, &ids).map(drop)
     };
     t.app.db.write("test", work).await
 }

@@ -98,11 +98,13 @@ async fn from_filing_to_the_archive() {
     let decided = step(&t, &cadre, &sent, "decide", decided).await.ok();
     assert_eq!((&decided["granted"], &decided["due_on"], &decided["lamp"]), (&json!(true), &Value::Null, &Value::Null));
     step(&t, &who, &sent, "withdraw", json!({"reason": "不办了"})).await.problem(409, "errand_state");
-    step(&t, &cadre, &sent, "deliver", json!({"reason": "本人签收"})).await.ok();
+    step(&t, &cadre, &sent, "deliver", json!({"how": "in_person"})).await.ok();
+    step(&t, &cadre, &sent, "archive", json!({})).await.problem(409, "not_acknowledged");
+    step(&t, &who, &sent, "acknowledge", json!({})).await.ok();
     let done = step(&t, &cadre, &sent, "archive", json!({})).await.ok();
     assert_eq!(done["state"], "archived");
     let told = ledger(&t, &who, &sent).await;
-    assert_eq!(steps(&told), ["file", "submit", "accept", "begin", "decide", "deliver", "archive"]);
+    assert_eq!(steps(&told), ["file", "submit", "accept", "begin", "decide", "deliver", "acknowledge", "archive"]);
     assert_eq!((&told["broken_at"], &told["entries"][4]["words"]), (&Value::Null, &json!("证明已开具")));
     t.run_jobs().await;
     let inbox = t.get("/v1/messages").by(&who).send().await.ok();
