@@ -19,7 +19,7 @@ use crate::{
     app::App,
     calendar::{self, Calendar},
     clock::local_date,
-    error::{Code, Error, Lang, Result, Retry},
+    error::{Code, Error, FieldError, Lang, Result, Retry},
     http::{
         caller::{Caller, Scope},
         etag::IfMatch,
@@ -64,6 +64,8 @@ pub struct Act {
     pub id: Uuid,
     pub step: Step,
     pub said: Said,
+    /// What is wrong with it.
+    pub faults: Vec<FieldError>,
     pub seen: Option<IfMatch>,
     pub lang: Lang,
     pub frame: Frame,
@@ -147,6 +149,9 @@ impl Act {
         let seen = Seen::by(&self.who, self.scope);
         let asked = self.said.staff;
         let before = store::find_and_ask(conn, self.who.county, seen, self.id, today, asked)?.ok_or(Code::NotFound)?;
+        if !self.faults.is_empty() {
+            return Err(Error::invalid(self.faults.clone()));
+        }
         if let Some(seen) = &self.seen {
             seen.check(before.version)?;
         }
