@@ -20,7 +20,7 @@ use crate::{
     calendar::{self, Calendar},
     clock::local_date,
     crypto,
-    error::{Code, Error, Lang, Result, Retry},
+    error::{Code, Error, FieldError, Lang, Result, Retry},
     http::{
         caller::{Caller, Scope},
         etag::IfMatch,
@@ -71,6 +71,8 @@ pub struct Act {
     pub id: Uuid,
     pub step: Step,
     pub said: Said,
+    /// What is wrong with it.
+    pub faults: Vec<FieldError>,
     pub seen: Option<IfMatch>,
     pub lang: Lang,
     pub frame: Frame,
@@ -204,6 +206,9 @@ impl Act {
         let Self { who, frame, .. } = self;
         let (seen, asked) = (Seen::by(who, self.scope), self.said.staff);
         let before = store::find_and_ask(conn, who.county, seen, self.id, frame.today, asked)?.ok_or(Code::NotFound)?;
+        if !self.faults.is_empty() {
+            return Err(Error::invalid(self.faults.clone()));
+        }
         if let Some(seen) = &self.seen {
             seen.check(before.version)?;
         }

@@ -12,7 +12,7 @@ use super::{
     steps::Said,
 };
 use crate::{
-    error::{Error, FieldError, Result},
+    error::{FieldError, Result},
     http::{
         caller::{Caller, Can},
         command::Command,
@@ -120,7 +120,7 @@ pub struct OfferTransfer {
 pub trait Says {
     fn said(&self) -> Said;
 
-    /// What is wrong with it, whatever it is said of.
+    /// What is wrong with it, whatever it is said of; told to those who see the errand.
     fn faults(&self, _who: &Caller) -> Vec<FieldError> {
         Vec::new()
     }
@@ -186,12 +186,8 @@ pub async fn command<P: Permission, T: Says>(
     command: Command<T>,
 ) -> Result<Answer> {
     let Command { key, lang, app, body, digest } = command;
-    let faults = body.faults(&caller);
-    if !faults.is_empty() {
-        return Err(Error::invalid(faults));
-    }
     let once = Once::new(&caller, operation, key, digest);
     let frame = Frame::of(&app, &caller.county_key).await?;
-    let (who, scope, said) = (Caller::clone(&caller), caller.scope, body.said());
-    acting::act(&app.into_inner(), once, Act { who, scope, id: id.0, step, said, seen, lang, frame }).await
+    let (who, scope, said, faults) = (Caller::clone(&caller), caller.scope, body.said(), body.faults(&caller));
+    acting::act(&app.into_inner(), once, Act { who, scope, id: id.0, step, said, faults, seen, lang, frame }).await
 }
