@@ -91,7 +91,7 @@ impl County {
         let county = format!("SELECT id::text AS value FROM counties WHERE key = '{}'", sample::COUNTY);
         let (county, unit): (i32, Uuid) = (self.database.text(&county)?.parse()?, self.unit.parse()?);
         let mut conn = PgConnection::establish(&self.database.service_url)?;
-        conn.batch_execute("SET plan_cache_mode = force_generic_plan")?;
+        conn.batch_execute("SET plan_cache_mode = force_generic_plan; SET jit = off")?;
         let asked = Asked {
             county,
             of: Of::Unit(unit),

@@ -274,7 +274,7 @@ impl<'a> Fixture<'a> {
 fn execute(program: &Path, database: &Database, variables: &[String], scripts: &[PathBuf]) -> Result<Tally> {
     let mut pgbench = Command::new(program);
     // As the program's own sessions have it (src/db/mod.rs): left alone, PostgreSQL would plan the joins anew each time.
-    pgbench.env("PGOPTIONS", "-c plan_cache_mode=force_generic_plan");
+    pgbench.env("PGOPTIONS", "-c plan_cache_mode=force_generic_plan -c jit=off");
     pgbench.args(["--no-vacuum", "--protocol=prepared", &format!("--time={}", MEASURED.as_secs())]);
     pgbench.args([format!("--client={CONNECTIONS}"), format!("--jobs={}", threads())]).args(variables);
     pgbench.args(scripts.iter().map(|script| format!("--file={}", script.display())));

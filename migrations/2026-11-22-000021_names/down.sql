@@ -5,4 +5,6 @@ DROP INDEX errands_department_state;
 DROP INDEX errands_held;
 DROP INDEX errands_running_unit;
 DROP INDEX errands_state;
+DROP INDEX errands_resident;
+CREATE INDEX errands_resident ON errands (county_id, resident_id, created_at, id);
 ALTER TABLE residents DROP CONSTRAINT residents_name_indexed, DROP COLUMN name_index;

@@ -160,12 +160,12 @@ macro_rules! parts {
     )*};
 }
 
-/// The same, also in the order of the due dates.
+/// The same, also in the order of the due dates, whose index may want a condition more.
 macro_rules! dated_parts {
-    ($($page:ident, $due:ident, $count:ident { $($bind:ident: $rust:ty as $sql:ty),+ } $things:expr, $of:expr;)*) => {$(
+    ($($page:ident, $due:ident, $count:ident { $($bind:ident: $rust:ty as $sql:ty),+ } $things:expr, $of:expr, $due_of:expr;)*) => {$(
         parts! { $page, $count { $($bind: $rust as $sql),+ } $things, $of; }
         asking! { $due { $($bind: $rust as $sql,)+ after_on: NaiveDate as Date, after_id: Uuid as SqlUuid, limit: i64 as BigInt }
-            concat!(listed!(), "FROM ", $things, " t CROSS JOIN LATERAL (SELECT * FROM errands e WHERE e.county_id = {county} AND ", $of, filtered!(),
+            concat!(listed!(), "FROM ", $things, " t CROSS JOIN LATERAL (SELECT * FROM errands e WHERE e.county_id = {county} AND ", $of, $due_of, filtered!(),
                 page!(due_on), ") e ORDER BY e.due_on, e.id LIMIT {limit}") }
     )*};
 }
@@ -206,20 +206,29 @@ parts! {
 }
 
 dated_parts! {
-    RunningAtUnit, RunningAtUnitByDue, CountRunningAtUnit { unit: Uuid as SqlUuid } below!("{unit}"), "e.unit_id = t.id AND e.due_on IS NOT NULL";
+    RunningAtUnit, RunningAtUnitByDue, CountRunningAtUnit { unit: Uuid as SqlUuid } below!("{unit}"), "e.unit_id = t.id AND e.due_on IS NOT NULL",
+        " AND e.state NOT IN ('draft', 'delivered', 'archived', 'not_accepted', 'withdrawn', 'decided')";
     InStateWithDepartment, InStateWithDepartmentByDue, CountInStateWithDepartment { staff: Uuid as SqlUuid } departments!("{staff}"),
-        concat!("e.department_id = t.id AND e.state = {state} AND ", with_department!());
-    // Of all who have the name, those that one of the other lists shows too.
+        concat!("e.department_id = t.id AND e.state = {state} AND ", with_department!()), "";
+    // Of all who have the name, those that one of the other lists shows too; from one unit to the next of each, so that what
+    // namesakes have elsewhere is not read.
     Named, NamedByDue, CountNamed {
         names: Vec<Vec<u8>> as Array<Binary>, resident: Option<Uuid> as Nullable<SqlUuid>, unit: Option<Uuid> as Nullable<SqlUuid>,
         staff: Option<Uuid> as Nullable<SqlUuid>, member: Option<Uuid> as Nullable<SqlUuid>
-    } "(SELECT n.id FROM residents n WHERE n.county_id = {county} AND n.name_index = ANY ({names}) AND ({resident}::uuid IS NULL OR n.id = {resident}))",
+    } concat!(
+            "(SELECT n.id, d.unit_id FROM residents n CROSS JOIN LATERAL (WITH RECURSIVE step (unit_id) AS ( \
+                 (SELECT f.unit_id FROM errands f WHERE f.county_id = {county} AND f.resident_id = n.id ORDER BY f.unit_id LIMIT 1) UNION ALL \
+                 SELECT (SELECT f.unit_id FROM errands f WHERE f.county_id = {county} AND f.resident_id = n.id AND f.unit_id > s.unit_id ORDER BY f.unit_id LIMIT 1) \
+                   FROM step s WHERE s.unit_id IS NOT NULL) SELECT unit_id FROM step WHERE unit_id IS NOT NULL) d \
+               WHERE n.county_id = {county} AND n.name_index = ANY ({names}) AND ({resident}::uuid IS NULL OR n.id = {resident}) \
+                 AND ({unit}::uuid IS NULL OR d.unit_id IN ", below!("{unit}"), "))"
+        ),
         concat!(
-            "e.resident_id = t.id AND ({unit}::uuid IS NULL OR e.unit_id IN ", below!("{unit}"), ") \
+            "e.resident_id = t.id AND e.unit_id = t.unit_id \
              AND ({member}::uuid IS NULL OR ", with_department!(), " AND e.department_id IN ", departments!("{member}"), ") \
              AND CASE WHEN {staff}::uuid IS NULL THEN e.state <> 'draft' \
                ELSE coalesce(e.holder_id = {staff} AND e.state NOT IN ('draft', 'archived') OR e.offered_to = {staff} OR e.filed_by = {staff} AND e.state = 'draft', false) END"
-        );
+        ), "";
 }
 
 statement! {
