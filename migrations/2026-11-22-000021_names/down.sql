@@ -3,6 +3,7 @@ DROP TRIGGER errands_follow_insert ON errands;
 CREATE TRIGGER errands_follow_insert AFTER INSERT ON errands FOR EACH ROW EXECUTE FUNCTION errands_follow();
 DROP INDEX errands_department_state;
 DROP INDEX errands_held;
+DROP INDEX errands_of_matter;
 DROP INDEX errands_running_unit;
 DROP INDEX errands_state;
 DROP INDEX errands_resident;

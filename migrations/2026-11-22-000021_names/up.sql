@@ -12,6 +12,7 @@ DROP INDEX errands_resident;
 CREATE INDEX errands_resident ON errands (county_id, resident_id, unit_id, created_at, id);
 CREATE INDEX errands_state ON errands (county_id, unit_id, state, created_at, id);
 CREATE INDEX errands_running_unit ON errands (county_id, unit_id, created_at, id) WHERE due_on IS NOT NULL;
+CREATE INDEX errands_of_matter ON errands (county_id, unit_id, matter_id, created_at, id);
 CREATE INDEX errands_held ON errands (county_id, unit_id, holder_id, created_at, id);
 CREATE INDEX errands_department_state ON errands (county_id, department_id, state, created_at, id) WHERE state IN ('forwarded', 'suspended', 'decided', 'delivered', 'archived');
 

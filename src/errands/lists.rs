@@ -201,6 +201,7 @@ parts! {
     AtUnit, CountAtUnit { unit: Uuid as SqlUuid } below!("{unit}"), "e.unit_id = t.id AND e.state <> 'draft'";
     InStateAtUnit, CountInStateAtUnit { unit: Uuid as SqlUuid } below!("{unit}"), "e.unit_id = t.id AND e.state = {state} AND e.state <> 'draft'";
     HeldAtUnit, CountHeldAtUnit { unit: Uuid as SqlUuid } below!("{unit}"), "e.unit_id = t.id AND e.holder_id = {holder} AND e.state <> 'draft'";
+    OfMatterAtUnit, CountOfMatterAtUnit { unit: Uuid as SqlUuid } below!("{unit}"), "e.unit_id = t.id AND e.matter_id = {matter} AND e.state <> 'draft'";
     WithDepartment, CountWithDepartment { staff: Uuid as SqlUuid } departments!("{staff}"),
         concat!("e.department_id = t.id AND ", with_department!());
 }
@@ -294,9 +295,10 @@ macro_rules! ask {
 /// The statement for what is asked, of those in one order.
 macro_rules! choose {
     ($asked:expr, $conn:expr, $load:ident,
-     ($resident:ident, $filed_by:ident, $staff:ident, $named:ident, $unit:ident, $in_state:ident, $held:ident, $running:ident, $department:ident, $in_state_there:ident),
+     ($resident:ident, $filed_by:ident, $staff:ident, $named:ident, $unit:ident, $in_state:ident, $held:ident, $of_matter:ident, $running:ident, $department:ident, $in_state_there:ident),
      { $($key:ident),* }) => {{
         let (dated, filter) = ($asked.dated(), $asked.filter.clone());
+        let mostly_over = filter.state.is_none_or(|state| state == ErrandState::Archived);
         if let Some(names) = $asked.name.clone() {
             let (mut resident, mut unit, mut staff, mut member) = (None, None, None, None);
             match $asked.of {
@@ -311,9 +313,11 @@ macro_rules! choose {
             Of::Resident(resident) => ask!($asked, $resident { resident, $($key),* }).$load($conn),
             Of::FiledBy(resident) => ask!($asked, $filed_by { resident, $($key),* }).$load($conn),
             Of::Staff(staff) => ask!($asked, $staff { staff, $($key),* }).$load($conn),
+            // What is open is little; what is over is most of all, and narrowed by an index of its own.
+            Of::Unit(unit) if dated && filter.state.is_none() => ask!($asked, $running { unit, $($key),* }).$load($conn),
+            Of::Unit(unit) if mostly_over && filter.holder.is_some() => ask!($asked, $held { unit, $($key),* }).$load($conn),
+            Of::Unit(unit) if mostly_over && filter.matter.is_some() => ask!($asked, $of_matter { unit, $($key),* }).$load($conn),
             Of::Unit(unit) if filter.state.is_some() => ask!($asked, $in_state { unit, $($key),* }).$load($conn),
-            Of::Unit(unit) if dated => ask!($asked, $running { unit, $($key),* }).$load($conn),
-            Of::Unit(unit) if filter.holder.is_some() => ask!($asked, $held { unit, $($key),* }).$load($conn),
             Of::Unit(unit) => ask!($asked, $unit { unit, $($key),* }).$load($conn),
             Of::Department(staff) if dated || filter.state.is_some() => {
                 // Of what a department sees, only what was forwarded to it has a due date.
@@ -330,7 +334,7 @@ fn by_created_at(conn: &mut PgConnection, asked: &Asked, after: After, limit: i6
     let (after_at, after_id) = (after.at.max(DateTime::UNIX_EPOCH), after.id);
     choose!(
         asked, conn, load,
-        (OfResident, FiledBy, OfStaff, Named, AtUnit, InStateAtUnit, HeldAtUnit, RunningAtUnit, WithDepartment, InStateWithDepartment),
+        (OfResident, FiledBy, OfStaff, Named, AtUnit, InStateAtUnit, HeldAtUnit, OfMatterAtUnit, RunningAtUnit, WithDepartment, InStateWithDepartment),
         { after_at, after_id, limit }
     )
 }
@@ -339,7 +343,7 @@ fn by_due_on(conn: &mut PgConnection, asked: &Asked, after: After, limit: i64) -
     let (after_on, after_id) = (local_date(after.at.max(DateTime::UNIX_EPOCH)), after.id);
     choose!(
         asked, conn, load,
-        (OfResidentByDue, FiledByByDue, OfStaffByDue, NamedByDue, RunningAtUnitByDue, RunningAtUnitByDue, RunningAtUnitByDue, RunningAtUnitByDue,
+        (OfResidentByDue, FiledByByDue, OfStaffByDue, NamedByDue, RunningAtUnitByDue, RunningAtUnitByDue, RunningAtUnitByDue, RunningAtUnitByDue, RunningAtUnitByDue,
          InStateWithDepartmentByDue, InStateWithDepartmentByDue),
         { after_on, after_id, limit }
     )
@@ -367,6 +371,7 @@ fn counted(conn: &mut PgConnection, asked: &Asked) -> QueryResult<Counted> {
             CountAtUnit,
             CountInStateAtUnit,
             CountHeldAtUnit,
+            CountOfMatterAtUnit,
             CountRunningAtUnit,
             CountWithDepartment,
             CountInStateWithDepartment

@@ -221,11 +221,22 @@ async fn lists_are_whole_in_both_orders() {
     let due = |errand: &Value| (errand["due_on"].clone().to_string(), errand["id"].to_string());
     let mut by_due = all.clone();
     by_due.sort_by_key(due);
-    for base in ["", "&holder_id={holder}", "&state=accepted", "&lamp=green", "&mine=true", "&count=true"] {
-        let base = base.replace("{holder}", &cadre.subject.to_string());
+    for base in [
+        "",
+        "&holder_id={holder}",
+        "&matter_id={matter}&count=true",
+        "&state=accepted",
+        "&state=accepted&matter_id={matter}",
+        "&state=accepted&holder_id={holder}&count=true",
+        "&lamp=green",
+        "&mine=true",
+        "&count=true",
+    ] {
+        let base = base.replace("{holder}", &cadre.subject.to_string()).replace("{matter}", &slow.to_string());
         for (sort, order) in [("created_at", &all), ("due_on", &by_due)] {
             let fits = |errand: &&Value| {
                 (!base.contains("accepted") || errand["state"] == "accepted")
+                    && (!base.contains("matter") || errand["matter"]["id"] == json!(slow))
                     && (!base.contains("holder") && !base.contains("mine")
                         || errand["holder"]["id"] == json!(cadre.subject))
             };
