@@ -22,7 +22,9 @@ BEGIN
     INSERT INTO changes (county_id, entity, entity_id, unit_id, staff_id, at)
     SELECT NEW.county_id, 'todo', id, unit_id, holder_id, NEW.at FROM settled;
   END IF;
-  IF NEW.step = 'deliver' OR NEW.facts ->> 'satisfied' = 'no' THEN
+  -- Only of the newest entry: what was made up whole (`lianxin generate`) has been acknowledged since.
+  IF (NEW.step = 'deliver' OR NEW.facts ->> 'satisfied' = 'no')
+      AND EXISTS (SELECT FROM errands e WHERE e.county_id = NEW.county_id AND e.id = NEW.errand_id AND e.entries = NEW.seq) THEN
     INSERT INTO outbox (county_id, kind, payload, run_at) VALUES (NEW.county_id, 'follow_up_errand',
       jsonb_build_object('errand', NEW.errand_id, 'what', CASE NEW.step WHEN 'deliver' THEN 'call_back' ELSE 'unsatisfied' END), NEW.at);
   END IF;

@@ -177,7 +177,9 @@ impl<'a> Course<'a> {
                 if !self.goes_on(dice, days) {
                     return;
                 }
-                self.take(Step::Deliver, holder.into(), &[]);
+                self.take(Step::Deliver, holder.into(), &[("how", json!("in_person"))]);
+                self.at += dice.minutes(1, 5);
+                self.take(Step::Acknowledge, holder.into(), &[("how", json!("signed"))]);
             }
         }
         let days = dice.between(0, 2);

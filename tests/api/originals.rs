@@ -65,7 +65,7 @@ async fn an_original_goes_from_hand_to_hand_and_comes_back_before_the_archive() 
     assert_eq!((&received["with"]["id"], &received["passed_to"]), (&json!(specialist.subject), &Value::Null));
     move_on(&t, &cadre, &card, "return", json!({})).await.problem(409, "not_in_hand");
     step(&t, &cadre, &errand, "decide", json!({"granted": true, "words": "已办好"})).await.ok();
-    step(&t, &cadre, &errand, "deliver", json!({"reason": "本人签收"})).await.ok();
+    step(&t, &cadre, &errand, "deliver", json!({"how": "in_person"})).await.ok();
     step(&t, &cadre, &errand, "archive", json!({})).await.problem(409, "originals_out");
     move_on(&t, &specialist, &card, "return", json!({})).await.ok();
     // Handed back, but nobody has acknowledged it.
@@ -79,6 +79,8 @@ async fn an_original_goes_from_hand_to_hand_and_comes_back_before_the_archive() 
         let by = if verb == "acknowledge" { &who } else { &specialist };
         move_on(&t, by, &card, verb, json!({})).await.problem(409, "original_state");
     }
+    step(&t, &cadre, &errand, "archive", json!({})).await.problem(409, "not_acknowledged");
+    step(&t, &who, &errand, "acknowledge", json!({})).await.ok();
     step(&t, &cadre, &errand, "archive", json!({})).await.ok();
     take(&t, &cadre, &errand, "身份证").await.problem(409, "errand_state");
     let told = ledger(&t, &who, &errand).await;
