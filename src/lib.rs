@@ -12,7 +12,7 @@
 //! | [`audit`] | who looked at what and who changed what, sealed in batches |
 //! | [`staff`], [`sessions`] | who works here, their posts, deputies and absences; logging in, tokens, devices, logging out |
 //! | [`matters`] | the catalogue: versions with effective days, materials, questions, forms; the guide; import and export |
-//! | [`errands`] | paperwork handed over to be done: mandates, steps, a chained ledger, the clock of working days, the ladder |
+//! | [`errands`] | paperwork handed over to be done: mandates, steps, a chained ledger, the clock of working days, the ladder, custody, trips, the reply |
 //! | [`windows`] | windows, and the free slots that follow from rules, exceptions, calendar and bookings |
 //! | [`opening`] | changing what is open: rules, dated exceptions, absences; and what becomes of those who have booked |
 //! | [`appointments`] | holding, booking, moving, cancelling; the waiting list; what people are told, and reminders |

@@ -118,19 +118,11 @@ impl GiveMandate {
     /// How it was given and until when, or every fault.
     fn checked(&self, caller: &Caller, today: NaiveDate) -> Result<(GivenHow, NaiveDate)> {
         let mut wrong = content::twice(&self.attachment_ids, "/attachment_ids");
+        let given_how = GivenHow::told(caller.is_resident(), self.given_how, "given_how").unwrap_or_else(|fault| {
+            wrong.push(fault);
+            GivenHow::Spoken
+        });
         let mut say = |pointer: &str, code: &'static str, text| wrong.push(FieldError::body(pointer, code, text));
-        let given_how = match (caller.is_resident(), self.given_how) {
-            (true, None | Some(GivenHow::InMiniProgram)) => GivenHow::InMiniProgram,
-            (false, Some(how @ (GivenHow::Signed | GivenHow::Spoken))) => how,
-            (resident, _) => {
-                let text = match resident {
-                    true => Text::fixed("由工作人员填写", "staff say how it was given"),
-                    false => Text::fixed("须为 signed 或 spoken", "must be signed or spoken"),
-                };
-                say("/given_how", "given_how", text);
-                GivenHow::Spoken
-            }
-        };
         if given_how == GivenHow::Spoken && self.words.is_none() && !caller.is_resident() {
             say("/words", "required", Text::fixed("口头委托须记录原话", "write down what was said"));
         }

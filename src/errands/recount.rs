@@ -18,6 +18,7 @@ use super::{
     ledger::{self, Entry, Facts},
     model::{ErrandState, Marks, Step},
     steps,
+    store::marks,
 };
 use crate::{app::App, error::Result, statement};
 
@@ -26,11 +27,10 @@ const BATCH: i64 = 500;
 
 statement! {
     struct Stale { county: i32 as Integer, last: Uuid as SqlUuid, digest: Vec<u8> as Binary, limit: i64 as BigInt }
-    "SELECT e.id, e.version, e.state, e.matter_id, e.matter_version, e.due_on, e.rung, e.entries, e.head, \
-       (SELECT jsonb_agg(jsonb_build_array(coalesce(l.facts ->> 'on', (l.at AT TIME ZONE 'Asia/Shanghai')::date::text), l.step, l.to_state, l.facts -> 'days') ORDER BY l.seq) \
-          FROM errand_ledger l WHERE l.county_id = e.county_id AND l.errand_id = e.id) AS marks \
+    concat!("SELECT e.id, e.version, e.state, e.matter_id, e.matter_version, e.due_on, e.rung, e.entries, e.head, \
+       ", marks!(), " \
      FROM errands e WHERE e.county_id = {county} AND e.due_on IS NOT NULL AND e.id > {last} AND e.calendar_digest IS DISTINCT FROM {digest} \
-     ORDER BY e.id LIMIT {limit} FOR NO KEY UPDATE OF e"
+     ORDER BY e.id LIMIT {limit} FOR NO KEY UPDATE OF e")
 }
 
 #[derive(QueryableByName)]

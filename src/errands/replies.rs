@@ -252,22 +252,10 @@ impl Says for AcknowledgeErrand {
 
     fn faults(&self, who: &Caller) -> Vec<FieldError> {
         let mut faults = content::twice(&self.attachment_ids, "/attachment_ids");
-        let mut say = |pointer: &str, code: &'static str, text| faults.push(FieldError::body(pointer, code, text));
-        match (who.is_resident(), self.acknowledged_how) {
-            (true, None | Some(GivenHow::InMiniProgram)) | (false, Some(GivenHow::Signed | GivenHow::Spoken)) => {}
-            (true, _) => say(
-                "/acknowledged_how",
-                "acknowledged_how",
-                Text::fixed("由工作人员填写", "staff say how it was acknowledged"),
-            ),
-            (false, _) => say(
-                "/acknowledged_how",
-                "acknowledged_how",
-                Text::fixed("须为 signed 或 spoken", "must be signed or spoken"),
-            ),
-        }
+        faults.extend(GivenHow::told(who.is_resident(), self.acknowledged_how, "acknowledged_how").err());
         if !who.is_resident() && self.words.is_none() {
-            say("/words", "required", Text::fixed("须写明谁、怎样签收", "say who acknowledged it, and how"));
+            let text = Text::fixed("须写明谁、怎样签收", "say who acknowledged it, and how");
+            faults.push(FieldError::body("/words", "required", text));
         }
         faults
     }

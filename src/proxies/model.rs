@@ -4,7 +4,12 @@ use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use diesel::prelude::*;
 use uuid::Uuid;
 
-use crate::{codes::Purpose, db::schema::proxies, error::Text, text_enum};
+use crate::{
+    codes::Purpose,
+    db::schema::proxies,
+    error::{FieldError, Text},
+    text_enum,
+};
 
 /// How long an invitation's code is good.
 pub const INVITATION: Purpose = Purpose { name: "proxy", life: TimeDelta::days(7) };
@@ -45,6 +50,20 @@ text_enum! {
         Spoken = "spoken",
         /// The guardian of a child under 14.
         ByLaw = "by_law",
+    }
+}
+
+impl GivenHow {
+    /// Residents give it with their own hands, in the mini-program; staff say what they saw signed or heard. Otherwise the fault of the
+    /// field `name`.
+    pub fn told(by_resident: bool, said: Option<Self>, name: &'static str) -> Result<Self, FieldError> {
+        let text = match (by_resident, said) {
+            (true, None | Some(Self::InMiniProgram)) => return Ok(Self::InMiniProgram),
+            (false, Some(how @ (Self::Signed | Self::Spoken))) => return Ok(how),
+            (true, _) => Text::fixed("由工作人员填写", "residents leave it out"),
+            (false, _) => Text::fixed("须为 signed 或 spoken", "must be signed or spoken"),
+        };
+        Err(FieldError::body(format!("/{name}"), name, text))
     }
 }
 

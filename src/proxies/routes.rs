@@ -131,18 +131,10 @@ impl CreateProxy {
             let text = Text::new(format!("须在今天起 {most} 天以内"), format!("must be within {most} days from today"));
             say("/valid_until", "range", text);
         }
-        let given_how = match (caller.is_resident(), self.given_how) {
-            (true, None | Some(GivenHow::InMiniProgram)) => GivenHow::InMiniProgram,
-            (false, Some(how @ (GivenHow::Signed | GivenHow::Spoken))) => how,
-            (resident, _) => {
-                let text = match resident {
-                    true => Text::fixed("由工作人员填写", "staff say how it was given"),
-                    false => Text::fixed("须为 signed 或 spoken", "must be signed or spoken"),
-                };
-                say("/given_how", "given_how", text);
-                GivenHow::Spoken
-            }
-        };
+        let given_how = GivenHow::told(caller.is_resident(), self.given_how, "given_how").unwrap_or_else(|fault| {
+            wrong.push(fault);
+            GivenHow::Spoken
+        });
         if !wrong.is_empty() {
             return Err(Error::invalid(wrong));
         }
