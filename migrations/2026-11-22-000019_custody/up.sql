@@ -128,8 +128,10 @@ COMMENT ON COLUMN department_waits.reminded_at IS 'When it was reminded, or foun
 
 CREATE FUNCTION department_waits_begin() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
+  -- Only of the newest entry: what was made up whole (`lianxin generate`) has been answered since.
   INSERT INTO department_waits (county_id, errand_id, seq, since)
-  VALUES (NEW.county_id, NEW.errand_id, NEW.seq, (NEW.at AT TIME ZONE 'Asia/Shanghai')::date);
+  SELECT NEW.county_id, NEW.errand_id, NEW.seq, (NEW.at AT TIME ZONE 'Asia/Shanghai')::date FROM errands e
+   WHERE e.county_id = NEW.county_id AND e.id = NEW.errand_id AND e.entries = NEW.seq;
   RETURN NULL;
 END $$;
 CREATE TRIGGER department_waits_begin AFTER INSERT ON errand_ledger FOR EACH ROW

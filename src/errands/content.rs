@@ -215,6 +215,11 @@ pub fn bind(
         said.facts.insert("files".into(), json!(listed.collect::<Vec<_>>().join(",")));
         after.files = Some(json!(there));
     }
+    // A draft that was never handed in is nobody's business once it is withdrawn.
+    if step == Step::Withdraw && after.submitted_on.is_none() {
+        attachments::let_go(conn, after.county_id, (ERRAND, after.id), now)?;
+        (after.form, after.answers, after.materials, after.files) = (None, json!({}), json!([]), None);
+    }
     if matches!(step, Step::Submit | Step::Supplement) {
         said.facts.insert("content".into(), json!(content(app, after)?));
     }

@@ -60,6 +60,11 @@ impl Custodian {
         store::find_and_ask(conn, self.who.county, seen, id, self.frame.today, to)?.ok_or(Code::NotFound.into())
     }
 
+    /// Whether it is their business what was handed over.
+    pub fn concerned(&self, errand: &Errand) -> bool {
+        self.who.is_resident() || errand.held || errand.departmental
+    }
+
     /// An original with its errand, for whoever has it or may see the errand.
     pub fn find(&self, conn: &mut PgConnection, id: Uuid, to: Option<Uuid>) -> Result<(Original, Errand)> {
         let (county, staff) = (self.who.county, self.who.staff());

@@ -39,7 +39,8 @@ use crate::{
 pub struct OriginalView {
     pub id: Uuid,
     pub errand_id: Uuid,
-    /// What it is; none once it has been erased.
+    /// What it is, for the resident's side, whoever answers for the errand or has it in hand, and the department; none for others, or
+    /// once it has been erased.
     pub name: Option<String>,
     pub state: OriginalState,
     /// Who has it and answers for it; with the department: who brought it there. None: the resident has it back.
@@ -58,16 +59,17 @@ pub struct OriginalView {
 }
 
 impl OriginalView {
-    fn new(app: &App, row: Original) -> Result<Self> {
+    /// `named`: to those who may know what it is, by the rule of the words in the ledger.
+    fn new(app: &App, row: Original, named: bool) -> Result<Self> {
         let open = |sealed: &Vec<u8>| app.keys.open_text(row.county_id, &name_place(row.id), sealed);
-        let named = |id: Option<Uuid>, name: Option<String>| id.map(|id| Named { id, name: name.unwrap_or_default() });
+        let who = |id: Option<Uuid>, name: Option<String>| id.map(|id| Named { id, name: name.unwrap_or_default() });
         Ok(Self {
             id: row.id,
             errand_id: row.errand_id,
-            name: row.name.as_ref().map(open).transpose()?,
+            name: row.name.as_ref().filter(|_| named).map(open).transpose()?,
             state: row.state,
-            with: named(row.with_id, row.with_name),
-            passed_to: named(row.passed_to, row.passed_name),
+            with: who(row.with_id, row.with_name),
+            passed_to: who(row.passed_to, row.passed_name),
             taken_how: row.taken_how,
             returned_how: row.returned_how,
             version: row.version,
@@ -124,7 +126,7 @@ async fn moved<P: Permission, T>(
     let once = Once::new(&caller, operation, key, digest);
     let (custodian, inner) = (custodian(&app, &caller).await?, app.clone());
     app.once(once, move |conn| {
-        let view = OriginalView::new(&inner, custodian.move_on(conn, &inner, id.0, &movement)?)?;
+        let view = OriginalView::new(&inner, custodian.move_on(conn, &inner, id.0, &movement)?, true)?;
         Answer::ok(view.version, &view)
     })
     .await
@@ -145,7 +147,7 @@ pub async fn take_original(caller: Can<HandleErrands>, id: Id, command: Command<
     let once = Once::new(&caller, "take_original", key, digest);
     let (custodian, inner, new) = (custodian(&app, &caller).await?, app.clone(), Uuid::now_v7());
     app.once(once, move |conn| {
-        let view = OriginalView::new(&inner, custodian.take(conn, &inner, id.0, new, &body.name)?)?;
+        let view = OriginalView::new(&inner, custodian.take(conn, &inner, id.0, new, &body.name)?, true)?;
         Answer::created(format!("/v1/originals/{new}"), view.version, &view)
     })
     .await
@@ -185,11 +187,15 @@ pub async fn list_originals(
         let errand = custodian.errand(conn, id.0, false, None)?;
         let (of, who) = ((errand.county_id, errand.id), (custodian.who.staff(), custodian.frame.today));
         let total = if count { Some(originals::count(conn, of.0, of.1)?) } else { None };
-        Ok((originals::list(conn, of, who, after, limit)?, total))
+        Ok((custodian.concerned(&errand), originals::list(conn, of, who, after, limit)?, total))
     });
-    let (rows, total) = read.await?;
+    let (named, rows, total) = read.await?;
     let place = |row: &Original| After { at: row.created_at, id: row.id };
-    let page = page::cut(&app.keys, "originals", rows, limit as usize, place, |row| OriginalView::new(&app, row))?;
+    let view = |row: Original| {
+        let named = named || row.held || row.passed;
+        OriginalView::new(&app, row, named)
+    };
+    let page = page::cut(&app.keys, "originals", rows, limit as usize, place, view)?;
     Ok(HttpResponse::Ok().json(Page { total, ..page }))
 }
 
@@ -201,8 +207,12 @@ pub async fn list_originals(
 #[get("/v1/originals/{id}")]
 pub async fn get_original(caller: Can<ReadErrands>, id: Id, app: Data<App>) -> Result<HttpResponse> {
     let custodian = custodian(&app, &caller).await?;
-    let read = app.db.read("get_original", move |conn| Ok(custodian.find(conn, id.0, None)?.0));
-    let view = OriginalView::new(&app, read.await?)?;
+    let read = app.db.read("get_original", move |conn| {
+        let (original, errand) = custodian.find(conn, id.0, None)?;
+        Ok((original.held || original.passed || custodian.concerned(&errand), original))
+    });
+    let (named, original) = read.await?;
+    let view = OriginalView::new(&app, original, named)?;
     Ok(HttpResponse::Ok().insert_header((header::ETAG, etag(view.version))).json(view))
 }
 

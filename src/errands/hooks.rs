@@ -15,6 +15,7 @@ use super::{
     steps::{Actor, Said},
     store::{self, Seen, Writing},
     trips::HandOverTrips,
+    waits,
 };
 use crate::{
     app::App,
@@ -83,7 +84,7 @@ impl From<Open> for Entry {
 macro_rules! open {
     () => {
         "SELECT e.id, e.number, (SELECT name FROM matters m WHERE m.county_id = e.county_id AND m.id = e.matter_id) AS matter, e.state, e.due_on, e.resident_id, e.holder_id \
-         FROM errands e WHERE e.county_id = {county} AND e.state NOT IN ('draft', 'archived') "
+         FROM errands e WHERE e.county_id = {county} AND e.submitted_on IS NOT NULL AND e.state <> 'archived' "
     };
 }
 
@@ -158,6 +159,7 @@ fn hand_over(conn: &mut PgConnection, over: &HandOver) -> Result<usize> {
 
 /// The deadlines are counted again: by now everybody goes by the new calendar.
 fn days_changed(conn: &mut PgConnection, changed: &DaysChanged) -> Result<()> {
+    waits::recount(conn, changed.county)?;
     jobs::want_recount(conn, changed.county, changed.now)
 }
 
@@ -167,6 +169,7 @@ fn setting_changed(conn: &mut PgConnection, changed: &SettingChanged) -> Result<
         "errands.yellow_percent" | "errands.red_percent" => {
             jobs::want_recount(conn, changed.county, changed.from + READ_EVERYWHERE)
         }
+        "errands.department_days" => waits::recount(conn, changed.county),
         _ => Ok(()),
     }
 }

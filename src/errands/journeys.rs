@@ -15,7 +15,7 @@ use super::{
     model::{ErrandState, Step},
     steps::Said,
     store::{self, Seen},
-    trips::{self, Line, Plan, Trip, TripResult, TripState},
+    trips::{self, Forget, Line, Plan, Trip, TripResult, TripState},
 };
 use crate::{
     app::App,
@@ -105,7 +105,7 @@ impl Traveller {
         let (county, agent) = (self.who.county, self.who.subject);
         let unit = self.who.unit.ok_or(Code::Forbidden)?;
         let answering = answering(conn, county, agent, today)?;
-        let ready = trips::ready_of(conn, county, answering, department, errands)?;
+        let ready = trips::ready_of(conn, county, answering, department, errands, today)?;
         let ready: BTreeSet<_> = ready.iter().map(|line| line.errand_id).collect();
         let mut seen = BTreeSet::new();
         let wrong = errands.iter().enumerate().filter(|(_, id)| !seen.insert(**id) || !ready.contains(*id));
@@ -121,6 +121,7 @@ impl Traveller {
         if !faults.is_empty() {
             return Err(Error::invalid(faults));
         }
+        Forget { county, errands: errands.to_vec(), today }.execute(conn)?;
         let number = self.number(conn)?;
         Plan { county, id, number, agent, unit, department, on, errands: errands.to_vec(), now }.execute(conn)?;
         self.find(conn, id)
@@ -160,7 +161,7 @@ impl Traveller {
         if !trips::move_on(conn, &trip, TripState::UnderWay, self.frame.now)? {
             return Err(lost());
         }
-        for line in trips::lines(conn, self.who.county, id)? {
+        for line in trips::lines(conn, &trip)?.into_iter().filter(|line| line.open) {
             if line.state == ErrandState::Forwarded {
                 continue;
             }
@@ -187,7 +188,7 @@ impl Traveller {
         if !trips::move_on(conn, &trip, TripState::UnderWay, self.frame.now)? {
             return Err(lost());
         }
-        let lines = trips::lines(conn, self.who.county, id)?;
+        let lines = trips::lines(conn, &trip)?;
         check(&lines, outcomes)?;
         // In one order, so that two who lock the same errands wait for each other in turn.
         let mut sorted: Vec<_> = outcomes.iter().enumerate().collect();
@@ -195,10 +196,16 @@ impl Traveller {
         for (index, Outcome { errand, result, words, files }) in sorted {
             let (words, files, place) = (Some(words.clone()), files.clone(), format!("/results/{index}"));
             let said = Said { words, files, place, ..Said::default() };
+            let back = lines.iter().any(|line| line.errand_id == *errand && line.state != ErrandState::Forwarded);
             let (step, granted) = match result {
                 TripResult::Accepted => (Step::Decide, Some(true)),
                 TripResult::Refused => (Step::Decide, Some(false)),
                 TripResult::Later => (Step::Later, None),
+                // Withdrawn or given back meanwhile: its ledger has told it.
+                TripResult::None | TripResult::NotHandedIn if back => {
+                    trips::answer(conn, &trip, *errand, *result, None)?;
+                    continue;
+                }
                 TripResult::None | TripResult::NotHandedIn => (Step::Return, None),
             };
             let seq = self.step(conn, app, &trip, *errand, step, Said { granted, ..said })?;
@@ -218,7 +225,7 @@ impl Traveller {
         if !trips::move_on(conn, &trip, to, self.frame.now)? {
             return Err(lost());
         }
-        trips::close(conn, &trip)?;
+        trips::close(conn, &trip, to == TripState::Done)?;
         self.find(conn, id)
     }
 }
@@ -241,6 +248,13 @@ fn check(lines: &[Line], outcomes: &[Outcome]) -> Result<()> {
             Some(line) if !line.open || !seen.insert(*errand) => {
                 let (zh, en) = ("已有结果，或重复", "has a result already, or is here twice");
                 faults.push(fault(at("errand_id"), "answered", zh, en));
+            }
+            Some(line) if line.state != ErrandState::Forwarded && *result != TripResult::NotHandedIn => {
+                let (zh, en) = (
+                    "已不在该部门（已撤回、退回或答复），只能填 not_handed_in",
+                    "is no longer with the department: only not_handed_in",
+                );
+                faults.push(fault(at("result"), "not_with_department", zh, en));
             }
             Some(_) => {}
         }

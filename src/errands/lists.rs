@@ -184,7 +184,7 @@ macro_rules! departments {
 lists! {
     OfResident, OfResidentByDue, CountOfResident { resident: Uuid as SqlUuid }
         "errands e WHERE e.county_id = {county} AND e.resident_id = {resident} \
-         AND CASE WHEN {me}::uuid IS NULL THEN e.state <> 'draft' ELSE {me} = {resident} OR acts_for({county}, {resident}, {me}, 'errand', {today}) END \
+         AND CASE WHEN {me}::uuid IS NULL THEN e.submitted_on IS NOT NULL ELSE {me} = {resident} OR acts_for({county}, {resident}, {me}, 'errand', {today}) END \
          AND ({within}::uuid IS NULL OR unit_within({county}, e.unit_id, {within})) ";
     FiledBy, FiledByByDue, CountFiledBy { resident: Uuid as SqlUuid }
         "errands e WHERE e.county_id = {county} AND e.filed_by_resident = {resident} AND {me} = {resident} AND {within}::uuid IS NULL \
@@ -192,16 +192,16 @@ lists! {
     // Each part by an index of its own: what they answer for, are asked to take over, and have not submitted yet.
     OfStaff, OfStaffByDue, CountOfStaff { staff: Uuid as SqlUuid }
         "(SELECT * FROM errands h WHERE h.county_id = {county} AND h.holder_id = {staff} AND h.state NOT IN ('draft', 'archived') \
-           UNION ALL SELECT * FROM errands o WHERE o.county_id = {county} AND o.offered_to = {staff} \
+           UNION ALL SELECT * FROM errands o WHERE o.county_id = {county} AND o.offered_to = {staff} AND o.state <> 'archived' \
            UNION ALL SELECT * FROM errands d WHERE d.county_id = {county} AND d.filed_by = {staff} AND d.state = 'draft') e \
          WHERE {me}::uuid IS NULL AND ({within}::uuid IS NULL OR unit_within({county}, e.unit_id, {within})) ";
 }
 
 parts! {
-    AtUnit, CountAtUnit { unit: Uuid as SqlUuid } below!("{unit}"), "e.unit_id = t.id AND e.state <> 'draft'";
-    InStateAtUnit, CountInStateAtUnit { unit: Uuid as SqlUuid } below!("{unit}"), "e.unit_id = t.id AND e.state = {state} AND e.state <> 'draft'";
-    HeldAtUnit, CountHeldAtUnit { unit: Uuid as SqlUuid } below!("{unit}"), "e.unit_id = t.id AND e.holder_id = {holder} AND e.state <> 'draft'";
-    OfMatterAtUnit, CountOfMatterAtUnit { unit: Uuid as SqlUuid } below!("{unit}"), "e.unit_id = t.id AND e.matter_id = {matter} AND e.state <> 'draft'";
+    AtUnit, CountAtUnit { unit: Uuid as SqlUuid } below!("{unit}"), "e.unit_id = t.id AND e.submitted_on IS NOT NULL";
+    InStateAtUnit, CountInStateAtUnit { unit: Uuid as SqlUuid } below!("{unit}"), "e.unit_id = t.id AND e.state = {state} AND e.submitted_on IS NOT NULL";
+    HeldAtUnit, CountHeldAtUnit { unit: Uuid as SqlUuid } below!("{unit}"), "e.unit_id = t.id AND e.holder_id = {holder} AND e.submitted_on IS NOT NULL";
+    OfMatterAtUnit, CountOfMatterAtUnit { unit: Uuid as SqlUuid } below!("{unit}"), "e.unit_id = t.id AND e.matter_id = {matter} AND e.submitted_on IS NOT NULL";
     WithDepartment, CountWithDepartment { staff: Uuid as SqlUuid } departments!("{staff}"),
         concat!("e.department_id = t.id AND ", with_department!());
 }
@@ -227,7 +227,7 @@ dated_parts! {
         concat!(
             "e.resident_id = t.id AND e.unit_id = t.unit_id \
              AND ({member}::uuid IS NULL OR ", with_department!(), " AND e.department_id IN ", departments!("{member}"), ") \
-             AND CASE WHEN {staff}::uuid IS NULL THEN e.state <> 'draft' \
+             AND CASE WHEN {staff}::uuid IS NULL THEN e.submitted_on IS NOT NULL \
                ELSE coalesce(e.holder_id = {staff} AND e.state NOT IN ('draft', 'archived') OR e.offered_to = {staff} OR e.filed_by = {staff} AND e.state = 'draft', false) END"
         ), "";
 }

@@ -290,11 +290,12 @@ statement! {
     }
     "UPDATE errand_originals SET state = {state}, with_id = {with}, passed_to = {passed_to}, taken_how = {taken_how}, returned_how = {returned_how}, \
        seq = {seq}, version = version + 1, updated_at = {now} WHERE county_id = {county} AND id = {id} AND version = {version} \
-       AND ({with}::uuid IS NULL OR EXISTS (SELECT FROM staff s WHERE s.county_id = {county} AND s.id = {with} AND s.state = 'active' FOR SHARE)) \
-       AND ({passed_to}::uuid IS NULL OR EXISTS (SELECT FROM staff s WHERE s.county_id = {county} AND s.id = {passed_to} AND s.state = 'active' FOR SHARE))"
+       AND ({with}::uuid IS NULL OR with_id = {with} OR EXISTS (SELECT FROM staff s WHERE s.county_id = {county} AND s.id = {with} AND s.state = 'active' FOR SHARE)) \
+       AND ({passed_to}::uuid IS NULL OR passed_to = {passed_to} OR EXISTS (SELECT FROM staff s WHERE s.county_id = {county} AND s.id = {passed_to} AND s.state = 'active' FOR SHARE))"
 }
 
-/// Writes where it is now; false when somebody was faster. Ordered against a dismissal: whoever has it, or is to have it, is still there.
+/// Writes where it is now; false when somebody was faster. Ordered against a dismissal: whoever has it from
+/// now on, or is to have it, is still there.
 pub fn update(conn: &mut PgConnection, after: &Original, seq: i32, now: DateTime<Utc>) -> QueryResult<bool> {
     let Original { county_id: county, id, version, state, with_id: with, passed_to, .. } = *after;
     let Original { taken_how, returned_how, .. } = *after;

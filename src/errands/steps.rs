@@ -266,7 +266,7 @@ pub fn take(errand: &Errand, step: Step, actor: Actor, said: &Said, around: Arou
         Step::Forward => next.department_id = said.department.or(errand.department_id),
         Step::OfferTransfer => next.offered_to = said.staff,
         Step::AcceptTransfer => (next.holder_id, next.offered_to) = (errand.offered_to, None),
-        Step::DeclineTransfer => next.offered_to = None,
+        Step::DeclineTransfer | Step::Archive => next.offered_to = None,
         Step::Take | Step::HandOver => (next.holder_id, next.offered_to) = (said.staff, None),
         _ => {}
     }

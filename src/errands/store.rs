@@ -98,7 +98,8 @@ statement! {
     concat!("SELECT e.*, m.name AS matter_name, u.name AS unit_name, p.name AS resident_name, h.display_name AS holder_name, \
        (SELECT d.name FROM departments d WHERE d.county_id = e.county_id AND d.id = e.department_id) AS department_name, \
        (e.filed_by IS NULL OR EXISTS (", live_mandate!("e", "{staff}"), ")) AS mandated, \
-       (coalesce(e.holder_id = {staff}, false) OR staff_covers({county}, {staff}, e.holder_id, {today})) AS held, \
+       (coalesce(e.holder_id = {staff} AND (e.state <> 'archived' OR EXISTS (SELECT FROM staff_posts a WHERE a.county_id = e.county_id AND a.staff_id = {staff} \
+          AND a.ended_at IS NULL AND a.role <> 'supervisor' AND unit_within({county}, e.unit_id, a.unit_id))), false) OR staff_covers({county}, {staff}, e.holder_id, {today})) AS held, \
        (coalesce(e.offered_to = {staff}, false) OR staff_covers({county}, {staff}, e.offered_to, {today})) AS offered, \
        EXISTS (SELECT FROM staff_posts s WHERE s.county_id = e.county_id AND s.staff_id = {staff} AND s.department_id = e.department_id AND s.ended_at IS NULL) AS departmental, \
        f.first_asked, (SELECT jsonb_object_agg(n.id, n.display_name) FROM staff n WHERE n.county_id = e.county_id AND n.id IN (f.first_asked, e.offered_to, {staff})) AS names, \
@@ -116,8 +117,8 @@ statement! {
           first_asked({county}, e.unit_id, {today})) END AS first_asked) f \
      WHERE e.county_id = {county} AND e.id = {id} AND CASE WHEN {resident} IS NOT NULL THEN \
          e.resident_id = {resident} OR acts_for({county}, e.resident_id, {resident}, 'errand', {today}) \
-       WHEN e.state = 'draft' AND {staff} IS NOT NULL THEN e.filed_by = {staff} OR staff_covers({county}, {staff}, e.filed_by, {today}) \
-       ELSE {whole} OR ({within} IS NOT NULL AND unit_within({county}, e.unit_id, {within})) OR e.holder_id = {staff} OR e.offered_to = {staff} \
+       WHEN e.submitted_on IS NULL AND {staff} IS NOT NULL THEN e.filed_by = {staff} OR staff_covers({county}, {staff}, e.filed_by, {today}) \
+       ELSE {whole} OR ({within} IS NOT NULL AND unit_within({county}, e.unit_id, {within})) OR (e.holder_id = {staff} AND e.state <> 'archived') OR e.offered_to = {staff} \
          OR (", with_department!(), " AND EXISTS (SELECT FROM staff_posts s WHERE s.county_id = e.county_id AND s.staff_id = {staff} AND s.department_id = e.department_id AND s.ended_at IS NULL)) END")
 }
 

@@ -31,14 +31,22 @@ use crate::{
 /// How many are looked for at once.
 const BATCH: i64 = 200;
 
+/// Of a county that is not suspended (停用): while it is, its timers wait, and keep nobody else's waiting.
+macro_rules! working {
+    ($row:literal) => {
+        concat!("AND EXISTS (SELECT FROM counties c WHERE c.id = ", $row, ".county_id AND c.state = 'active')")
+    };
+}
+pub(super) use working;
+
 statement! {
     struct Deemed { today: NaiveDate as Date, limit: i64 as BigInt }
-    "SELECT e.county_id, e.id FROM errands e WHERE e.state = 'submitted' AND e.due_on < {today} ORDER BY e.due_on LIMIT {limit}"
+    concat!("SELECT e.county_id, e.id FROM errands e WHERE e.state = 'submitted' AND e.due_on < {today} ", working!("e"), " ORDER BY e.due_on LIMIT {limit}")
 }
 
 statement! {
     struct Climbing { today: NaiveDate as Date, limit: i64 as BigInt }
-    "SELECT e.county_id, e.id FROM errands e WHERE e.rung_on IS NOT NULL AND e.rung_on <= {today} ORDER BY e.rung_on LIMIT {limit}"
+    concat!("SELECT e.county_id, e.id FROM errands e WHERE e.rung_on IS NOT NULL AND e.rung_on <= {today} ", working!("e"), " ORDER BY e.rung_on LIMIT {limit}")
 }
 
 #[derive(Clone, Copy, QueryableByName)]

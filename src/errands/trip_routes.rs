@@ -61,7 +61,7 @@ pub async fn get_ready_trips(
     let today = local_date(app.clock.now());
     let read = app.db.read("get_ready_trips", move |conn| {
         let answering = journeys::answering(conn, county, staff, today)?;
-        Ok(trips::ready(conn, county, answering, department)?)
+        Ok(trips::ready(conn, county, answering, department, today)?)
     });
     let read = read.await?;
     let mut departments: Vec<ReadyView> = Vec::new();

@@ -145,7 +145,7 @@ pub fn sheet(conn: &mut PgConnection, app: &App, lang: Lang, trip: Trip) -> Resu
     for original in trips::along(conn, county, id)? {
         along.entry(original.errand_id).or_default().push(original);
     }
-    let lines = trips::lines(conn, county, id)?.into_iter();
+    let lines = trips::lines(conn, &trip)?.into_iter();
     let lines = lines.map(|line| {
         let along = along.remove(&line.errand_id).unwrap_or_default();
         errand(app, county, line, along)

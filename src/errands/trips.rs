@@ -12,7 +12,11 @@ use diesel::{
 };
 use uuid::Uuid;
 
-use super::{model::ErrandState, originals::OriginalState, store::Seen};
+use super::{
+    model::ErrandState,
+    originals::OriginalState,
+    store::{Seen, with_department},
+};
 use crate::{db::found, error::Result, error::Text as Words, http::page::After, statement, text_enum};
 
 text_enum! {
@@ -78,6 +82,9 @@ pub struct Trip {
     /// The caller makes it, or covers whoever does.
     #[diesel(sql_type = Bool)]
     pub held: bool,
+    /// The caller sees it as staff of the department only: of its errands those that have come to them.
+    #[diesel(sql_type = Bool)]
+    pub theirs: bool,
     #[diesel(sql_type = BigInt)]
     pub version: i64,
     #[diesel(sql_type = Timestamptz)]
@@ -91,7 +98,9 @@ macro_rules! trip {
     () => {
         "SELECT t.county_id, t.id, t.number, t.agent_id, s.display_name AS agent_name, t.department_id, d.name AS department_name, t.on_date, t.state, \
            (SELECT count(*) FROM trip_errands x WHERE x.county_id = t.county_id AND x.trip_id = t.id) AS errands, \
-           coalesce(t.agent_id = {staff} OR staff_covers({county}, {staff}, t.agent_id, {today}), false) AS held, t.version, t.created_at, t.updated_at \
+           coalesce(t.agent_id = {staff} OR staff_covers({county}, {staff}, t.agent_id, {today}), false) AS held, \
+           NOT ({whole} OR coalesce(t.agent_id = {staff} OR staff_covers({county}, {staff}, t.agent_id, {today}), false) \
+             OR ({within}::uuid IS NOT NULL AND unit_within({county}, t.unit_id, {within}))) AS theirs, t.version, t.created_at, t.updated_at \
          FROM trips t JOIN staff s ON s.county_id = t.county_id AND s.id = t.agent_id \
          JOIN departments d ON d.county_id = t.county_id AND d.id = t.department_id WHERE "
     };
@@ -99,7 +108,7 @@ macro_rules! trip {
 
 macro_rules! visible {
     () => {
-        "t.county_id = {county} AND ({whole} OR t.agent_id = {staff} OR ({within}::uuid IS NOT NULL AND unit_within({county}, t.unit_id, {within})) \
+        "t.county_id = {county} AND ({whole} OR (t.agent_id = {staff} AND t.state IN ('planned', 'under_way')) OR ({within}::uuid IS NOT NULL AND unit_within({county}, t.unit_id, {within})) \
            OR (t.state IN ('under_way', 'done') AND EXISTS (SELECT FROM staff_posts a WHERE a.county_id = {county} AND a.staff_id = {staff} \
                  AND a.department_id = t.department_id AND a.ended_at IS NULL))) "
     };
@@ -198,7 +207,7 @@ pub struct Line {
 }
 
 macro_rules! errand_line {
-    ($open:literal, $result:literal, $from:literal) => {
+    ($open:literal, $result:literal, $from:expr) => {
         concat!(
             "SELECT e.id AS errand_id, e.number, (SELECT name FROM matters m WHERE m.county_id = e.county_id AND m.id = e.matter_id) AS matter, e.resident_id, \
                (SELECT name FROM residents p WHERE p.county_id = e.county_id AND p.id = e.resident_id) AS resident_name, e.state, e.due_on, e.department_id, \
@@ -211,13 +220,16 @@ macro_rules! errand_line {
 statement! {
     struct Ready {
         county: i32 as Integer, staff: Vec<Uuid> as Array<SqlUuid>, department: Option<Uuid> as Nullable<SqlUuid>, ids: Option<Vec<Uuid>> as Nullable<Array<SqlUuid>>,
+        today: NaiveDate as Date,
     }
     errand_line!("false", "'none'",
         "FROM errands e WHERE e.county_id = {county} AND e.holder_id = ANY ({staff}) AND e.state IN ('accepted', 'handling', 'forwarded') AND e.decided_by = 'department' \
            AND ({department}::uuid IS NULL OR e.department_id = {department}) AND ({ids}::uuid[] IS NULL OR e.id = ANY ({ids})) \
            AND (e.state <> 'forwarded' OR (SELECT l.step FROM errand_ledger l WHERE l.county_id = e.county_id AND l.errand_id = e.id AND l.step IN ('forward', 'later') \
-                  ORDER BY l.seq DESC LIMIT 1) = 'later') \
-           AND ({ids}::uuid[] IS NOT NULL OR NOT EXISTS (SELECT FROM trip_errands x WHERE x.county_id = e.county_id AND x.errand_id = e.id AND x.open)) \
+                  ORDER BY l.seq DESC LIMIT 1) = 'later' \
+             OR EXISTS (SELECT FROM trip_errands p WHERE p.county_id = e.county_id AND p.errand_id = e.id AND NOT p.open AND p.result = 'none')) \
+           AND ({ids}::uuid[] IS NOT NULL OR NOT EXISTS (SELECT FROM trip_errands x JOIN trips t ON t.county_id = x.county_id AND t.id = x.trip_id \
+                 WHERE x.county_id = e.county_id AND x.errand_id = e.id AND x.open AND (t.state <> 'planned' OR t.on_date >= {today}))) \
          ORDER BY department_name, e.department_id, e.due_on, e.id LIMIT 500")
 }
 
@@ -227,8 +239,9 @@ pub fn ready(
     county: i32,
     staff: Vec<Uuid>,
     department: Option<Uuid>,
+    today: NaiveDate,
 ) -> QueryResult<Vec<Line>> {
-    Ready { county, staff, department, ids: None }.load(conn)
+    Ready { county, staff, department, ids: None, today }.load(conn)
 }
 
 /// Those of them with these ids, also if they are on a trip: the index says so.
@@ -238,19 +251,20 @@ pub fn ready_of(
     staff: Vec<Uuid>,
     department: Uuid,
     ids: &[Uuid],
+    today: NaiveDate,
 ) -> QueryResult<Vec<Line>> {
-    Ready { county, staff, department: Some(department), ids: Some(ids.to_vec()) }.load(conn)
+    Ready { county, staff, department: Some(department), ids: Some(ids.to_vec()), today }.load(conn)
 }
 
 statement! {
-    struct Lines { county: i32 as Integer, trip: Uuid as SqlUuid }
+    struct Lines { county: i32 as Integer, trip: Uuid as SqlUuid, theirs: bool as Bool }
     errand_line!("x.open", "x.result",
-        "FROM trip_errands x JOIN errands e ON e.county_id = x.county_id AND e.id = x.errand_id WHERE x.county_id = {county} AND x.trip_id = {trip} ORDER BY e.id")
+        concat!("FROM trip_errands x JOIN errands e ON e.county_id = x.county_id AND e.id = x.errand_id WHERE x.county_id = {county} AND x.trip_id = {trip} AND (NOT {theirs} OR ", with_department!(), ") ORDER BY e.id"))
 }
 
 /// The list of a trip.
-pub fn lines(conn: &mut PgConnection, county: i32, trip: Uuid) -> QueryResult<Vec<Line>> {
-    Lines { county, trip }.load(conn)
+pub fn lines(conn: &mut PgConnection, trip: &Trip) -> QueryResult<Vec<Line>> {
+    Lines { county: trip.county_id, trip: trip.id, theirs: trip.theirs }.load(conn)
 }
 
 /// An original to take along, or that is there; the name is sealed.
@@ -276,6 +290,13 @@ statement! {
 /// The originals of a trip's errands that its agent has in hand or has brought to the department.
 pub fn along(conn: &mut PgConnection, county: i32, trip: Uuid) -> QueryResult<Vec<Along>> {
     AlongWith { county, trip }.load(conn)
+}
+
+statement! {
+    /// A trip whose day is over and that was never made holds nothing any more.
+    pub struct Forget { county: i32 as Integer, errands: Vec<Uuid> as Array<SqlUuid>, today: NaiveDate as Date }
+    "UPDATE trip_errands x SET open = false, result = 'not_handed_in' FROM trips t WHERE x.county_id = {county} AND x.errand_id = ANY ({errands}) AND x.open \
+       AND t.county_id = x.county_id AND t.id = x.trip_id AND t.state = 'planned' AND t.on_date < {today}"
 }
 
 statement! {
@@ -331,13 +352,14 @@ pub fn answer(
 }
 
 statement! {
-    struct Close { county: i32 as Integer, trip: Uuid as SqlUuid }
-    "UPDATE trip_errands SET open = false WHERE county_id = {county} AND trip_id = {trip} AND open"
+    struct Close { county: i32 as Integer, trip: Uuid as SqlUuid, made: bool as Bool }
+    "UPDATE trip_errands x SET open = false, result = CASE WHEN {made} AND e.state IN ('accepted', 'handling', 'withdrawn') THEN 'not_handed_in' ELSE x.result END \
+     FROM errands e WHERE x.county_id = {county} AND x.trip_id = {trip} AND x.open AND e.county_id = x.county_id AND e.id = x.errand_id"
 }
 
-/// Lets go of whatever has no result.
-pub fn close(conn: &mut PgConnection, trip: &Trip) -> QueryResult<usize> {
-    Close { county: trip.county_id, trip: trip.id }.execute(conn)
+/// Lets go of whatever has no result; of a trip that was made, what is no longer with the department was not handed in.
+pub fn close(conn: &mut PgConnection, trip: &Trip, made: bool) -> QueryResult<usize> {
+    Close { county: trip.county_id, trip: trip.id, made }.execute(conn)
 }
 
 statement! {
@@ -351,7 +373,7 @@ statement! {
 
 statement! {
     struct Due { county: i32 as Integer, staff: Vec<Uuid> as Array<SqlUuid>, until: NaiveDate as Date }
-    "SELECT t.county_id, t.id, t.number, t.agent_id, '' AS agent_name, t.department_id, d.name AS department_name, t.on_date, t.state, 0::bigint AS errands, true AS held, \
+    "SELECT t.county_id, t.id, t.number, t.agent_id, '' AS agent_name, t.department_id, d.name AS department_name, t.on_date, t.state, 0::bigint AS errands, true AS held, false AS theirs, \
        t.version, t.created_at, t.updated_at FROM trips t JOIN departments d ON d.county_id = t.county_id AND d.id = t.department_id \
      WHERE t.county_id = {county} AND t.agent_id = ANY ({staff}) AND t.state IN ('planned', 'under_way') AND t.on_date <= {until} ORDER BY t.on_date, t.id LIMIT 200"
 }

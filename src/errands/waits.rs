@@ -17,7 +17,7 @@ use super::{
     model::Step,
     steps::Said,
     store::{self, Seen},
-    sweeps,
+    sweeps::{self, working},
 };
 use crate::{
     app::App,
@@ -46,12 +46,23 @@ struct Wait {
 
 statement! {
     struct Uncounted { limit: i64 as BigInt }
-    "SELECT county_id, errand_id, seq, since FROM department_waits WHERE remind_on IS NULL ORDER BY county_id, errand_id, seq LIMIT {limit}"
+    concat!("SELECT w.county_id, w.errand_id, w.seq, w.since FROM department_waits w WHERE w.remind_on IS NULL AND w.reminded_at IS NULL ", working!("w"), " ORDER BY w.county_id, w.errand_id, w.seq LIMIT {limit}")
 }
 
 statement! {
     struct Due { today: NaiveDate as Date, limit: i64 as BigInt }
-    "SELECT county_id, errand_id, seq, since FROM department_waits WHERE reminded_at IS NULL AND remind_on <= {today} ORDER BY remind_on, errand_id, seq LIMIT {limit}"
+    concat!("SELECT w.county_id, w.errand_id, w.seq, w.since FROM department_waits w WHERE w.reminded_at IS NULL AND w.remind_on <= {today} ", working!("w"), " ORDER BY w.remind_on, w.errand_id, w.seq LIMIT {limit}")
+}
+
+statement! {
+    struct Recount { county: i32 as Integer }
+    "UPDATE department_waits SET remind_on = NULL WHERE county_id = {county} AND reminded_at IS NULL AND remind_on IS NOT NULL"
+}
+
+/// The days of a county's reminders are counted again, with the next tick: the calendar or the setting has changed.
+pub fn recount(conn: &mut PgConnection, county: i32) -> Result<()> {
+    Recount { county }.execute(conn)?;
+    Ok(())
 }
 
 statement! {

@@ -110,6 +110,13 @@ async fn a_draft_is_ones_own_and_may_be_withdrawn() {
     }
     let withdrawn = step(&t, &who, &filed, "withdraw", json!({"reason": "不办了"})).await.ok();
     assert_eq!((&withdrawn["state"], &withdrawn["holder"]), (&json!("withdrawn"), &Value::Null));
+    assert_eq!((&withdrawn["form"], &withdrawn["materials"]), (&Value::Null, &json!([])), "nothing of it is left");
+    for username in ["cadre", "junxi", "admin"] {
+        let session = t.staff(username).await;
+        t.get(&path(&filed)).by(&session).send().await.problem(404, "not_found");
+        let theirs = t.get("/v1/errands?state=withdrawn&count=true").by(&session).send().await.ok();
+        assert_eq!(theirs["total"], 0, "what was never handed in is nobody's business: {username}");
+    }
     step(&t, &who, &filed, "submit", json!({})).await.problem(409, "errand_state");
     // What a resident has handed in nobody else withdraws.
     let sent = submitted(&t, &who, matter).await;

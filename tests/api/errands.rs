@@ -214,6 +214,11 @@ async fn silence_accepts_and_the_ladder_is_climbed_once() {
     let who = t.resident("chen").await;
     assert_eq!(t.get(&path(&sent)).by(&who).send().await.ok()["state"], "submitted");
     t.set_time("2026-12-01T00:30:00+08:00");
+    // While a county is suspended its timers wait, and keep nobody else's waiting.
+    t.database.run("UPDATE counties SET state = 'suspended', suspended_at = now(), suspended_because = '停用'");
+    t.tick().await;
+    assert_eq!(t.database.count("SELECT count(*) AS n FROM errands WHERE state = 'submitted'"), 1);
+    t.database.run("UPDATE counties SET state = 'active', suspended_at = NULL, suspended_because = NULL");
     t.tick().await;
     t.tick().await;
     let who = t.resident("chen").await;

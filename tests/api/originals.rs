@@ -164,6 +164,10 @@ async fn only_those_whom_it_concerns() {
         ["/how:how"]
     );
     move_on(&t, &specialist, &card, "acknowledge", signed.clone()).await.problem(409, "not_in_hand");
+    // Colleagues see that something is there, not what it is.
+    let colleague = t.get(&place(&card)).by(&specialist).send().await.ok();
+    let list = t.get(&format!("{}/originals", path(&errand))).by(&specialist).send().await.ok();
+    assert_eq!((&colleague["name"], &list["items"][0]["name"]), (&Value::Null, &Value::Null));
     assert_eq!(move_on(&t, &cadre, &card, "acknowledge", signed.clone()).await.ok()["taken_how"], "signed");
     for nobody in [cadre.subject, uuid::Uuid::now_v7(), foreign.subject] {
         let reply = move_on(&t, &cadre, &card, "pass", json!({"staff_id": nobody})).await.problem(422, "invalid");
@@ -261,4 +265,20 @@ async fn no_movement_without_its_entry() {
         assert!(error.contains(constraint), "{set}: {error}");
     }
     refused(format!("DELETE FROM errand_originals WHERE id = '{card}'"));
+}
+
+/// An account that was disabled, with nobody dismissed yet, does not freeze what its owner has in hand.
+#[actix_web::test]
+async fn a_disabled_account_freezes_nothing() {
+    let t = TestApp::new().await;
+    let (cadre, specialist) = (t.staff("cadre").await, t.staff("specialist").await);
+    let who = villager(&t, "chen").await;
+    let errand = accepted(&t, &who, &cadre, content("village")).await;
+    let card = take(&t, &cadre, &errand, "户口簿").await.created();
+    move_on(&t, &cadre, &card, "pass", json!({"staff_id": specialist.subject})).await.ok();
+    t.database.run(&format!("UPDATE staff SET state = 'disabled' WHERE id = '{}'", specialist.subject));
+    let acknowledged = move_on(&t, &who, &card, "acknowledge", json!({})).await.ok();
+    assert_eq!(acknowledged["taken_how"], "in_mini_program");
+    move_on(&t, &cadre, &card, "pass", json!({"staff_id": specialist.subject})).await.problem(422, "invalid");
+    assert_eq!(move_on(&t, &cadre, &card, "return", json!({})).await.ok()["state"], "handed_back");
 }

@@ -191,7 +191,8 @@ async fn all_results_or_none() {
     // The department was faster with the second.
     step(&t, &bureau, &second, "decide", json!({"granted": true, "words": "已批准"})).await.ok();
     let both = json!({"results": [outcome(&first, "accepted"), outcome(&second, "accepted")]});
-    go(&t, &cadre, &trip, "results", both).await.problem(409, "errand_state");
+    let faults = go(&t, &cadre, &trip, "results", both).await.problem(422, "invalid").faults();
+    assert_eq!(faults, ["/results/1/result:not_with_department"]);
     assert_eq!(state(&t, &cadre, &first).await, "forwarded");
     let now = t.get(&place(&trip)).by(&cadre).send().await.ok();
     assert!(results(&now).iter().all(|(_, result)| result == "none"), "{now}");
@@ -306,5 +307,45 @@ async fn a_deputy_takes_along_what_they_cover() {
     let under_way = go(&t, &driver, &trip, "start", json!({})).await.ok();
     assert_eq!(results(&under_way), [(errand["id"].clone(), json!("none"))]);
     assert_eq!(state(&t, &cadre, &errand).await, "forwarded");
+    t.run_jobs().await;
+}
+
+#[actix_web::test]
+async fn what_comes_to_nothing_on_the_way_holds_nobody_up() {
+    let t = TestApp::new().await;
+    let (cadre, bureau) = (t.staff("cadre").await, t.staff("civil.affairs").await);
+    let (matter, department) = departmental(&t).await;
+    let home = accepted(&t, "chen", &cadre, matter).await;
+    let gone = accepted(&t, "lin", &cadre, matter).await;
+    let there = accepted(&t, "wang", &cadre, matter).await;
+    let trip = plan(&t, &cadre, department, &[&home, &gone, &there]).await.is(201).body;
+    step(&t, &t.resident("chen").await, &home, "withdraw", json!({"reason": "不办了"})).await.ok();
+    go(&t, &cadre, &trip, "start", json!({})).await.ok();
+    // The department sees what has come to it, and nothing of what stayed at home.
+    let theirs = t.get(&place(&trip)).by(&bureau).send().await.ok();
+    let seen: Vec<_> = results(&theirs).into_iter().map(|(errand, _)| errand).collect();
+    assert!(!seen.contains(&home["id"]) && seen.contains(&there["id"]) && seen.contains(&gone["id"]), "{theirs}");
+    step(&t, &t.resident("lin").await, &gone, "withdraw", json!({"reason": "不办了"})).await.ok();
+    let wrong = json!({"results": [outcome(&gone, "accepted"), outcome(&there, "accepted")]});
+    assert_eq!(
+        go(&t, &cadre, &trip, "results", wrong).await.problem(422, "invalid").faults(),
+        ["/results/0/result:not_with_department"]
+    );
+    let right = json!({"results": [outcome(&gone, "not_handed_in")]});
+    go(&t, &cadre, &trip, "results", right).await.ok();
+    let done = go(&t, &cadre, &trip, "finish", json!({})).await.ok();
+    let of = |errand: &Value| results(&done).into_iter().find(|(id, _)| *id == errand["id"]).expect("on the trip").1;
+    assert_eq!((of(&home), of(&gone), of(&there)), (json!("not_handed_in"), json!("not_handed_in"), json!("none")));
+    // What was left there is fetched with the next trip; a trip that is never made holds nothing when its day is over.
+    let fetch = plan(&t, &cadre, department, &[&there]).await.is(201).body;
+    plan(&t, &cadre, department, &[&there]).await.problem(409, "on_another_trip");
+    t.run_jobs().await;
+    t.set_time("2026-11-26T09:00:00+08:00");
+    let cadre = t.staff("cadre").await;
+    let body = json!({"department_id": department, "on": "2026-11-27", "errand_ids": [there["id"]]});
+    let next = t.post("/v1/trips").by(&cadre).json(body).send().await.is(201).body;
+    let forgotten = t.get(&place(&fetch)).by(&cadre).send().await.ok();
+    assert_eq!(results(&forgotten), [(there["id"].clone(), json!("not_handed_in"))]);
+    assert_eq!(results(&next), [(there["id"].clone(), json!("none"))]);
     t.run_jobs().await;
 }
