@@ -126,9 +126,14 @@ fn script() -> Result<String> {
         ("body", "decode(repeat('5a', 1500), 'hex')"),
         ("answers_now", &uuid),
         ("now", "now()"),
+        ("content_salt", &bytes),
+        ("parcel", &bytes),
+        ("under", &uuid),
     ];
-    let statements = [Gate::SQL, Find::SQL, Write::SQL];
-    let filled = statements.map(|sql| pgbench::fill(sql, &binds)).into_iter().collect::<Result<String>>()?;
+    // Whom somebody asks to take it over, when it is read; the materials that were asked for, when it is written.
+    let written = [&[("asked", "array_remove(string_to_array(:none::text, ','), 'none')")][..], &binds[..]].concat();
+    let statements = [(Gate::SQL, &binds[..]), (Find::SQL, &binds), (Write::SQL, &written)];
+    let filled = statements.map(|(sql, binds)| pgbench::fill(sql, binds)).into_iter().collect::<Result<String>>()?;
     Ok(format!("BEGIN;\n{filled}COMMIT;\n"))
 }
 
