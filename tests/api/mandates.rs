@@ -113,7 +113,7 @@ async fn of_a_step_and_a_revocation_at_once_the_revocation_counts() {
     loop {
         tokio::select! {
             early = &mut accept => panic!("{} without waiting for the revocation", early.status),
-            () = tokio::time::sleep(std::time::Duration::from_millis(10)) => {}
+            () = tokio::task::yield_now() => {}
         }
         if t.database.count(waits) > 0 {
             break;
