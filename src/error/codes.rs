@@ -129,6 +129,7 @@ codes! {
     NotAgent 409 "not_agent" "该行程由他人负责" "Somebody else makes the trip";
     OnAnotherTrip 409 "on_another_trip" "有代办件已列入其他行程" "One of the errands is on another trip";
     ErrandAcknowledged 409 "errand_acknowledged" "居民已签收" "The resident has acknowledged it already";
+    SupplementWaits 409 "supplement_waits" "补正期限未满" "What is missing may still come";
     NotAcknowledged 409 "not_acknowledged" "居民尚未签收，暂不能归档" "The resident has not acknowledged it; it cannot be archived yet";
     CalledBack 409 "called_back" "已回访" "The resident has been called back already";
     ExtensionTooLate 409 "extension_too_late" "时限已届满，不能再延期" "The limit is over; it can no longer be extended";

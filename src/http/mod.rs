@@ -165,6 +165,7 @@ pub fn routes(list: &mut ServiceConfig) {
         .service(errands::reply_routes::acknowledge_errand)
         .service(errands::reply_routes::call_back_errand)
         .service(errands::step_routes::archive_errand)
+        .service(errands::step_routes::lapse_errand)
         .service(errands::step_routes::offer_transfer)
         .service(errands::step_routes::accept_transfer)
         .service(errands::step_routes::decline_transfer)

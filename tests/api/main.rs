@@ -26,6 +26,7 @@ mod errand_attachments;
 mod errand_records;
 mod errand_replies;
 mod errand_search;
+mod errand_supplements;
 mod errands;
 mod exceptions;
 mod generator;

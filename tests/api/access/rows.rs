@@ -171,6 +171,7 @@ pub const ROWS: &[Row] = &[
         "/v1/errands/{z}/request_supplement",
         r#"{"materials": ["id_card"], "words": "请补交"}"#,
     ),
+    ("lapse_errand", "POST", "/v1/errands/{z}/lapse", r#"{"reason": "说明"}"#),
     ("begin_errand", "POST", "/v1/errands/{z}/begin", "{}"),
     ("forward_errand", "POST", "/v1/errands/{z}/forward", "{}"),
     ("later_errand", "POST", "/v1/errands/{z}/later", r#"{"reason": "说明"}"#),
