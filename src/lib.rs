@@ -78,6 +78,8 @@ pub mod desk;
 pub mod errands;
 pub mod error;
 pub mod generator;
+pub mod geo;
+pub mod helpers;
 pub mod http;
 pub mod import;
 pub mod jobs;

@@ -43,7 +43,8 @@ CREATE TABLE helpers (
   FOREIGN KEY (county_id, unit_id) REFERENCES units,
   FOREIGN KEY (county_id, decided_by) REFERENCES staff,
   CONSTRAINT helpers_staff UNIQUE (county_id, staff_id),
-  CONSTRAINT helpers_resident UNIQUE (county_id, resident_id),
+  -- Deferrable, so that it is checked when a statement ends: two that change places in one.
+  CONSTRAINT helpers_resident UNIQUE (county_id, resident_id) DEFERRABLE,
   CONSTRAINT helpers_one_person CHECK (num_nonnulls(staff_id, resident_id) = 1),
   CONSTRAINT helpers_kind CHECK ((kind IN ('specialist', 'cadre')) = (staff_id IS NOT NULL)),
   CONSTRAINT helpers_applied CHECK (state IN ('active', 'stopped') OR resident_id IS NOT NULL),
