@@ -78,7 +78,7 @@ fn check_weekdays(days: &[u8]) -> Result<(), ValidationError> {
 /// When one can be asked, local time (UTC+8).
 #[derive(Clone, Serialize, Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[validate(schema(function = "Self::check"))]
+#[validate(schema(function = "Self::check", skip_on_field_errors = false))]
 #[schema(example = json!({"weekdays": [1, 3, 5], "from_time": "14:00:00", "until_time": "18:00:00"}))]
 pub struct HelperHours {
     /// ISO weekdays, 1 is Monday and 7 is Sunday.
