@@ -17,6 +17,7 @@ use crate::{
     calendar::Calendar,
     consents, data_requests, errands,
     error::{Result, Text},
+    helpers,
     http::caller::Caller,
     messages, opening, people, proxies, queue, sessions, staff, todos,
 };
@@ -36,6 +37,7 @@ pub const ROOMS: &[Room] = &[
     queue::ROOM,
     attachments::ROOM,
     errands::ROOM,
+    helpers::ROOM,
 ];
 
 type OfDay = fn(&mut PgConnection, &Day) -> Result<Vec<Entry>>;
@@ -47,6 +49,7 @@ type OnSetting = fn(&mut PgConnection, &SettingChanged) -> Result<()>;
 type Merges = fn(&mut PgConnection, &Merge) -> Result<usize>;
 type Export = fn(&mut PgConnection, &App, Person) -> Result<Value>;
 type Erase = fn(&mut PgConnection, &App, Person) -> Result<usize>;
+type OnHelperGone = fn(&mut PgConnection, &HelperGone) -> Result<()>;
 type MaySee = fn(&mut PgConnection, &Caller, Uuid, DateTime<Utc>) -> Result<bool>;
 
 /// What a room has to say; what it leaves out does not concern it.
@@ -60,6 +63,8 @@ pub struct Room {
     pub hand_over: Option<HandsOver>,
     /// Sees to what waits for somebody who is not there, or is there again.
     pub absent: Option<OnAbsence>,
+    /// Sees to what a helper holds who is not there, for a time or for good.
+    pub helper_gone: Option<OnHelperGone>,
     /// Sees to what was arranged for days that work no more, or again.
     pub days_changed: Option<OnCalendar>,
     /// Sees to what was computed by a setting that changes.
@@ -85,6 +90,7 @@ impl Room {
             open_for: None,
             hand_over: None,
             absent: None,
+            helper_gone: None,
             days_changed: None,
             setting_changed: None,
             merge: None,
@@ -160,6 +166,17 @@ pub struct HandOver {
 pub struct Absent {
     pub county: i32,
     pub staff: Uuid,
+    pub now: DateTime<Utc>,
+}
+
+/// A helper was stopped, has left, or is away for a time.
+#[derive(Clone, Copy, Debug)]
+pub struct HelperGone {
+    pub county: i32,
+    pub helper: Uuid,
+    pub from: DateTime<Utc>,
+    /// Exclusive; none: for good, or until they say that they are back.
+    pub until: Option<DateTime<Utc>>,
     pub now: DateTime<Utc>,
 }
 

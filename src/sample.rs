@@ -10,7 +10,7 @@ use crate::{
     audit::Actor,
     calendar,
     consents::{self, Purpose},
-    crypto, departments,
+    crypto, departments, helpers,
     http::permissions::Role,
     matters, messages, staff, units,
     wechat::{self, fake},
@@ -47,6 +47,19 @@ pub const ACCOUNTS: &[(&str, &str, Role, Option<&str>)] = &[
     ("junxi", "均溪镇工作人员", Role::TownshipStaff, Some("均溪镇")),
     ("cadre", "红星村代办员", Role::VillageCadre, Some("红星村委会")),
     ("specialist", "红星村特派员", Role::Specialist, Some("红星村委会")),
+];
+
+/// What helpers are asked for, with the dialects of the place: key, Chinese, English.
+pub const SKILLS: &[(&str, &str, &str)] = &[
+    ("policy", "政策解答", "answering questions about policies"),
+    ("writing", "文书代写", "drafting documents"),
+    ("party_study", "党课宣讲", "teaching party classes"),
+    ("care", "生活照料", "home care"),
+    ("repair", "水电小修", "small repairs"),
+    ("cooking", "做饭", "cooking"),
+    ("driving", "驾驶", "driving"),
+    ("datian_dialect", "大田话", "the dialect of Datian"),
+    ("minnan_dialect", "闽南话", "Southern Min"),
 ];
 
 /// Fills an empty installation; one that has the county stays as it is.
@@ -89,6 +102,7 @@ pub async fn load(app: &App) -> Result<()> {
             consents::store::publish(conn, (county, *purpose), (zh, en), now, (None, now))?;
         }
         catalogue(conn, county, now)?;
+        skills(conn, county, now)?;
         let served: Vec<_> =
             matters::store::list(conn, county, None, None, 200)?.iter().map(|matter| matter.id).collect();
         for (town, name, places) in [
@@ -114,16 +128,28 @@ pub async fn load(app: &App) -> Result<()> {
     Ok(())
 }
 
-/// What an installation from before the catalogue lacks; matters that it has keep their ids.
+/// What an installation from before lacks; matters that it has keep their ids.
 async fn bring_up_to_date(app: &App, county: i32) -> Result<()> {
     let now = app.clock.now();
     let filled = app.db.write("sample", move |conn| {
         if departments::all(conn, county)?.is_empty() {
             catalogue(conn, county, now)?;
         }
+        if !helpers::has_skills(conn, county)? {
+            skills(conn, county, now)?;
+        }
         Ok(())
     });
     Ok(filled.await?)
+}
+
+fn skills(conn: &mut PgConnection, county: i32, now: DateTime<Utc>) -> crate::error::Result<()> {
+    for (key, zh, en) in SKILLS {
+        let (key, name_zh, name_en) = ((*key).to_owned(), (*zh).to_owned(), (*en).to_owned());
+        let skill = helpers::Skill { key, name_zh, name_en, state: helpers::SkillState::Active };
+        helpers::write_skill(conn, county, &skill, now)?;
+    }
+    Ok(())
 }
 
 /// Departments, matters and their versions, in effect since the beginning of the year; and whose department `civil.affairs` is.

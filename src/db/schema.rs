@@ -382,6 +382,53 @@ diesel::table! {
 }
 
 diesel::table! {
+    helper_hours (county_id, helper_id, no) {
+        county_id -> Int4,
+        helper_id -> Uuid,
+        no -> Int2,
+        weekdays -> Int2,
+        from_time -> Time,
+        until_time -> Time,
+    }
+}
+
+diesel::table! {
+    helper_units (county_id, helper_id, unit_id) {
+        county_id -> Int4,
+        helper_id -> Uuid,
+        unit_id -> Uuid,
+        granted -> Bool,
+    }
+}
+
+diesel::table! {
+    helpers (county_id, id) {
+        county_id -> Int4,
+        id -> Uuid,
+        kind -> Text,
+        staff_id -> Nullable<Uuid>,
+        resident_id -> Nullable<Uuid>,
+        unit_id -> Uuid,
+        state -> Text,
+        skills -> Array<Nullable<Text>>,
+        claimed -> Array<Nullable<Text>>,
+        words -> Nullable<Bytea>,
+        lng -> Nullable<Float8>,
+        lat -> Nullable<Float8>,
+        radius_m -> Nullable<Int4>,
+        max_load -> Nullable<Int2>,
+        away_from -> Nullable<Timestamptz>,
+        away_until -> Nullable<Timestamptz>,
+        decided_by -> Nullable<Uuid>,
+        decided_at -> Nullable<Timestamptz>,
+        reason -> Nullable<Bytea>,
+        version -> Int8,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
     idempotency_keys (county_id, caller_id, operation, key) {
         county_id -> Int4,
         caller_id -> Uuid,
@@ -707,6 +754,19 @@ diesel::table! {
 }
 
 diesel::table! {
+    skills (county_id, key) {
+        county_id -> Int4,
+        key -> Text,
+        name_zh -> Text,
+        name_en -> Text,
+        state -> Text,
+        version -> Int8,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
     staff (county_id, id) {
         county_id -> Int4,
         id -> Uuid,
@@ -879,12 +939,14 @@ diesel::joinable!(consent_texts -> counties (county_id));
 diesel::joinable!(departments -> counties (county_id));
 diesel::joinable!(errands -> counties (county_id));
 diesel::joinable!(hall_screens -> counties (county_id));
+diesel::joinable!(helpers -> counties (county_id));
 diesel::joinable!(matters -> counties (county_id));
 diesel::joinable!(message_templates -> counties (county_id));
 diesel::joinable!(messages -> counties (county_id));
 diesel::joinable!(residents -> counties (county_id));
 diesel::joinable!(sessions -> counties (county_id));
 diesel::joinable!(settings -> counties (county_id));
+diesel::joinable!(skills -> counties (county_id));
 diesel::joinable!(staff -> counties (county_id));
 diesel::joinable!(units -> counties (county_id));
 diesel::joinable!(waiting_entries -> counties (county_id));
@@ -910,6 +972,9 @@ diesel::allow_tables_to_appear_in_same_query!(
     errand_words,
     errands,
     hall_screens,
+    helper_hours,
+    helper_units,
+    helpers,
     idempotency_keys,
     mandates,
     matter_versions,
@@ -930,6 +995,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     sessions,
     settings,
     signing_keys,
+    skills,
     staff,
     staff_absences,
     staff_posts,

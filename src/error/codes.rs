@@ -135,6 +135,9 @@ codes! {
     ExtensionTooLate 409 "extension_too_late" "时限已届满，不能再延期" "The limit is over; it can no longer be extended";
     ProxyNotAllowed 409 "proxy_not_allowed" "该事项须本人提交" "Nobody else may file this matter for the resident";
     UnitUnknown 409 "unit_unknown" "居民尚未登记所在村（社区），或该处无人负责；请先登记" "Nobody knows in which village the resident lives, or nobody answers there; register it first";
+    HelperState 409 "helper_state" "服务人员当前状态不允许此操作" "The helper is not in a state for this";
+    AlreadyHelper 409 "already_helper" "已提交申请或已是服务人员" "There is an application already, or they help already";
+    UnderAge 409 "under_age" "未满 18 周岁，不能成为服务人员" "Nobody under 18 can become a helper";
     VersionStale 412 "version_stale" "数据已被他人修改，请重新读取" "Someone changed it meanwhile; read it again";
     BodyTooLarge 413 "body_too_large" "请求体过大" "The body is too large";
     UnsupportedMediaType 415 "unsupported_media_type" "请求体类型须为 application/json" "The body must be application/json";

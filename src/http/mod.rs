@@ -22,8 +22,8 @@ use utoipa_actix_web::service_config::ServiceConfig;
 use crate::{
     appointments, attachments, audit, calendar, consents, data_requests, departments, desk, errands,
     error::{Code, Error, Result},
-    jobs, matters, messages, opening, people, proxies, queue, sessions, settings, staff, telemetry, todos, units,
-    windows,
+    helpers, jobs, matters, messages, opening, people, proxies, queue, sessions, settings, staff, telemetry, todos,
+    units, windows,
 };
 
 /// Every route of the API: mounted and documented from this one list.
@@ -191,6 +191,21 @@ pub fn routes(list: &mut ServiceConfig) {
         .service(errands::trip_routes::record_trip_results)
         .service(errands::trip_routes::finish_trip)
         .service(errands::trip_routes::cancel_trip)
+        .service(helpers::skills::list_skills)
+        .service(helpers::skills::put_skill)
+        .service(helpers::routes::list_helpers)
+        // Before the id, which it would be taken for.
+        .service(helpers::own::get_own_helper)
+        .service(helpers::own::update_own_helper)
+        .service(helpers::own::go_away)
+        .service(helpers::own::come_back)
+        .service(helpers::apply::apply_to_help)
+        .service(helpers::routes::get_helper)
+        .service(helpers::decide::update_helper)
+        .service(helpers::decide::approve_helper)
+        .service(helpers::decide::refuse_helper)
+        .service(helpers::decide::stop_helper)
+        .service(helpers::decide::resume_helper)
         .service(messages::routes::list_messages)
         .service(messages::routes::read_message)
         .service(messages::routes::list_message_grants)

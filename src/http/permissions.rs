@@ -170,6 +170,18 @@ permissions! {
     UploadAttachments "attachments:upload": Resident Own, Specialist Own, VillageCadre Own, TownshipStaff Own, DepartmentStaff Own, Supervisor Own, CountyAdmin Own;
     /// Read files: one's own until they are attached, then those of things that one may see.
     ReadAttachments "attachments:read": Resident Own, Specialist Village, VillageCadre Village, TownshipStaff Township, DepartmentStaff County, Supervisor Township, CountyAdmin County;
+    /// Change the county's list of skills.
+    WriteSkills "skills:write": CountyAdmin County;
+    /// See helpers; a resident oneself.
+    ReadHelpers "helpers:read": Resident Own, Specialist Village, VillageCadre Village, TownshipStaff Township, Supervisor Township, CountyAdmin County;
+    /// See oneself as a helper, and say where and when one helps.
+    OwnHelper "helpers:own": Resident Own, Specialist Own, VillageCadre Own;
+    /// Say that one is away or back; specialists and cadres record absences instead.
+    BeAway "helpers:away": Resident Own;
+    /// Apply as a volunteer or care staff.
+    ApplyHelper "helpers:apply": Resident Own;
+    /// Approve, refuse, stop and resume helpers, and say which skills and units they have.
+    DecideHelpers "helpers:decide": TownshipStaff Township, CountyAdmin County;
     /// Set up and end the screens and kiosks of a hall.
     WriteScreens "screens:write": VillageCadre Village, TownshipStaff Township, CountyAdmin County;
 }

@@ -32,6 +32,7 @@ mod exceptions;
 mod generator;
 mod halls;
 mod harness;
+mod helpers;
 mod holds;
 mod jobs;
 mod keys;

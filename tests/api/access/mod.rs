@@ -126,7 +126,11 @@ async fn things(t: &TestApp) -> (Things, Session) {
          SELECT 1, '{trip}', 'T261123-000001', '{}', '{village}', id, '2026-11-25', 'planned', created_at, created_at FROM departments WHERE name = '县残联'",
         id(&member["id"])
     ));
+    let applicant = crate::merging::with_phone(t, "applicant", "林志愿", "13950930077").await;
+    let body = json!({"kind": "volunteer"});
+    let helper = t.post("/v1/helpers/applications").by(&applicant).json(body).send().await.created();
     let values = vec![
+        ("{he}", id(&helper["id"])),
         ("{l}", trip.to_string()),
         ("{c}", original.to_string()),
         ("{q}", id(&mandate["id"])),
@@ -212,7 +216,9 @@ async fn the_whole_matrix() {
             // Logging in and WeChat answer 401 of their own.
             let own = matches!(operation, "refresh_session" | "prove_phone") && status == 401 && who != "nobody";
             // Not sure enough who it is: a rule of its own, after the permission.
-            let unsure = matches!(operation, "accept_proxy" | "claim_by_phone") && status == 403 && need.is_some();
+            let unsure = matches!(operation, "accept_proxy" | "claim_by_phone" | "apply_to_help")
+                && status == 403
+                && need.is_some();
             let bad = allowed == refused && !own && !(unsure && allowed) || status >= 500 || status == 405;
             bad.then(|| format!("{operation} by {who}: {status}, allowed: {allowed}"))
         };
@@ -229,8 +235,9 @@ async fn the_whole_matrix() {
         }
         let status = call(&t, &things, row, number * 10 + 1, Some(&stranger)).await.status;
         wrong.extend(check("a stranger", status, may("resident")));
-        let private =
-            ["{r}", "{a}", "{m}", "{y}", "{d}", "{f}", "{z}", "{q}", "{c}"].iter().any(|thing| row.2.contains(thing));
+        let private = ["{r}", "{a}", "{m}", "{y}", "{d}", "{f}", "{z}", "{q}", "{c}", "{he}"]
+            .iter()
+            .any(|thing| row.2.contains(thing));
         if private && may("resident") && status != 404 {
             wrong.push(format!("{operation} by a stranger: {status}, must not find it"));
         }

@@ -3,7 +3,7 @@
 /// Operation, method, path, body. `{r}` is a resident of 红星村, `{a}` their appointment in 均溪镇, `{m}` their message,
 /// `{w}` a window there, `{t}` a matter, `{u}` 均溪镇, `{v}` 红星村, `{j}` a job, `{y}` who may act for `{r}`, `{o}` a todo of 红星村,
 /// `{g}` 县残联, `{k}` the ID number of a child, `{d}` a data request of `{r}`, `{f}` a file and `{z}` an errand of theirs, `{q}` a mandate,
-/// `{c}` an original that they handed over, `{l}` a trip, `{e}` their entry of the waiting list.
+/// `{c}` an original that they handed over, `{l}` a trip, `{he}` an application to help, `{e}` their entry of the waiting list.
 pub type Row = (&'static str, &'static str, &'static str, &'static str);
 
 pub const ROWS: &[Row] = &[
@@ -346,4 +346,18 @@ pub const ROWS: &[Row] = &[
     ("get_liveness", "GET", "/livez", ""),
     ("get_readiness", "GET", "/readyz", ""),
     ("get_metrics", "GET", "/metrics", ""),
+    ("list_skills", "GET", "/v1/skills?county=350425", ""),
+    ("put_skill", "PUT", "/v1/skills/hair", r#"{"name_zh": "新技能", "name_en": "new", "state": "active"}"#),
+    ("list_helpers", "GET", "/v1/helpers", ""),
+    ("get_own_helper", "GET", "/v1/helpers/me", ""),
+    ("update_own_helper", "PUT", "/v1/helpers/me", "{}"),
+    ("go_away", "POST", "/v1/helpers/me/away", "{}"),
+    ("come_back", "POST", "/v1/helpers/me/back", "{}"),
+    ("apply_to_help", "POST", "/v1/helpers/applications", r#"{"kind": "volunteer", "skills": ["none"]}"#),
+    ("get_helper", "GET", "/v1/helpers/{he}", ""),
+    ("update_helper", "PUT", "/v1/helpers/{he}", r#"{"skills": [], "unit_ids": []}"#),
+    ("approve_helper", "POST", "/v1/helpers/{he}/approve", r#"{"skills": ["none"], "unit_ids": []}"#),
+    ("refuse_helper", "POST", "/v1/helpers/{he}/refuse", r#"{"reason": "名额已满"}"#),
+    ("stop_helper", "POST", "/v1/helpers/{he}/stop", r#"{"reason": "多次爽约"}"#),
+    ("resume_helper", "POST", "/v1/helpers/{he}/resume", "{}"),
 ];

@@ -1,0 +1,10 @@
+DROP TRIGGER helpers_follow_update ON staff_posts;
+DROP TRIGGER helpers_follow_insert ON staff_posts;
+DROP FUNCTION helpers_follow_posts;
+DROP FUNCTION helper_free;
+DROP FUNCTION helper_serves;
+DROP FUNCTION distance_m;
+DROP TABLE helper_hours;
+DROP TABLE helper_units;
+DROP TABLE helpers;
+DROP TABLE skills;
