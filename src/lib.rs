@@ -89,6 +89,7 @@ pub mod launcher;
 pub mod matters;
 pub mod messages;
 pub mod opening;
+pub mod orders;
 pub mod people;
 pub mod proxies;
 pub mod queue;

@@ -19,7 +19,7 @@ use crate::{
     error::{Result, Text},
     helpers,
     http::caller::Caller,
-    messages, opening, people, proxies, queue, sessions, staff, todos,
+    messages, opening, orders, people, proxies, queue, sessions, staff, todos,
 };
 
 /// Every room that has something to say.
@@ -38,6 +38,7 @@ pub const ROOMS: &[Room] = &[
     attachments::ROOM,
     errands::ROOM,
     helpers::ROOM,
+    orders::ROOM,
 ];
 
 type OfDay = fn(&mut PgConnection, &Day) -> Result<Vec<Entry>>;

@@ -10,9 +10,15 @@ use crate::{
     audit::Actor,
     calendar,
     consents::{self, Purpose},
-    crypto, departments, helpers,
+    crypto, departments,
+    helpers::{self, HelperKind},
     http::permissions::Role,
-    matters, messages, staff, units,
+    matters, messages,
+    orders::{
+        self,
+        kinds::{Dispatch, Evidence},
+    },
+    staff, units,
     wechat::{self, fake},
     windows::{self, Rule},
 };
@@ -62,6 +68,58 @@ pub const SKILLS: &[(&str, &str, &str)] = &[
     ("minnan_dialect", "闽南话", "Southern Min"),
 ];
 
+/// A kind of order of the sample county: name, what it is, skills, minutes, evidence, money, who takes it, how it comes to them.
+type SampleKind =
+    (&'static str, &'static str, &'static [&'static str], i16, Evidence, bool, &'static [HelperKind], Dispatch);
+
+const STAFF: &[HelperKind] = &[HelperKind::Specialist, HelperKind::Cadre];
+const ANYBODY: &[HelperKind] =
+    &[HelperKind::Specialist, HelperKind::Cadre, HelperKind::Volunteer, HelperKind::CareStaff];
+
+/// What can be ordered.
+pub const ORDER_KINDS: &[SampleKind] = &[
+    ("政策咨询", "上门讲解惠民政策", &[], 30, Evidence::Note, false, STAFF, Dispatch::GrabThenAssign),
+    ("文书代写", "申请书、证明等文书代写", &["writing"], 60, Evidence::Note, false, ANYBODY, Dispatch::GrabThenAssign),
+    ("代盖公章", "代到村（社区）、乡镇盖章", &[], 60, Evidence::Photo, false, STAFF, Dispatch::GrabThenAssign),
+    ("送学上门", "为行动不便的党员送学", &["party_study"], 60, Evidence::Note, false, STAFF, Dispatch::Assign),
+    ("费用代缴", "水电、电话、有线电视等费用代缴", &[], 60, Evidence::Photo, true, ANYBODY, Dispatch::GrabThenAssign),
+    ("证件代办", "代取代送证件", &[], 90, Evidence::Photo, false, STAFF, Dispatch::GrabThenAssign),
+    ("日用品代购", "米面油盐等日用品代购", &[], 60, Evidence::Photo, true, ANYBODY, Dispatch::GrabThenAssign),
+    ("助餐", "送餐上门", &[], 30, Evidence::None, false, ANYBODY, Dispatch::Grab),
+    (
+        "生活照料",
+        "生活照料、陪护、陪同就医",
+        &["care"],
+        120,
+        Evidence::Note,
+        false,
+        &[HelperKind::Volunteer, HelperKind::CareStaff],
+        Dispatch::GrabThenAssign,
+    ),
+    ("水电小修", "灯具、水龙头等小修", &["repair"], 60, Evidence::Photo, false, ANYBODY, Dispatch::GrabThenAssign),
+];
+
+fn order_kinds(conn: &mut PgConnection, county: i32, now: DateTime<Utc>) -> crate::error::Result<()> {
+    for &(name, about, skills, duration_minutes, evidence, money, taken_by, dispatch) in ORDER_KINDS {
+        let said = orders::kinds::KindSaid {
+            name: name.to_owned(),
+            description: Some(about.to_owned()),
+            state: orders::kinds::OrderKindState::Active,
+            form: None,
+            skills: skills.iter().map(|skill| (*skill).to_owned()).collect(),
+            duration_minutes,
+            evidence,
+            money,
+            taken_by: taken_by.to_vec(),
+            dispatch,
+            grab_minutes: 10,
+            start_minutes: 30,
+        };
+        orders::kinds::insert(conn, county, Uuid::now_v7(), &said, now)?;
+    }
+    Ok(())
+}
+
 /// Fills an empty installation; one that has the county stays as it is.
 pub async fn load(app: &App) -> Result<()> {
     anyhow::ensure!(app.config.is_development(), "the sample county is for development");
@@ -103,6 +161,7 @@ pub async fn load(app: &App) -> Result<()> {
         }
         catalogue(conn, county, now)?;
         skills(conn, county, now)?;
+        order_kinds(conn, county, now)?;
         let served: Vec<_> =
             matters::store::list(conn, county, None, None, 200)?.iter().map(|matter| matter.id).collect();
         for (town, name, places) in [
@@ -137,6 +196,9 @@ async fn bring_up_to_date(app: &App, county: i32) -> Result<()> {
         }
         if !helpers::has_skills(conn, county)? {
             skills(conn, county, now)?;
+        }
+        if orders::kinds::count(conn, county, None)? == 0 {
+            order_kinds(conn, county, now)?;
         }
         Ok(())
     });

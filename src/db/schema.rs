@@ -622,6 +622,177 @@ diesel::table! {
 }
 
 diesel::table! {
+    order_kinds (county_id, id) {
+        county_id -> Int4,
+        id -> Uuid,
+        name -> Text,
+        description -> Nullable<Text>,
+        state -> Text,
+        form -> Nullable<Jsonb>,
+        skills -> Array<Nullable<Text>>,
+        duration_minutes -> Int2,
+        evidence -> Text,
+        money -> Bool,
+        taken_by -> Array<Nullable<Text>>,
+        dispatch -> Text,
+        grab_minutes -> Int2,
+        start_minutes -> Int2,
+        version -> Int8,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    order_money (county_id, order_id, line) {
+        county_id -> Int4,
+        order_id -> Uuid,
+        line -> Int2,
+        kind -> Text,
+        amount_fen -> Int8,
+        side -> Text,
+        by_id -> Uuid,
+        helper_id -> Uuid,
+        attachment_id -> Nullable<Uuid>,
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    order_money_answers (county_id, order_id, line) {
+        county_id -> Int4,
+        order_id -> Uuid,
+        line -> Int2,
+        agreed -> Bool,
+        side -> Text,
+        by_id -> Uuid,
+        by_staff -> Bool,
+        at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    order_moves (county_id, order_id, seq) {
+        county_id -> Int4,
+        order_id -> Uuid,
+        seq -> Int4,
+        at -> Timestamptz,
+        step -> Text,
+        actor_id -> Nullable<Uuid>,
+        actor_role -> Nullable<Text>,
+        from_state -> Nullable<Text>,
+        to_state -> Text,
+        from_holder -> Nullable<Uuid>,
+        holder_id -> Nullable<Uuid>,
+        facts -> Jsonb,
+    }
+}
+
+diesel::table! {
+    order_notes (county_id, id) {
+        county_id -> Int4,
+        id -> Uuid,
+        order_id -> Uuid,
+        kind -> Text,
+        side -> Text,
+        author_id -> Uuid,
+        words -> Nullable<Bytea>,
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    order_series (county_id, id) {
+        county_id -> Int4,
+        id -> Uuid,
+        kind_id -> Uuid,
+        resident_id -> Uuid,
+        unit_id -> Uuid,
+        rrule -> Text,
+        from_time -> Time,
+        minutes -> Int2,
+        skip_holidays -> Bool,
+        from_on -> Date,
+        until_on -> Date,
+        state -> Text,
+        planned_until -> Nullable<Date>,
+        language -> Nullable<Text>,
+        address -> Nullable<Bytea>,
+        phone -> Nullable<Bytea>,
+        words -> Nullable<Bytea>,
+        form -> Nullable<Bytea>,
+        lng -> Nullable<Float8>,
+        lat -> Nullable<Float8>,
+        ordered_by -> Nullable<Uuid>,
+        ordered_by_resident -> Nullable<Uuid>,
+        version -> Int8,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    order_series_skips (county_id, series_id, occurrence) {
+        county_id -> Int4,
+        series_id -> Uuid,
+        occurrence -> Date,
+        skipped_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    orders (county_id, id) {
+        county_id -> Int4,
+        id -> Uuid,
+        number -> Text,
+        kind_id -> Uuid,
+        resident_id -> Uuid,
+        unit_id -> Uuid,
+        state -> Text,
+        wanted_from -> Timestamptz,
+        wanted_until -> Timestamptz,
+        at_once -> Bool,
+        skills -> Array<Nullable<Text>>,
+        taken_by -> Array<Nullable<Text>>,
+        dispatch -> Text,
+        evidence -> Text,
+        money -> Bool,
+        duration_minutes -> Int2,
+        grab_minutes -> Int2,
+        start_minutes -> Int2,
+        language -> Nullable<Text>,
+        address -> Nullable<Bytea>,
+        phone -> Nullable<Bytea>,
+        words -> Nullable<Bytea>,
+        form -> Nullable<Bytea>,
+        lng -> Nullable<Float8>,
+        lat -> Nullable<Float8>,
+        ordered_by -> Nullable<Uuid>,
+        ordered_by_resident -> Nullable<Uuid>,
+        series_id -> Nullable<Uuid>,
+        occurrence -> Nullable<Date>,
+        holder_id -> Nullable<Uuid>,
+        load_place -> Nullable<Int2>,
+        lease_until -> Nullable<Timestamptz>,
+        opened_at -> Timestamptz,
+        due_at -> Nullable<Timestamptz>,
+        told -> Bool,
+        codes -> Int4,
+        tries -> Int2,
+        set_out_at -> Nullable<Timestamptz>,
+        started_at -> Nullable<Timestamptz>,
+        started_how -> Nullable<Text>,
+        finished_at -> Nullable<Timestamptz>,
+        confirmed_how -> Nullable<Text>,
+        ended_at -> Nullable<Timestamptz>,
+        moves -> Int4,
+        version -> Int8,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
     outbox (id) {
         id -> Int8,
         county_id -> Int4,
@@ -943,6 +1114,7 @@ diesel::joinable!(helpers -> counties (county_id));
 diesel::joinable!(matters -> counties (county_id));
 diesel::joinable!(message_templates -> counties (county_id));
 diesel::joinable!(messages -> counties (county_id));
+diesel::joinable!(order_kinds -> counties (county_id));
 diesel::joinable!(residents -> counties (county_id));
 diesel::joinable!(sessions -> counties (county_id));
 diesel::joinable!(settings -> counties (county_id));
@@ -987,6 +1159,14 @@ diesel::allow_tables_to_appear_in_same_query!(
     one_time_codes,
     opening_exceptions,
     opening_rules,
+    order_kinds,
+    order_money,
+    order_money_answers,
+    order_moves,
+    order_notes,
+    order_series,
+    order_series_skips,
+    orders,
     outbox,
     proxies,
     queue_days,

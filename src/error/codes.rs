@@ -138,6 +138,18 @@ codes! {
     HelperState 409 "helper_state" "服务人员当前状态不允许此操作" "The helper is not in a state for this";
     AlreadyHelper 409 "already_helper" "已提交申请或已是服务人员" "There is an application already, or they help already";
     UnderAge 409 "under_age" "未满 18 周岁，不能成为服务人员" "Nobody under 18 can become a helper";
+    OrderState 409 "order_state" "订单当前状态不允许此操作" "The order is not in a state for this";
+    OrderTaken 409 "order_taken" "该订单已被他人接走" "Somebody else was faster";
+    OrderAssigned 409 "order_assigned" "该类订单由调度员指派" "A dispatcher picks who does this";
+    OrderNotHeld 409 "order_not_held" "该订单不在您手中" "You do not hold the order";
+    OtherSide 409 "other_side" "须由另一方操作" "Somebody else has to do this";
+    HelperUnfit 409 "helper_unfit" "不符合接单条件" "The helper does not fit";
+    LoadReached 409 "load_reached" "手中的订单已达上限" "The helper holds as many orders as they can";
+    NotAHelper 409 "not_a_helper" "您不是在岗的服务人员" "You are no active helper";
+    OrderLimit 409 "order_limit" "未完成的订单已达上限" "The resident has as many open orders as is possible";
+    OrderCodeWrong 409 "order_code_wrong" "验证码不正确" "The code is wrong";
+    OrderCodesLocked 409 "order_codes_locked" "验证码输错次数过多，请居民或窗口重新生成" "Too many wrong codes; the resident or the desk makes new ones";
+    MoneyDoesNotAddUp 409 "money_does_not_add_up" "账目不符，不能确认" "The money does not add up; it cannot be confirmed";
     VersionStale 412 "version_stale" "数据已被他人修改，请重新读取" "Someone changed it meanwhile; read it again";
     BodyTooLarge 413 "body_too_large" "请求体过大" "The body is too large";
     UnsupportedMediaType 415 "unsupported_media_type" "请求体类型须为 application/json" "The body must be application/json";
@@ -191,6 +203,7 @@ pub const CONSTRAINTS: &[(&str, Code)] = &[
     ("matters_name", Code::NameTaken),
     ("windows_name", Code::NameTaken),
     ("departments_name", Code::NameTaken),
+    ("order_kinds_name", Code::NameTaken),
     ("staff_username", Code::NameTaken),
     ("data_requests_one", Code::RequestExists),
     ("staff_posts_once", Code::PostHeld),
@@ -200,8 +213,10 @@ pub const CONSTRAINTS: &[(&str, Code)] = &[
     ("counties_wechat_appid_key", Code::WechatAppidTaken),
 ];
 
-/// Two callers raced for one idempotency key, one first login or one next version: the second finds the first's row when it looks again.
-pub const LOST_RACES: &[&str] = &["idempotency_keys_pkey", "residents_wechat", "consent_texts_pkey"];
+/// Two callers raced for one idempotency key, one first login, one next version, one number or one place: the second finds the first's row when it
+/// looks again.
+pub const LOST_RACES: &[&str] =
+    &["idempotency_keys_pkey", "residents_wechat", "consent_texts_pkey", "orders_number", "orders_one_place"];
 
 #[cfg(test)]
 mod tests {

@@ -22,8 +22,8 @@ use utoipa_actix_web::service_config::ServiceConfig;
 use crate::{
     appointments, attachments, audit, calendar, consents, data_requests, departments, desk, errands,
     error::{Code, Error, Result},
-    helpers, jobs, matters, messages, opening, people, proxies, queue, sessions, settings, staff, telemetry, todos,
-    units, windows,
+    helpers, jobs, matters, messages, opening, orders, people, proxies, queue, sessions, settings, staff, telemetry,
+    todos, units, windows,
 };
 
 /// Every route of the API: mounted and documented from this one list.
@@ -206,6 +206,30 @@ pub fn routes(list: &mut ServiceConfig) {
         .service(helpers::decide::refuse_helper)
         .service(helpers::decide::stop_helper)
         .service(helpers::decide::resume_helper)
+        .service(orders::order_routes::place_order)
+        .service(orders::routes::list_orders)
+        .service(orders::routes::get_order)
+        .service(orders::routes::list_order_moves)
+        .service(orders::routes::list_order_notes)
+        .service(orders::routes::write_order_note)
+        .service(orders::codes::get_order_codes)
+        .service(orders::codes::renew_order_codes)
+        .service(orders::claiming::claim_order)
+        .service(orders::step_routes::assign_order)
+        .service(orders::step_routes::return_order)
+        .service(orders::step_routes::set_out_for_order)
+        .service(orders::step_routes::start_order)
+        .service(orders::step_routes::finish_order)
+        .service(orders::step_routes::confirm_order)
+        .service(orders::step_routes::cancel_order)
+        .service(orders::step_routes::worry_about_order)
+        .service(orders::step_routes::dispute_order)
+        .service(orders::step_routes::settle_order)
+        .service(orders::step_routes::call_back_order)
+        .service(orders::kind_routes::list_order_kinds)
+        .service(orders::kind_routes::create_order_kind)
+        .service(orders::kind_routes::get_order_kind)
+        .service(orders::kind_routes::update_order_kind)
         .service(messages::routes::list_messages)
         .service(messages::routes::read_message)
         .service(messages::routes::list_message_grants)

@@ -118,6 +118,20 @@ permissions! {
     CountErrands "errands:count": TownshipStaff Township, Supervisor Township, CountyAdmin County;
     /// Give a mandate to agents, or record one that was given; revoke it.
     WriteMandates "mandates:write": Resident Own, Specialist Village, VillageCadre Village, TownshipStaff Township, CountyAdmin County;
+    /// Change what can be ordered.
+    WriteOrderKinds "order_kinds:write": CountyAdmin County;
+    /// Order help, for oneself, for somebody who lets one, or at the desk; say something of an order, see its codes.
+    OrderHelp "orders:order": Resident Own, Specialist Village, VillageCadre Village, TownshipStaff Township, CountyAdmin County;
+    /// See orders.
+    ReadOrders "orders:read": Resident Own, Specialist Village, VillageCadre Village, TownshipStaff Township, Supervisor Township, CountyAdmin County;
+    /// See what lies open near one as a helper, and claim it.
+    TakeOrders "orders:take": Resident Own, Specialist Village, VillageCadre Village;
+    /// Give back, set out, start, finish, confirm, cancel, dispute: whoever holds an order, the resident's side, agents for somebody without a phone.
+    DoOrders "orders:do": Resident Own, Specialist Village, VillageCadre Village, TownshipStaff Township, CountyAdmin County;
+    /// Assign orders and settle disputes.
+    DispatchOrders "orders:dispatch": TownshipStaff Township, CountyAdmin County;
+    /// Call back whoever did not confirm.
+    CallBackOrders "orders:call_back": Specialist Village, VillageCadre Village, TownshipStaff Township, CountyAdmin County;
     /// Read one's inbox.
     ReadMessages "messages:read": Resident Own;
     /// Publish what residents are asked to agree to.

@@ -24,7 +24,7 @@ use crate::{
     app::App,
     appointments, attachments, calendar, consents, data_requests, errands,
     error::{Error, Result},
-    messages,
+    messages, orders,
 };
 
 pub use worker::{run, run_due};
@@ -110,6 +110,7 @@ jobs! {
     errands::jobs::Notify,
     errands::jobs::Recount,
     errands::following::FollowUp,
+    orders::jobs::Notify,
 }
 
 /// Idempotent passes over what has become old; several workers may run them at once, and one that fails does not keep the
@@ -145,7 +146,8 @@ pub async fn tick(app: &Arc<App>) -> Result<()> {
     let lapsed_and_reminded = passes_of(app, passes, now).await;
     let offered = appointments::waiting::offer_everywhere(app).await;
     let errands = errands::sweeps::run(app).await.and(errands::waits::run(app).await);
-    lapsed_and_reminded.and(offered).and(errands)
+    let orders = orders::sweeps::run(app).await;
+    lapsed_and_reminded.and(offered).and(errands).and(orders)
 }
 
 async fn passes_of(app: &App, passes: &[(&'static str, Pass)], now: DateTime<Utc>) -> Result<()> {

@@ -141,12 +141,16 @@ fn reach<'a>(
 
 /// Everything that is wrong with a form that was filled in, with pointers under `/form`. A version without a form takes none.
 pub fn check_form(version: &Version, filled: &Value) -> Vec<FieldError> {
-    let Some(form) = &version.form else {
+    check_filled(version.form.as_ref(), filled, Text::fixed("该事项没有表单", "the matter has no form"))
+}
+
+/// [`check_form`] for any form; `none` is what is said where there is none.
+pub fn check_filled(form: Option<&Value>, filled: &Value, none: Text) -> Vec<FieldError> {
+    let Some(form) = form else {
         if filled.is_null() || filled.as_object().is_some_and(Map::is_empty) {
             return Vec::new();
         }
-        let text = Text::fixed("该事项没有表单", "the matter has no form");
-        return vec![FieldError::body("/form", "unknown_field", text)];
+        return vec![FieldError::body("/form", "unknown_field", none)];
     };
     let found = match faults::foreign(form) {
         Ok(validator) => faults::all(&validator, filled),

@@ -23,7 +23,7 @@ pub mod version_routes;
 mod version_store;
 pub mod version_views;
 
-pub use forms::check_form;
+pub use forms::{check_filled, check_form, faults as form_faults};
 pub use known::Versions;
 pub use rules::{Answers, Applies, applies, check_answers, limit_in_words, missing, open_questions};
 pub use store::{Matter, Said, find};

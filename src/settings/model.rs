@@ -132,6 +132,16 @@ settings! {
         "已计天数达到时限的百分之多少亮黄灯", "Share of the limit from which the lamp is yellow";
     errands_red_percent: i64 = number(100, 2, 100, "percent"), "errands.red_percent",
         "已计天数超过时限的百分之多少亮红灯", "Share of the limit beyond which the lamp is red";
+    orders_load: i64 = number(3, 1, 20, "orders"), "orders.load",
+        "服务人员未自行设定时，同时最多接几单", "Orders that a helper holds at a time, unless they say otherwise of themselves";
+    orders_open_per_resident: i64 = number(5, 1, 50, "orders"), "orders.open_per_resident",
+        "一位居民最多有几个未完成的订单，周期订单除外", "Orders of a resident that are not done yet at most, those of a series not counted";
+    orders_at_once_minutes: i64 = number(120, 15, 720, "minutes"), "orders.at_once_minutes",
+        "“尽快上门”的订单等待多少分钟后过期", "Minutes after which an order that is wanted at once has run out";
+    orders_call_back_hours: i64 = number(48, 1, 240, "hours"), "orders.call_back_hours",
+        "完成后多少小时未确认即回访", "Hours without a confirmation after which the resident is called back";
+    orders_series_days: i64 = number(7, 1, 30, "days"), "orders.series_days",
+        "周期订单提前多少天生成", "Days ahead for which the orders of a series are made";
     visits_position: Evidence = EVIDENCE, "visits.position",
         "走访时是否记录位置", "Whether a visit records a position";
     visits_photo: Evidence = EVIDENCE, "visits.photo",

@@ -129,7 +129,13 @@ async fn things(t: &TestApp) -> (Things, Session) {
     let applicant = crate::merging::with_phone(t, "applicant", "林志愿", "13950930077").await;
     let body = json!({"kind": "volunteer"});
     let helper = t.post("/v1/helpers/applications").by(&applicant).json(body).send().await.created();
+    let kinds = t.get("/v1/order-kinds?county=350425&limit=1").send().await.ok();
+    let kind = id(&kinds["items"][0]["id"]);
+    let order = json!({"kind_id": kind, "address": "红星村 1 号"});
+    let order = t.post("/v1/orders").by(&owner).json(order).send().await.created();
     let values = vec![
+        ("{or}", id(&order["id"])),
+        ("{ok}", kind),
         ("{he}", id(&helper["id"])),
         ("{l}", trip.to_string()),
         ("{c}", original.to_string()),
@@ -235,7 +241,7 @@ async fn the_whole_matrix() {
         }
         let status = call(&t, &things, row, number * 10 + 1, Some(&stranger)).await.status;
         wrong.extend(check("a stranger", status, may("resident")));
-        let private = ["{r}", "{a}", "{m}", "{y}", "{d}", "{f}", "{z}", "{q}", "{c}", "{he}"]
+        let private = ["{r}", "{a}", "{m}", "{y}", "{d}", "{f}", "{z}", "{q}", "{c}", "{he}", "{or}"]
             .iter()
             .any(|thing| row.2.contains(thing));
         if private && may("resident") && status != 404 {

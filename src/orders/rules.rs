@@ -1,0 +1,351 @@
+//! Whether a move can be made, and what the order is after it; pure.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::{
+    kinds::{Dispatch, Evidence},
+    model::{By, ConfirmedHow, Order, OrderState, StartedHow, Step},
+};
+use crate::{
+    error::{Code, Error, FieldError, Text},
+    http::permissions::Role,
+    settings::Settings,
+};
+
+/// What a move says without words; nothing personal.
+pub type Facts = BTreeMap<String, Value>;
+
+/// How long after the wanted time somebody is asked to see why it is not done.
+const LATE: TimeDelta = TimeDelta::hours(2);
+
+/// Somebody who makes a move.
+#[derive(Clone, Copy, Debug)]
+pub struct Actor {
+    /// None: the system.
+    pub id: Option<Uuid>,
+    pub role: Option<Role>,
+    /// Of the resident's side.
+    pub mine: bool,
+    /// Holds it.
+    pub held: bool,
+    /// The member of staff who ordered it.
+    pub orderer: bool,
+    /// The helper that they are.
+    pub helper: Option<Uuid>,
+}
+
+impl Actor {
+    pub const SYSTEM: Self = Self { id: None, role: None, mine: false, held: false, orderer: false, helper: None };
+
+    fn is_staff(self) -> bool {
+        self.role.is_some_and(|role| role != Role::Resident)
+    }
+
+    fn dispatches(self) -> bool {
+        matches!(self.role, Some(Role::TownshipStaff | Role::CountyAdmin)) && !self.held
+    }
+}
+
+/// What a move says.
+#[derive(Clone, Debug, Default)]
+pub struct Said {
+    /// The reason, a note, what was answered.
+    pub words: Option<String>,
+    /// Evidence.
+    pub files: Vec<Uuid>,
+    /// The code that was typed.
+    pub code: Option<String>,
+    /// Whether it is the right one.
+    pub code_fits: bool,
+    /// The try was counted before anybody looked; one that is not, is one too many.
+    pub counted: bool,
+    /// An agent writes it down for somebody without a phone.
+    pub without_phone: bool,
+    /// How a dispute was settled: it was done, or it was not.
+    pub done: Option<bool>,
+    /// What somebody said who was called: it is well; none: nobody was reached.
+    pub content: Option<bool>,
+    /// Who is to hold it.
+    pub helper: Option<Uuid>,
+    pub facts: Facts,
+}
+
+/// What decides besides the order.
+#[derive(Clone, Copy, Debug)]
+pub struct Around<'a> {
+    pub settings: &'a Settings,
+    pub now: DateTime<Utc>,
+}
+
+/// Why a move cannot be made.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OrderError {
+    #[error("in the state {0:?}")]
+    State(OrderState),
+    #[error("somebody else holds it")]
+    Taken,
+    #[error("a dispatcher picks")]
+    Assigned,
+    #[error("the caller is no helper")]
+    NotAHelper,
+    #[error("the caller does not hold it")]
+    NotHeld,
+    #[error("somebody else has to do this")]
+    OtherSide,
+    #[error("the code is wrong")]
+    CodeWrong,
+    #[error("too many wrong codes")]
+    CodesLocked,
+    #[error("money does not add up")]
+    Money { pending: i64, missing: i64 },
+    #[error("a field is wrong")]
+    Field(&'static str, &'static str, &'static str, &'static str),
+}
+
+impl From<OrderError> for Error {
+    fn from(error: OrderError) -> Self {
+        match error {
+            OrderError::State(state) => {
+                let words = state.words();
+                let (zh, en) = (format!("当前状态：{}", words.zh), format!("It is {}", words.en));
+                Self::new(Code::OrderState).detail(zh, en)
+            }
+            OrderError::Taken => Code::OrderTaken.into(),
+            OrderError::Assigned => Code::OrderAssigned.into(),
+            OrderError::NotAHelper => Code::NotAHelper.into(),
+            OrderError::NotHeld => Code::OrderNotHeld.into(),
+            OrderError::OtherSide => Code::OtherSide.into(),
+            OrderError::CodeWrong => Code::OrderCodeWrong.into(),
+            OrderError::CodesLocked => Code::OrderCodesLocked.into(),
+            OrderError::Money { pending, missing } => {
+                let (zh, en) = (
+                    format!("{pending} 笔未获对方确认，差额 {missing} 分"),
+                    format!("{pending} lines are not agreed to; {missing} fen are not accounted for"),
+                );
+                Self::new(Code::MoneyDoesNotAddUp).detail(zh, en)
+            }
+            OrderError::Field(pointer, code, zh, en) => {
+                Self::invalid(vec![FieldError::body(pointer, code, Text::fixed(zh, en))])
+            }
+        }
+    }
+}
+
+/// Until when whoever takes it now must be on the way.
+pub fn lease(order: &Order, now: DateTime<Utc>) -> DateTime<Utc> {
+    let start = TimeDelta::minutes(order.start_minutes.into());
+    (now + start).max(order.wanted_from - start)
+}
+
+/// When time does something to an order the next time.
+pub fn due(order: &Order, settings: &Settings) -> Option<DateTime<Utc>> {
+    let minutes = |minutes: i16| TimeDelta::minutes(minutes.into());
+    let unless_told = |at: DateTime<Utc>| (!order.told).then_some(at);
+    match order.state {
+        OrderState::Open => {
+            let ask = match order.dispatch {
+                Dispatch::Grab => None,
+                Dispatch::Assign => unless_told(order.opened_at),
+                Dispatch::GrabThenAssign => unless_told(order.opened_at + minutes(order.grab_minutes)),
+            };
+            Some(ask.map_or(order.wanted_until, |ask| ask.min(order.wanted_until)))
+        }
+        OrderState::Claimed => order.lease_until,
+        OrderState::OnTheWay => {
+            unless_told(order.wanted_until.max(order.set_out_at.unwrap_or(order.wanted_until)) + LATE)
+        }
+        OrderState::AtWork => {
+            let done = order.started_at.map(|at| at + minutes(order.duration_minutes));
+            unless_told(order.wanted_until.max(done.unwrap_or(order.wanted_until)) + LATE)
+        }
+        OrderState::Finished => {
+            let after = TimeDelta::hours(settings.orders_call_back_hours);
+            order.finished_at.and_then(|at| unless_told(at + after))
+        }
+        OrderState::Confirmed | OrderState::Disputed | OrderState::Cancelled | OrderState::Expired => None,
+    }
+}
+
+/// Whether somebody may make a move; what they say decides where both sides can.
+fn allowed(step: Step, actor: Actor, said: &Said) -> Result<(), OrderError> {
+    let other = |fits: bool| if fits { Ok(()) } else { Err(OrderError::OtherSide) };
+    let holds = |fits: bool| if fits { Ok(()) } else { Err(OrderError::NotHeld) };
+    if actor.role.is_none() {
+        return other(matches!(step, Step::Return | Step::Cancel | Step::Expire | Step::Ask | Step::HandOver));
+    }
+    match step.by() {
+        By::Resident => other(actor.mine),
+        By::Helper => actor.helper.map(drop).ok_or(OrderError::NotAHelper),
+        By::Holder => holds(actor.held),
+        By::HolderOrDispatcher => holds(actor.held || actor.dispatches()),
+        By::ResidentOrDispatcher => other(actor.mine || actor.orderer || actor.dispatches()),
+        By::Anybody if step == Step::Start && !actor.held => {
+            // Whoever merely sees it cannot begin it, except for an agent who writes it down.
+            if actor.is_staff() && said.without_phone { Ok(()) } else { Err(OrderError::NotHeld) }
+        }
+        By::Anybody => other(actor.mine || actor.held || actor.is_staff()),
+        By::NotHolder => other(!actor.held && (actor.mine || actor.is_staff())),
+        By::OtherStaff => other(!actor.held && actor.is_staff()),
+        By::Dispatcher => other(actor.dispatches()),
+        By::System => Err(OrderError::OtherSide),
+    }
+}
+
+fn required(pointer: &'static str, zh: &'static str, en: &'static str) -> OrderError {
+    OrderError::Field(pointer, "required", zh, en)
+}
+
+/// How it was begun.
+fn started(actor: Actor, said: &Said) -> Result<StartedHow, OrderError> {
+    if said.without_phone {
+        return if !actor.is_staff() {
+            Err(OrderError::OtherSide)
+        } else if said.words.is_none() {
+            Err(required("/words", "须写明如何确认", "say how you know"))
+        } else {
+            Ok(StartedHow::WithoutPhone)
+        };
+    }
+    typed(said).map(|()| StartedHow::Code)
+}
+
+fn typed(said: &Said) -> Result<(), OrderError> {
+    if said.code.is_none() {
+        return Err(required("/code", "请填写居民出示的验证码", "the code that the resident shows is needed"));
+    }
+    match (said.counted, said.code_fits) {
+        (false, _) => Err(OrderError::CodesLocked),
+        (true, false) => Err(OrderError::CodeWrong),
+        (true, true) => Ok(()),
+    }
+}
+
+/// How it was confirmed; money that passed through the helper's hands adds up first.
+fn confirmed(before: &Order, actor: Actor, said: &Said) -> Result<ConfirmedHow, OrderError> {
+    let how = if actor.held {
+        typed(said).map(|()| ConfirmedHow::Code)?
+    } else if actor.mine {
+        ConfirmedHow::InMiniProgram
+    } else if !said.without_phone {
+        return Err(required("/without_phone", "代为确认须注明", "whoever confirms for somebody says so"));
+    } else if said.words.is_none() {
+        return Err(required("/words", "须写明如何确认", "say how you know"));
+    } else {
+        ConfirmedHow::WithoutPhone
+    };
+    adds_up(before)?;
+    Ok(how)
+}
+
+fn adds_up(before: &Order) -> Result<(), OrderError> {
+    let (pending, missing) = (before.money_pending, before.money_missing);
+    if pending == 0 && missing == 0 { Ok(()) } else { Err(OrderError::Money { pending, missing }) }
+}
+
+/// What finishing needs besides a picture, which is looked at when it is attached.
+fn evidence(before: &Order, said: &Said) -> Result<(), OrderError> {
+    match before.evidence {
+        Evidence::Note if said.words.is_none() => Err(required("/words", "须填写服务记录", "say what was done")),
+        Evidence::Photo if said.files.is_empty() => {
+            Err(OrderError::Field("/attachment_ids", "photo_needed", "须附照片", "a picture is needed"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Nobody holds it any more.
+fn let_go(after: &mut Order) {
+    (after.holder_id, after.load_place, after.lease_until) = (None, None, None);
+    (after.holder_kind, after.holder_staff, after.holder_staff_name) = (None, None, None);
+    (after.holder_resident, after.holder_name, after.held) = (None, None, false);
+}
+
+/// The order after a move.
+pub fn take(before: &Order, step: Step, actor: Actor, said: &Said, around: Around<'_>) -> Result<Order, OrderError> {
+    let Around { settings, now } = around;
+    if !step.from().contains(&before.state) {
+        return Err(match step {
+            Step::Claim => OrderError::Taken,
+            _ => OrderError::State(before.state),
+        });
+    }
+    allowed(step, actor, said)?;
+    let mut after = before.clone();
+    after.state = step.row().1.unwrap_or(before.state);
+    match step {
+        Step::Order | Step::Worry | Step::Expire | Step::Dispute => {}
+        Step::Claim | Step::Assign => {
+            if step == Step::Claim && before.dispatch == Dispatch::Assign {
+                return Err(OrderError::Assigned);
+            }
+            after.holder_id = said.helper.or(actor.helper);
+            (after.load_place, after.lease_until) = (Some(1), Some(lease(before, now)));
+        }
+        Step::Return => {
+            let_go(&mut after);
+            // Whoever had begun has seen a code.
+            after.codes += i32::from(before.state == OrderState::AtWork);
+            (after.set_out_at, after.started_at, after.started_how, after.tries) = (None, None, None, 0);
+            after.opened_at = now;
+        }
+        Step::SetOut => (after.set_out_at, after.lease_until) = (Some(now), None),
+        Step::Start => {
+            after.started_how = Some(started(actor, said)?);
+            (after.started_at, after.lease_until, after.tries) = (Some(now), None, 0);
+        }
+        Step::Finish => {
+            evidence(before, said)?;
+            (after.finished_at, after.load_place) = (Some(now), None);
+        }
+        Step::Confirm => {
+            after.confirmed_how = Some(confirmed(before, actor, said)?);
+            (after.ended_at, after.tries) = (Some(now), 0);
+        }
+        Step::Cancel => {
+            let_go(&mut after);
+            after.ended_at = Some(now);
+        }
+        Step::Settle => match said.done {
+            Some(true) => (after.confirmed_how, after.ended_at) = (Some(ConfirmedHow::Settled), Some(now)),
+            _ => {
+                let_go(&mut after);
+                (after.state, after.ended_at) = (OrderState::Cancelled, Some(now));
+            }
+        },
+        Step::CallBack => match said.content {
+            Some(true) => {
+                adds_up(before)?;
+                after.state = OrderState::Confirmed;
+                (after.confirmed_how, after.ended_at) = (Some(ConfirmedHow::CallBack), Some(now));
+            }
+            Some(false) => after.state = OrderState::Disputed,
+            None => {}
+        },
+        Step::Ask => after.told = true,
+        Step::HandOver => after.holder_id = said.helper,
+    }
+    if after.state != before.state || step == Step::Return {
+        after.told = false;
+    }
+    after.due_at = due(&after, settings);
+    (after.moves, after.version, after.updated_at) = (before.moves + 1, before.version + 1, now);
+    Ok(after)
+}
+
+/// The facts that a move leaves behind.
+pub fn facts(step: Step, said: &Said) -> Value {
+    let mut facts = said.facts.clone();
+    let mut fact = |name: &str, value: Value| facts.insert(name.to_owned(), value);
+    match step {
+        Step::Start | Step::Confirm if said.without_phone => drop(fact("without_phone", json!(true))),
+        Step::Settle => drop(fact("done", json!(said.done))),
+        Step::CallBack => drop(fact("reached", json!(said.content.is_some()))),
+        Step::Finish if !said.files.is_empty() => drop(fact("files", json!(said.files))),
+        _ => {}
+    }
+    json!(facts)
+}
