@@ -281,6 +281,10 @@ CREATE CONSTRAINT TRIGGER orders_have_moved AFTER INSERT OR UPDATE OF state, hol
 
 CREATE FUNCTION order_moves_follow() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
+  -- Only of the newest move: nobody is told of what was made up whole (`lianxin generate`).
+  IF NOT EXISTS (SELECT FROM orders o WHERE o.county_id = NEW.county_id AND o.id = NEW.order_id AND o.moves = NEW.seq) THEN
+    RETURN NULL;
+  END IF;
   INSERT INTO changes (county_id, entity, entity_id, unit_id, resident_id, staff_id, at)
   SELECT o.county_id, 'order', o.id, o.unit_id, o.resident_id, h.staff_id, NEW.at
     FROM orders o LEFT JOIN helpers h ON h.county_id = o.county_id AND h.id = o.holder_id
