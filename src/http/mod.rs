@@ -210,6 +210,7 @@ pub fn routes(list: &mut ServiceConfig) {
         .service(orders::routes::list_orders)
         .service(orders::routes::get_order)
         .service(orders::routes::list_order_moves)
+        .service(orders::reveal::reveal_order)
         .service(orders::routes::list_order_notes)
         .service(orders::routes::write_order_note)
         .service(orders::codes::get_order_codes)

@@ -401,6 +401,20 @@ kinds! {
         wechat_fields: &[("thing1", "kind"), ("character_string2", "number")],
         page: "pages/order",
     };
+    /// 争议已处理: to both sides.
+    OrderSettled = "order_settled": Definition {
+        policy: Policy::Hold,
+        late: None,
+        by_person: true,
+        placeholders: &[("kind", Form::Text), ("number", Form::Text)],
+        title: Text::fixed("争议已处理", "The dispute is settled"),
+        text: Text::fixed(
+            "“{kind}”订单（{number}）的争议已由乡镇处理，结果请在小程序查看。",
+            "The township has settled the dispute about the order {kind} ({number}). See the result in the mini-program.",
+        ),
+        wechat_fields: &[("thing1", "kind"), ("character_string2", "number")],
+        page: "pages/order",
+    };
     /// 无人接单: the township looks for somebody.
     OrderExpired = "order_expired": Definition {
         policy: Policy::Hold,

@@ -37,6 +37,7 @@ pub mod notes;
 mod notices;
 pub mod order_routes;
 pub mod ordering;
+pub mod reveal;
 pub mod routes;
 pub mod rules;
 pub mod step_routes;

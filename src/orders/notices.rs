@@ -76,6 +76,7 @@ impl Told {
             Step::Return if self.state == OrderState::Open => Some(Kind::OrderReturned),
             Step::Finish if self.state == OrderState::Finished => Some(Kind::OrderFinished),
             Step::Cancel => Some(Kind::OrderCancelled),
+            Step::Settle => Some(Kind::OrderSettled),
             Step::Expire if self.state == OrderState::Expired => Some(Kind::OrderExpired),
             _ => None,
         }
@@ -88,6 +89,10 @@ impl Told {
             && self.holder_id == self.then_holder
         {
             told.push((taker, Kind::OrderAssigned));
+        }
+        if self.step == Step::Settle {
+            told.extend(self.taker.or(self.former).map(|helper| (helper, Kind::OrderSettled)));
+            return told;
         }
         let lost = self.from_holder.is_some() && self.from_holder != self.then_holder;
         if let Some(former) = self.former.filter(|former| lost && self.actor_id != Some(*former)) {

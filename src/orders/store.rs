@@ -66,20 +66,21 @@ pub(super) use columns;
 /// Whether the caller holds an order whose holder is `h`, and whether they are of the resident's side.
 macro_rules! sides {
     () => {
-        "coalesce(h.staff_id = {staff}, false) OR coalesce(h.resident_id = {resident}, false) AS held, \
+        // A volunteer who was stopped holds nothing any more; staff who were are still staff.
+        "coalesce(h.staff_id = {staff}, false) OR coalesce(h.resident_id = {resident} AND h.state = 'active', false) AS held, \
          coalesce(o.resident_id = {resident}, false) OR coalesce(acts_for({county}, o.resident_id, {resident}, 'order', {today}), false) AS mine"
     };
 }
 pub(super) use sides;
 
-/// What is not agreed to yet, and what is not accounted for.
+/// What is not agreed to yet, and what is not accounted for, of whoever holds it: what a former holder owes is no fault of theirs.
 macro_rules! money {
     () => {
-        "CASE WHEN o.money THEN (SELECT count(*) FROM order_money m WHERE m.county_id = o.county_id AND m.order_id = o.id \
+        "CASE WHEN o.money THEN (SELECT count(*) FROM order_money m WHERE m.county_id = o.county_id AND m.order_id = o.id AND m.helper_id = o.holder_id \
              AND NOT EXISTS (SELECT FROM order_money_answers a WHERE a.county_id = m.county_id AND a.order_id = m.order_id AND a.line = m.line)) ELSE 0 END AS money_pending, \
          CASE WHEN o.money THEN (SELECT coalesce(sum(CASE m.kind WHEN 'advance' THEN m.amount_fen ELSE -m.amount_fen END), 0)::bigint FROM order_money m \
              JOIN order_money_answers a ON a.county_id = m.county_id AND a.order_id = m.order_id AND a.line = m.line AND a.agreed \
-             WHERE m.county_id = o.county_id AND m.order_id = o.id) ELSE 0 END AS money_missing"
+             WHERE m.county_id = o.county_id AND m.order_id = o.id AND m.helper_id = o.holder_id) ELSE 0 END AS money_missing"
     };
 }
 
@@ -117,7 +118,7 @@ statement! {
     pub struct Write {
         county: i32 as Integer, id: Uuid as SqlUuid, version: i64 as BigInt, state: OrderState as Text, holder: Option<Uuid> as Nullable<SqlUuid>,
         load_place: Option<i16> as Nullable<SmallInt>, lease_until: Option<DateTime<Utc>> as Nullable<Timestamptz>, opened_at: DateTime<Utc> as Timestamptz,
-        due_at: Option<DateTime<Utc>> as Nullable<Timestamptz>, told: bool as Bool, codes: i32 as Integer, tries: i16 as SmallInt,
+        due_at: Option<DateTime<Utc>> as Nullable<Timestamptz>, told: bool as Bool, codes: i32 as Integer, tries: Option<i16> as Nullable<SmallInt>,
         set_out_at: Option<DateTime<Utc>> as Nullable<Timestamptz>, started_at: Option<DateTime<Utc>> as Nullable<Timestamptz>,
         started_how: Option<StartedHow> as Nullable<Text>, finished_at: Option<DateTime<Utc>> as Nullable<Timestamptz>,
         confirmed_how: Option<ConfirmedHow> as Nullable<Text>, ended_at: Option<DateTime<Utc>> as Nullable<Timestamptz>, moves: i32 as Integer,
@@ -128,7 +129,7 @@ statement! {
         body: Option<Vec<u8>> as Nullable<Binary>, now: DateTime<Utc> as Timestamptz,
     }
     concat!("WITH moved AS (UPDATE orders SET state = {state}, holder_id = {holder}, load_place = {load_place}, lease_until = {lease_until}, opened_at = {opened_at}, \
-         due_at = {due_at}, told = {told}, codes = {codes}, tries = {tries}, set_out_at = {set_out_at}, started_at = {started_at}, started_how = {started_how}, \
+         due_at = {due_at}, told = {told}, codes = {codes}, tries = coalesce({tries}, tries), set_out_at = {set_out_at}, started_at = {started_at}, started_how = {started_how}, \
          finished_at = {finished_at}, confirmed_how = {confirmed_how}, ended_at = {ended_at}, moves = {moves}, version = version + 1, updated_at = {now} \
        WHERE county_id = {county} AND id = {id} AND version = {version} AND state = {from_state} AND holder_id IS NOT DISTINCT FROM {from_holder} RETURNING county_id, id), ",
        and_the_move!())
@@ -137,7 +138,7 @@ statement! {
 statement! {
     /// Gives an open order to a helper who fits and has a place left, unless somebody is at it; nobody waits for anybody else's claim.
     pub struct Give {
-        county: i32 as Integer, id: Uuid as SqlUuid, version: i64 as BigInt, state: OrderState as Text, holder: Uuid as SqlUuid, load: i32 as Integer,
+        county: i32 as Integer, id: Uuid as SqlUuid, version: i64 as BigInt, state: OrderState as Text, holder: Uuid as SqlUuid, holder_version: i64 as BigInt, load: i32 as Integer,
         waived: Vec<&'static str> as Array<Text>, lease_until: Option<DateTime<Utc>> as Nullable<Timestamptz>, moves: i32 as Integer, step: Step as Text,
         actor: Option<Uuid> as Nullable<SqlUuid>, role: Option<&'static str> as Nullable<Text>, from_state: OrderState as Text,
         from_holder: Option<Uuid> as Nullable<SqlUuid>, facts: Value as Jsonb, caller: Option<Uuid> as Nullable<SqlUuid>,
@@ -145,12 +146,12 @@ statement! {
         status: Option<i16> as Nullable<SmallInt>, location: Option<String> as Nullable<Text>, etag: Option<String> as Nullable<Text>,
         body: Option<Vec<u8>> as Nullable<Binary>, now: DateTime<Utc> as Timestamptz,
     }
-    // Whoever stops the helper meanwhile waits until this is there to be taken back.
+    // Whoever stops the helper meanwhile, or says that they are away, waits until this is there to be taken back; or was faster, and it is looked at anew.
     concat!("WITH free AS (SELECT o.county_id, o.id FROM orders o WHERE o.county_id = {county} AND o.id = {id} AND o.version = {version} AND o.state = {from_state} \
          AND o.holder_id IS NOT DISTINCT FROM {from_holder} FOR NO KEY UPDATE SKIP LOCKED), \
-       who AS (SELECT h.id, h.max_load FROM helpers h WHERE h.county_id = {county} AND h.id = {holder} AND h.state = 'active' FOR SHARE), \
+       who AS (SELECT h.id, h.max_load FROM helpers h WHERE h.county_id = {county} AND h.id = {holder} AND h.state = 'active' AND h.version = {holder_version} FOR SHARE), \
        moved AS (UPDATE orders o SET state = {state}, holder_id = w.id, load_place = p.place, lease_until = {lease_until}, due_at = {lease_until}, told = false, \
-         moves = {moves}, version = o.version + 1, updated_at = {now} \
+         codes = o.codes + 1, tries = 0, moves = {moves}, version = o.version + 1, updated_at = {now} \
        FROM free f CROSS JOIN who w CROSS JOIN LATERAL (SELECT free_place({county}, w.id, coalesce(w.max_load, {load})) AS place OFFSET 0) p \
        WHERE o.county_id = {county} AND o.id = f.id AND p.place IS NOT NULL AND helper_unfit({county}, w.id, f.id, {now}) <@ {waived}::text[] RETURNING o.county_id, o.id), ",
        and_the_move!())
@@ -208,7 +209,8 @@ pub fn write(conn: &mut PgConnection, writing: Writing<'_>) -> Result<bool> {
         due_at: after.due_at,
         told: after.told,
         codes: after.codes,
-        tries: after.tries,
+        // Tries are counted beside the moves: only a move that begins anew says how many there were.
+        tries: matches!(step, Step::Return | Step::Start | Step::Confirm | Step::HandOver).then_some(after.tries),
         set_out_at: after.set_out_at,
         started_at: after.started_at,
         started_how: after.started_how,
@@ -237,9 +239,14 @@ pub fn write(conn: &mut PgConnection, writing: Writing<'_>) -> Result<bool> {
 
 /// Gives it to the helper who holds it afterwards, if they fit but for what is `waived`; false when they do not, have no place left, or
 /// somebody was faster.
-pub fn give(conn: &mut PgConnection, writing: Writing<'_>, (load, waived): (i64, Vec<&'static str>)) -> Result<bool> {
+pub fn give(
+    conn: &mut PgConnection,
+    writing: Writing<'_>,
+    helper: &Who,
+    (load, waived): (i64, Vec<&'static str>),
+) -> Result<bool> {
     let Writing { before, after, step, actor, role, facts, keep, now } = writing;
-    let Some(holder) = after.holder_id else { return Ok(false) };
+    let (holder, holder_version) = (helper.id, helper.version);
     let (caller, operation, key, digest, status, location, etag, body) = kept(keep);
     let give = Give {
         county: before.county_id,
@@ -247,6 +254,7 @@ pub fn give(conn: &mut PgConnection, writing: Writing<'_>, (load, waived): (i64,
         version: before.version,
         state: after.state,
         holder,
+        holder_version,
         load: load as i32,
         waived,
         lease_until: after.lease_until,
@@ -298,7 +306,7 @@ pub fn why(
 
 statement! {
     struct HelperOf { county: i32 as Integer, resident: Option<Uuid> as Nullable<SqlUuid>, staff: Option<Uuid> as Nullable<SqlUuid>, helper: Option<Uuid> as Nullable<SqlUuid> }
-    "SELECT h.id, h.kind, h.state = 'active' AS active, h.staff_id, h.resident_id, \
+    "SELECT h.id, h.kind, h.state = 'active' AS active, h.version, h.staff_id, h.resident_id, \
        (SELECT s.display_name FROM staff s WHERE s.county_id = h.county_id AND s.id = h.staff_id) AS staff_name, \
        (SELECT v.name FROM residents v WHERE v.county_id = h.county_id AND v.id = h.resident_id) AS name \
      FROM helpers h WHERE h.county_id = {county} AND CASE WHEN {helper}::uuid IS NOT NULL THEN h.id = {helper} \
@@ -314,6 +322,8 @@ pub struct Who {
     pub kind: super::kinds::HelperKind,
     #[diesel(sql_type = Bool)]
     pub active: bool,
+    #[diesel(sql_type = BigInt)]
+    pub version: i64,
     #[diesel(sql_type = Nullable<SqlUuid>)]
     pub staff_id: Option<Uuid>,
     #[diesel(sql_type = Nullable<SqlUuid>)]
@@ -353,6 +363,16 @@ pub fn count_try(conn: &mut PgConnection, caller: &Caller, id: Uuid, states: &[O
     let resident = caller.is_resident().then_some(caller.subject);
     let tried = Try { county: caller.county, id, resident, staff: caller.staff(), states: states.to_vec() };
     Ok(found(tried.get_result::<Tried>(conn))?.map(|tried| tried.tries))
+}
+
+statement! {
+    struct Untry { county: i32 as Integer, id: Uuid as SqlUuid }
+    "UPDATE orders SET tries = tries - 1 WHERE county_id = {county} AND id = {id} AND tries BETWEEN 1 AND 4"
+}
+
+/// A try that was none.
+pub fn uncount_try(conn: &mut PgConnection, county: i32, id: Uuid) -> QueryResult<usize> {
+    Untry { county, id }.execute(conn)
 }
 
 statement! {

@@ -48,6 +48,7 @@ mod moving;
 mod notices;
 mod openapi;
 mod openings;
+mod order_guards;
 mod orders;
 mod originals;
 mod outages;

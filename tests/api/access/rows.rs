@@ -376,6 +376,7 @@ pub const ROWS: &[Row] = &[
     ("dispute_order", "POST", "/v1/orders/{or}/dispute", r#"{"reason": "没有来"}"#),
     ("settle_order", "POST", "/v1/orders/{or}/settle", r#"{"done": true, "words": "核实"}"#),
     ("call_back_order", "POST", "/v1/orders/{or}/call_back", r#"{"reached": false, "words": "没人接"}"#),
+    ("reveal_order", "POST", "/v1/orders/{or}/reveal", r#"{"reason": "回访"}"#),
     ("cancel_order", "POST", "/v1/orders/{or}/cancel", r#"{"reason": "不用了"}"#),
     ("get_liveness", "GET", "/livez", ""),
     ("get_readiness", "GET", "/readyz", ""),
