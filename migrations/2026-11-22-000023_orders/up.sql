@@ -299,7 +299,7 @@ BEGIN
     WITH settled AS (
       UPDATE todos SET state = 'dropped', done_at = NEW.at, version = version + 1, updated_at = NEW.at
        WHERE county_id = NEW.county_id AND about_id = NEW.order_id AND state IN ('open', 'taken')
-         AND about IN ('order_dispatch', 'order_late', 'order_call_back', 'order_dispute', 'order_money') AND (about <> 'order_dispatch' OR NEW.to_state <> 'expired')
+         AND kind IN ('decide', 'call') AND about IN ('order_dispatch', 'order_late', 'order_call_back', 'order_dispute', 'order_money') AND (about <> 'order_dispatch' OR NEW.to_state <> 'expired')
        RETURNING id, unit_id, holder_id)
     INSERT INTO changes (county_id, entity, entity_id, unit_id, staff_id, at)
     SELECT NEW.county_id, 'todo', id, unit_id, holder_id, NEW.at FROM settled;

@@ -149,6 +149,8 @@ codes! {
     OrderCodeWrong 409 "order_code_wrong" "验证码不正确" "The code is wrong";
     OrderCodesLocked 409 "order_codes_locked" "验证码输错次数过多，请居民或窗口重新生成" "Too many wrong codes; the resident or the desk makes new ones";
     MoneyDoesNotAddUp 409 "money_does_not_add_up" "账目不符，不能确认" "The money does not add up; it cannot be confirmed";
+    MoneyNotAsked 409 "money_not_asked" "该类订单不涉及钱款" "No money passes through anybody's hands with this kind of order";
+    MoneyLineAnswered 409 "money_line_answered" "该笔已答复" "The line has been answered already";
     VersionStale 412 "version_stale" "数据已被他人修改，请重新读取" "Someone changed it meanwhile; read it again";
     BodyTooLarge 413 "body_too_large" "请求体过大" "The body is too large";
     UnsupportedMediaType 415 "unsupported_media_type" "请求体类型须为 application/json" "The body must be application/json";

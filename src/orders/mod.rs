@@ -23,6 +23,7 @@
 //! writes it down, recorded as such. Who did not confirm is called: silence is never taken for content.
 
 pub mod acting;
+pub mod candidates;
 pub mod claiming;
 pub mod codes;
 pub mod commands;
@@ -33,10 +34,15 @@ pub mod kind_routes;
 pub mod kinds;
 pub mod lists;
 pub mod model;
+pub mod money;
+pub mod money_routes;
+pub mod nearby;
 pub mod notes;
 mod notices;
 pub mod order_routes;
 pub mod ordering;
+#[cfg(test)]
+mod property;
 pub mod routes;
 pub mod rules;
 pub mod step_routes;

@@ -47,6 +47,8 @@ mod moving;
 mod notices;
 mod openapi;
 mod openings;
+mod order_money;
+mod order_times;
 mod orders;
 mod originals;
 mod outages;

@@ -131,7 +131,7 @@ async fn things(t: &TestApp) -> (Things, Session) {
     let helper = t.post("/v1/helpers/applications").by(&applicant).json(body).send().await.created();
     let kinds = t.get("/v1/order-kinds?county=350425&limit=1").send().await.ok();
     let kind = id(&kinds["items"][0]["id"]);
-    let order = json!({"kind_id": kind, "address": "红星村 1 号"});
+    let order = json!({"kind_id": kind, "address": "红星村 1 号", "phone": "13950900001"});
     let order = t.post("/v1/orders").by(&owner).json(order).send().await.created();
     let values = vec![
         ("{or}", id(&order["id"])),
