@@ -90,6 +90,7 @@ pub mod opening;
 pub mod people;
 pub mod proxies;
 pub mod queue;
+pub mod ratings;
 pub mod redis;
 pub mod rooms;
 pub mod rotation;

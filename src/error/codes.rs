@@ -137,6 +137,11 @@ codes! {
     HelperState 409 "helper_state" "服务人员当前状态不允许此操作" "The helper is not in a state for this";
     AlreadyHelper 409 "already_helper" "已提交申请或已是服务人员" "There is an application already, or they help already";
     UnderAge 409 "under_age" "未满 18 周岁，不能成为服务人员" "Nobody under 18 can become a helper";
+    NotServed 409 "not_served" "服务尚未完成，不能评价" "It is not finished; there is nothing to rate yet";
+    AlreadyRated 409 "already_rated" "已评价" "It has been rated already";
+    RatingClosed 409 "rating_closed" "评价已超过 24 小时，不能修改" "A rating can be changed for 24 hours only";
+    OwnService 403 "own_service" "不能代为评价自己的服务" "Nobody rates, or writes down a rating of, what they did themselves";
+    RatesOneself 409 "rates_oneself" "该居民可在小程序自行评价" "The resident can rate it in the mini-program";
     VersionStale 412 "version_stale" "数据已被他人修改，请重新读取" "Someone changed it meanwhile; read it again";
     BodyTooLarge 413 "body_too_large" "请求体过大" "The body is too large";
     UnsupportedMediaType 415 "unsupported_media_type" "请求体类型须为 application/json" "The body must be application/json";
@@ -196,6 +201,8 @@ pub const CONSTRAINTS: &[(&str, Code)] = &[
     ("staff_absences_overlap", Code::AbsenceOverlaps),
     ("staff_wechat", Code::WechatBound),
     ("trip_errands_once", Code::OnAnotherTrip),
+    ("ratings_once", Code::AlreadyRated),
+    ("ratings_not_by_the_rated", Code::OwnService),
     ("counties_wechat_appid_key", Code::WechatAppidTaken),
 ];
 

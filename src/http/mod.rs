@@ -22,8 +22,8 @@ use utoipa_actix_web::service_config::ServiceConfig;
 use crate::{
     appointments, attachments, audit, calendar, consents, data_requests, departments, desk, errands,
     error::{Code, Error, Result},
-    helpers, jobs, matters, messages, opening, people, proxies, queue, sessions, settings, staff, telemetry, todos,
-    units, windows,
+    helpers, jobs, matters, messages, opening, people, proxies, queue, ratings, sessions, settings, staff, telemetry,
+    todos, units, windows,
 };
 
 /// Every route of the API: mounted and documented from this one list.
@@ -205,6 +205,12 @@ pub fn routes(list: &mut ServiceConfig) {
         .service(helpers::decide::refuse_helper)
         .service(helpers::decide::stop_helper)
         .service(helpers::decide::resume_helper)
+        .service(ratings::reasons::list_rating_reasons)
+        .service(ratings::numbers::count_ratings)
+        .service(ratings::giving::give_rating)
+        .service(ratings::routes::list_ratings)
+        .service(ratings::routes::get_rating)
+        .service(ratings::giving::change_rating)
         .service(messages::routes::list_messages)
         .service(messages::routes::read_message)
         .service(messages::routes::list_message_grants)

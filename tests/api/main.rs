@@ -54,6 +54,7 @@ mod places;
 mod proxies;
 mod queue;
 mod races;
+mod ratings;
 mod reminders;
 mod requests;
 mod round_trips;

@@ -129,7 +129,15 @@ async fn things(t: &TestApp) -> (Things, Session) {
     let applicant = crate::merging::with_phone(t, "applicant", "林志愿", "13950930077").await;
     let body = json!({"kind": "volunteer"});
     let helper = t.post("/v1/helpers/applications").by(&applicant).json(body).send().await.created();
+    let rating = uuid::Uuid::now_v7();
+    t.database.run(&format!(
+        "INSERT INTO ratings (county_id, id, about_kind, about_id, resident_id, unit_id, served_by, grade, reasons, given_how, given_by, on_date, created_at, changed_at) \
+         SELECT county_id, '{rating}', 'appointment', gen_random_uuid(), resident_id, '{village}', '{{}}', 5, '{{}}', 'resident', resident_id, on_date, created_at, created_at \
+         FROM appointments WHERE id = '{}'",
+        id(&booked["id"])
+    ));
     let values = vec![
+        ("{ra}", rating.to_string()),
         ("{he}", id(&helper["id"])),
         ("{l}", trip.to_string()),
         ("{c}", original.to_string()),
@@ -235,7 +243,7 @@ async fn the_whole_matrix() {
         }
         let status = call(&t, &things, row, number * 10 + 1, Some(&stranger)).await.status;
         wrong.extend(check("a stranger", status, may("resident")));
-        let private = ["{r}", "{a}", "{m}", "{y}", "{d}", "{f}", "{z}", "{q}", "{c}", "{he}"]
+        let private = ["{r}", "{a}", "{m}", "{y}", "{d}", "{f}", "{z}", "{q}", "{c}", "{he}", "{ra}"]
             .iter()
             .any(|thing| row.2.contains(thing));
         if private && may("resident") && status != 404 {

@@ -3,7 +3,7 @@
 /// Operation, method, path, body. `{r}` is a resident of 红星村, `{a}` their appointment in 均溪镇, `{m}` their message,
 /// `{w}` a window there, `{t}` a matter, `{u}` 均溪镇, `{v}` 红星村, `{j}` a job, `{y}` who may act for `{r}`, `{o}` a todo of 红星村,
 /// `{g}` 县残联, `{k}` the ID number of a child, `{d}` a data request of `{r}`, `{f}` a file and `{z}` an errand of theirs, `{q}` a mandate,
-/// `{c}` an original that they handed over, `{l}` a trip, `{he}` an application to help, `{e}` their entry of the waiting list.
+/// `{c}` an original that they handed over, `{l}` a trip, `{he}` an application to help, `{ra}` a rating of `{r}`, `{e}` their entry of the waiting list.
 pub type Row = (&'static str, &'static str, &'static str, &'static str);
 
 pub const ROWS: &[Row] = &[
@@ -359,4 +359,10 @@ pub const ROWS: &[Row] = &[
     ("refuse_helper", "POST", "/v1/helpers/{he}/refuse", r#"{"reason": "名额已满"}"#),
     ("stop_helper", "POST", "/v1/helpers/{he}/stop", r#"{"reason": "多次爽约"}"#),
     ("resume_helper", "POST", "/v1/helpers/{he}/resume", "{}"),
+    ("list_rating_reasons", "GET", "/v1/ratings/reasons", ""),
+    ("count_ratings", "GET", "/v1/ratings/numbers", ""),
+    ("give_rating", "POST", "/v1/ratings", r#"{"about_kind": "errand", "about_id": "{z}", "grade": 5}"#),
+    ("list_ratings", "GET", "/v1/ratings", ""),
+    ("get_rating", "GET", "/v1/ratings/{ra}", ""),
+    ("change_rating", "PUT", "/v1/ratings/{ra}", r#"{"grade": 4}"#),
 ];
