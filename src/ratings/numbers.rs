@@ -212,7 +212,7 @@ fn unit(conn: &mut PgConnection, scope: Scope, asked: Option<Uuid>, own: Option<
 /// works, whatever they are: all kinds together, of months that are over, and only where there are five ratings or more, so that none
 /// can be traced to anybody. Units are counted, never persons.
 #[utoipa::path(tag = "ratings", security(("token" = ["ratings:count"])), params(RatingNumbersQuery),
-    responses((status = 200, description = "The numbers", body = RatingNumbersView)))]
+    responses((status = 200, description = "The numbers", body = RatingNumbersView)), extensions(("x-errors" = json!(["not_found"]))))]
 #[get("/v1/ratings/numbers")]
 pub async fn count_ratings(
     caller: Can<CountRatings>,

@@ -31,6 +31,7 @@ mod exceptions;
 mod generator;
 mod halls;
 mod harness;
+mod helper_records;
 mod helpers;
 mod holds;
 mod jobs;
