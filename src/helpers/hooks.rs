@@ -18,11 +18,12 @@ use crate::{
     clock::CST,
     db::{found, schema::helpers},
     error::Result,
-    rooms::{HelperGone, Merge, Person, ROOMS, Room, Sealed},
+    rooms::{Absent, HelperGone, Merge, Person, ROOMS, Room, Sealed},
     statement, todos,
 };
 
 pub const ROOM: Room = Room {
+    absent: Some(absent),
     merge: Some(merge),
     export: Some(export),
     erase: Some(erase),
@@ -36,6 +37,17 @@ pub const ROOM: Room = Room {
 /// Tells all rooms that a helper is not there.
 pub fn gone(conn: &mut PgConnection, gone: &HelperGone) -> Result<()> {
     ROOMS.iter().filter_map(|room| room.helper_gone).try_for_each(|hook| hook(conn, gone))
+}
+
+/// Somebody whose last post has ended helps no more: the database has said so, and rooms learn of it.
+fn absent(conn: &mut PgConnection, absent: &Absent) -> Result<()> {
+    let Absent { county, staff, now } = *absent;
+    let here = helpers::table.filter(helpers::county_id.eq(county)).filter(helpers::staff_id.eq(staff));
+    let stopped = here.filter(helpers::state.eq(HelperState::Stopped)).select(helpers::id);
+    match found(stopped.first::<Uuid>(conn))? {
+        Some(helper) => gone(conn, &HelperGone { county, helper, from: now, until: None, now }),
+        None => Ok(()),
+    }
 }
 
 /// What waited for a decision waits no more.

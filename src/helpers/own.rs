@@ -34,6 +34,11 @@ use crate::{
     todos::{self, NewTodo},
 };
 
+/// The helper that somebody is, if any.
+pub fn id_of(conn: &mut PgConnection, who: &Caller) -> Result<Option<Uuid>> {
+    Ok(store::of_caller(conn, who)?.map(|row| row.id))
+}
+
 #[derive(Clone, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -78,7 +83,7 @@ fn check_weekdays(days: &[u8]) -> Result<(), ValidationError> {
 /// When one can be asked, local time (UTC+8).
 #[derive(Clone, Serialize, Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[validate(schema(function = "Self::check"))]
+#[validate(schema(function = "Self::check", skip_on_field_errors = false))]
 #[schema(example = json!({"weekdays": [1, 3, 5], "from_time": "14:00:00", "until_time": "18:00:00"}))]
 pub struct HelperHours {
     /// ISO weekdays, 1 is Monday and 7 is Sunday.

@@ -39,15 +39,20 @@ pub mod money_routes;
 pub mod nearby;
 pub mod notes;
 mod notices;
+pub mod numbers;
 pub mod order_routes;
 pub mod ordering;
+mod planning;
 #[cfg(test)]
 mod property;
 pub mod routes;
 pub mod rules;
+pub mod series;
+pub mod series_routes;
 pub mod step_routes;
 pub mod store;
 pub mod sweeps;
 pub mod views;
 
 pub use hooks::ROOM;
+pub use planning::run as plan_series;
