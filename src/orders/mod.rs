@@ -45,6 +45,7 @@ pub mod ordering;
 mod planning;
 #[cfg(test)]
 mod property;
+mod rated;
 pub mod routes;
 pub mod rules;
 pub mod series;

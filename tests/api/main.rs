@@ -50,6 +50,7 @@ mod notices;
 mod openapi;
 mod openings;
 mod order_money;
+mod order_numbers;
 mod order_series;
 mod order_times;
 mod orders;
