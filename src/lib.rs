@@ -93,6 +93,7 @@ pub mod orders;
 pub mod people;
 pub mod proxies;
 pub mod queue;
+pub mod ratings;
 pub mod redis;
 pub mod rooms;
 pub mod rotation;

@@ -19,7 +19,7 @@ use crate::{
     error::{Result, Text},
     helpers,
     http::caller::Caller,
-    messages, opening, orders, people, proxies, queue, sessions, staff, todos,
+    messages, opening, orders, people, proxies, queue, ratings, sessions, staff, todos,
 };
 
 /// Every room that has something to say.
@@ -39,6 +39,7 @@ pub const ROOMS: &[Room] = &[
     errands::ROOM,
     helpers::ROOM,
     orders::ROOM,
+    ratings::ROOM,
 ];
 
 type OfDay = fn(&mut PgConnection, &Day) -> Result<Vec<Entry>>;
@@ -51,6 +52,7 @@ type Merges = fn(&mut PgConnection, &Merge) -> Result<usize>;
 type Export = fn(&mut PgConnection, &App, Person) -> Result<Value>;
 type Erase = fn(&mut PgConnection, &App, Person) -> Result<usize>;
 type OnHelperGone = fn(&mut PgConnection, &HelperGone) -> Result<()>;
+type IsServed = fn(&mut PgConnection, i32, Uuid) -> Result<Option<Served>>;
 type MaySee = fn(&mut PgConnection, &Caller, Uuid, DateTime<Utc>) -> Result<bool>;
 
 /// What a room has to say; what it leaves out does not concern it.
@@ -80,6 +82,8 @@ pub struct Room {
     pub sealed: &'static [Sealed],
     /// The kinds of things that attachments can belong to here, and whether a caller may see such a thing: then its attachments too.
     pub attached: &'static [(&'static str, MaySee)],
+    /// The kinds of things here that can be rated, and who was served by one of a county; none if there is no such thing.
+    pub rated: &'static [(&'static str, IsServed)],
 }
 
 impl Room {
@@ -99,6 +103,7 @@ impl Room {
             erase: None,
             sealed: &[],
             attached: &[],
+            rated: &[],
         }
     }
 }
@@ -179,6 +184,18 @@ pub struct HelperGone {
     /// Exclusive; none: for good, or until they say that they are back.
     pub until: Option<DateTime<Utc>>,
     pub now: DateTime<Utc>,
+}
+
+/// Something that somebody received, or is about to.
+#[derive(Clone, Debug)]
+pub struct Served {
+    pub resident: Uuid,
+    /// Whose service it is.
+    pub unit: Uuid,
+    /// Members of staff and helpers who served.
+    pub by: Vec<Uuid>,
+    /// None: it is not finished, or came to nothing.
+    pub finished_at: Option<DateTime<Utc>>,
 }
 
 /// The calendar says otherwise than before whether these days work.

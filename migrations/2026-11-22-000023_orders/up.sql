@@ -303,7 +303,7 @@ BEGIN
     WITH settled AS (
       UPDATE todos SET state = 'dropped', done_at = NEW.at, version = version + 1, updated_at = NEW.at
        WHERE county_id = NEW.county_id AND about_id = NEW.order_id AND state IN ('open', 'taken')
-         AND about IN ('order_dispatch', 'order_late', 'order_call_back', 'order_dispute', 'order_money') AND (about <> 'order_dispatch' OR NEW.to_state <> 'expired')
+         AND kind IN ('decide', 'call') AND about IN ('order_dispatch', 'order_late', 'order_call_back', 'order_dispute', 'order_money') AND (about <> 'order_dispatch' OR NEW.to_state <> 'expired')
          -- A difference is not settled by closing over it.
          AND (about <> 'order_money' OR NEW.to_state = 'confirmed' AND NEW.step <> 'settle')
        RETURNING id, unit_id, holder_id)

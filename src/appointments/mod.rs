@@ -30,6 +30,7 @@ pub mod model;
 pub mod moving;
 pub mod notices;
 pub mod placing;
+mod rated;
 pub mod reminders;
 pub mod routes;
 pub mod rules;
@@ -67,6 +68,7 @@ pub const ROOM: Room = Room {
         Sealed { table: "appointments", column: "address", index: None },
         Sealed { table: "waiting_entries", column: "address", index: None },
     ],
+    rated: &[("appointment", rated::served)],
     ..Room::new("appointments")
 };
 

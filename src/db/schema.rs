@@ -839,6 +839,42 @@ diesel::table! {
 }
 
 diesel::table! {
+    rating_entries (county_id, id) {
+        county_id -> Int4,
+        id -> Uuid,
+        rating_id -> Uuid,
+        seq -> Int2,
+        grade -> Int2,
+        reasons -> Array<Nullable<Text>>,
+        words -> Nullable<Bytea>,
+        given_how -> Text,
+        given_by -> Uuid,
+        at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    ratings (county_id, id) {
+        county_id -> Int4,
+        id -> Uuid,
+        about_kind -> Text,
+        about_id -> Uuid,
+        resident_id -> Uuid,
+        unit_id -> Uuid,
+        served_by -> Array<Nullable<Uuid>>,
+        grade -> Int2,
+        reasons -> Array<Nullable<Text>>,
+        given_how -> Text,
+        given_by -> Uuid,
+        on_date -> Date,
+        entries -> Int2,
+        version -> Int8,
+        created_at -> Timestamptz,
+        changed_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
     resident_merges (county_id, id) {
         county_id -> Int4,
         id -> Uuid,
@@ -1115,6 +1151,7 @@ diesel::joinable!(matters -> counties (county_id));
 diesel::joinable!(message_templates -> counties (county_id));
 diesel::joinable!(messages -> counties (county_id));
 diesel::joinable!(order_kinds -> counties (county_id));
+diesel::joinable!(ratings -> counties (county_id));
 diesel::joinable!(residents -> counties (county_id));
 diesel::joinable!(sessions -> counties (county_id));
 diesel::joinable!(settings -> counties (county_id));
@@ -1170,6 +1207,8 @@ diesel::allow_tables_to_appear_in_same_query!(
     outbox,
     proxies,
     queue_days,
+    rating_entries,
+    ratings,
     resident_merges,
     residents,
     sessions,

@@ -12,6 +12,7 @@ use super::{
     acting, content, custody, jobs, journeys,
     mandates::{Mandate, words_place},
     model::{Errand, ErrandState, Step, form_place},
+    rated,
     steps::Said,
     store::{self, Seen},
     trips::HandOverTrips,
@@ -44,6 +45,7 @@ pub const ROOM: Room = Room {
         Sealed { table: "mandates", column: "words", index: None },
     ],
     attached: &[(content::ERRAND, content::sees_errand), (content::MANDATE, content::sees_mandate)],
+    rated: &[("errand", rated::served)],
     ..Room::new("errands")
 };
 

@@ -45,6 +45,7 @@ pub mod originals;
 #[cfg(test)]
 mod property;
 pub mod provided;
+mod rated;
 pub mod recount;
 pub mod refusals;
 pub mod replies;

@@ -152,6 +152,14 @@ codes! {
     OrderCodeWrong 409 "order_code_wrong" "验证码不正确" "The code is wrong";
     OrderCodesLocked 409 "order_codes_locked" "验证码输错次数过多，请居民或窗口重新生成" "Too many wrong codes; the resident or the desk makes new ones";
     MoneyDoesNotAddUp 409 "money_does_not_add_up" "账目不符，不能确认" "The money does not add up; it cannot be confirmed";
+    MoneyNotAsked 409 "money_not_asked" "该类订单不涉及钱款" "No money passes through anybody's hands with this kind of order";
+    SeriesState 409 "series_state" "周期订单当前状态不允许此操作" "The series is not in a state for this";
+    MoneyLineAnswered 409 "money_line_answered" "该笔已答复" "The line has been answered already";
+    NotServed 409 "not_served" "服务尚未完成，不能评价" "It is not finished; there is nothing to rate yet";
+    AlreadyRated 409 "already_rated" "已评价" "It has been rated already";
+    RatingClosed 409 "rating_closed" "评价已超过 24 小时，不能修改" "A rating can be changed for 24 hours only";
+    OwnService 403 "own_service" "不能代为评价自己的服务" "Nobody rates, or writes down a rating of, what they did themselves";
+    RatesOneself 409 "rates_oneself" "该居民可在小程序自行评价" "The resident can rate it in the mini-program";
     VersionStale 412 "version_stale" "数据已被他人修改，请重新读取" "Someone changed it meanwhile; read it again";
     BodyTooLarge 413 "body_too_large" "请求体过大" "The body is too large";
     UnsupportedMediaType 415 "unsupported_media_type" "请求体类型须为 application/json" "The body must be application/json";
@@ -212,6 +220,8 @@ pub const CONSTRAINTS: &[(&str, Code)] = &[
     ("staff_absences_overlap", Code::AbsenceOverlaps),
     ("staff_wechat", Code::WechatBound),
     ("trip_errands_once", Code::OnAnotherTrip),
+    ("ratings_once", Code::AlreadyRated),
+    ("ratings_not_by_the_rated", Code::OwnService),
     ("counties_wechat_appid_key", Code::WechatAppidTaken),
 ];
 

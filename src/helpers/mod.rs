@@ -28,4 +28,5 @@ mod views;
 
 pub use hooks::ROOM;
 pub use model::HelperKind;
+pub use own::id_of;
 pub use skills::{Skill, SkillState, has_skills, write_skill};

@@ -34,6 +34,11 @@ use crate::{
     todos::{self, NewTodo},
 };
 
+/// The helper that somebody is, if any.
+pub fn id_of(conn: &mut PgConnection, who: &Caller) -> Result<Option<Uuid>> {
+    Ok(store::of_caller(conn, who)?.map(|row| row.id))
+}
+
 #[derive(Clone, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]

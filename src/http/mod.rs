@@ -22,8 +22,8 @@ use utoipa_actix_web::service_config::ServiceConfig;
 use crate::{
     appointments, attachments, audit, calendar, consents, data_requests, departments, desk, errands,
     error::{Code, Error, Result},
-    helpers, jobs, matters, messages, opening, orders, people, proxies, queue, sessions, settings, staff, telemetry,
-    todos, units, windows,
+    helpers, jobs, matters, messages, opening, orders, people, proxies, queue, ratings, sessions, settings, staff,
+    telemetry, todos, units, windows,
 };
 
 /// Every route of the API: mounted and documented from this one list.
@@ -208,6 +208,9 @@ pub fn routes(list: &mut ServiceConfig) {
         .service(helpers::decide::resume_helper)
         .service(orders::order_routes::place_order)
         .service(orders::routes::list_orders)
+        // Before the id, which it would be taken for.
+        .service(orders::nearby::list_nearby_orders)
+        .service(orders::numbers::count_orders)
         .service(orders::routes::get_order)
         .service(orders::routes::list_order_moves)
         .service(orders::reveal::reveal_order)
@@ -227,10 +230,31 @@ pub fn routes(list: &mut ServiceConfig) {
         .service(orders::step_routes::dispute_order)
         .service(orders::step_routes::settle_order)
         .service(orders::step_routes::call_back_order)
+        .service(orders::candidates::list_order_candidates)
+        .service(orders::money_routes::get_order_money)
+        .service(orders::money_routes::write_order_money)
+        .service(orders::money_routes::agree_to_order_money)
+        .service(orders::money_routes::refuse_order_money)
+        .service(orders::money_routes::get_helper_statement)
+        .service(orders::money_routes::get_helper_hours)
+        .service(orders::series_routes::create_order_series)
+        .service(orders::series_routes::list_order_series)
+        .service(orders::series_routes::get_order_series)
+        .service(orders::series_routes::update_order_series)
+        .service(orders::series_routes::pause_order_series)
+        .service(orders::series_routes::resume_order_series)
+        .service(orders::series_routes::end_order_series)
+        .service(orders::series_routes::skip_order_series)
         .service(orders::kind_routes::list_order_kinds)
         .service(orders::kind_routes::create_order_kind)
         .service(orders::kind_routes::get_order_kind)
         .service(orders::kind_routes::update_order_kind)
+        .service(ratings::reasons::list_rating_reasons)
+        .service(ratings::numbers::count_ratings)
+        .service(ratings::giving::give_rating)
+        .service(ratings::routes::list_ratings)
+        .service(ratings::routes::get_rating)
+        .service(ratings::giving::change_rating)
         .service(messages::routes::list_messages)
         .service(messages::routes::read_message)
         .service(messages::routes::list_message_grants)

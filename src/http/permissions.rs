@@ -130,6 +130,8 @@ permissions! {
     DoOrders "orders:do": Resident Own, Specialist Village, VillageCadre Village, TownshipStaff Township, CountyAdmin County;
     /// Assign orders and settle disputes.
     DispatchOrders "orders:dispatch": TownshipStaff Township, CountyAdmin County;
+    /// See how many orders are open, ran out and were begun in time, by unit and kind.
+    CountOrders "orders:count": TownshipStaff Township, Supervisor Township, CountyAdmin County;
     /// Call back whoever did not confirm.
     CallBackOrders "orders:call_back": Specialist Village, VillageCadre Village, TownshipStaff Township, CountyAdmin County;
     /// Read one's inbox.
@@ -196,6 +198,12 @@ permissions! {
     ApplyHelper "helpers:apply": Resident Own;
     /// Approve, refuse, stop and resume helpers, and say which skills and units they have.
     DecideHelpers "helpers:decide": TownshipStaff Township, CountyAdmin County;
+    /// Rate what one received, for oneself or somebody who lets one; staff write down what somebody without a phone says.
+    GiveRatings "ratings:give": Resident Own, Specialist Village, VillageCadre Village, TownshipStaff Township, CountyAdmin County;
+    /// See single ratings: one's own, or from one level above those who were rated.
+    ReadRatings "ratings:read": Resident Own, TownshipStaff Township, Supervisor Township, CountyAdmin County;
+    /// See totals of ratings; of the units in which one works only those of past months, and of five or more.
+    CountRatings "ratings:count": Specialist Village, VillageCadre Village, TownshipStaff Township, Supervisor Township, CountyAdmin County;
     /// Set up and end the screens and kiosks of a hall.
     WriteScreens "screens:write": VillageCadre Village, TownshipStaff Township, CountyAdmin County;
 }

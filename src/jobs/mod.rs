@@ -146,7 +146,7 @@ pub async fn tick(app: &Arc<App>) -> Result<()> {
     let lapsed_and_reminded = passes_of(app, passes, now).await;
     let offered = appointments::waiting::offer_everywhere(app).await;
     let errands = errands::sweeps::run(app).await.and(errands::waits::run(app).await);
-    let orders = orders::sweeps::run(app).await;
+    let orders = orders::plan_series(app).await.and(orders::sweeps::run(app).await);
     lapsed_and_reminded.and(offered).and(errands).and(orders)
 }
 

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::{
     evidence,
     model::{Order, OrderState, Step},
-    notes,
+    notes, rated,
     rules::{self, Actor, Around, Facts, Said},
     store::{self, Seen, Writing, today},
     views::place,
@@ -45,6 +45,7 @@ pub const ROOM: Room = Room {
         Sealed { table: "order_notes", column: "words", index: None },
     ],
     attached: &[(evidence::ORDER, evidence::sees)],
+    rated: &[("order", rated::served)],
     ..Room::new("orders")
 };
 

@@ -23,6 +23,7 @@
 //! writes it down, recorded as such. Who did not confirm is called: silence is never taken for content.
 
 pub mod acting;
+pub mod candidates;
 pub mod claiming;
 pub mod codes;
 pub mod commands;
@@ -33,16 +34,27 @@ pub mod kind_routes;
 pub mod kinds;
 pub mod lists;
 pub mod model;
+pub mod money;
+pub mod money_routes;
+pub mod nearby;
 pub mod notes;
 mod notices;
+pub mod numbers;
 pub mod order_routes;
 pub mod ordering;
+mod planning;
+#[cfg(test)]
+mod property;
+mod rated;
 pub mod reveal;
 pub mod routes;
 pub mod rules;
+pub mod series;
+pub mod series_routes;
 pub mod step_routes;
 pub mod store;
 pub mod sweeps;
 pub mod views;
 
 pub use hooks::ROOM;
+pub use planning::run as plan_series;

@@ -14,6 +14,7 @@ use uuid::Uuid;
 use super::{
     acting::Frame,
     kinds::{self, Dispatch, Evidence, HelperKind, OrderKind, OrderKindState},
+    rules,
     views::place,
 };
 use crate::{
@@ -287,12 +288,7 @@ pub struct NewOrder<'a> {
 pub fn insert(conn: &mut PgConnection, new: NewOrder<'_>) -> QueryResult<bool> {
     let NewOrder { county, id, kind, resident, unit, window: (wanted_from, wanted_until, at_once), now, .. } = new;
     let point = new.point.map(Point::to_wgs84);
-    // When a dispatcher is asked, or it runs out; as `rules::due` says of an open order.
-    let due_at = match kind.dispatch {
-        Dispatch::Grab => wanted_until,
-        Dispatch::Assign => now.min(wanted_until),
-        Dispatch::GrabThenAssign => (now + TimeDelta::minutes(kind.grab_minutes.into())).min(wanted_until),
-    };
+    let due_at = rules::due_while_open((kind.dispatch, kind.grab_minutes), now, (wanted_from, wanted_until));
     let insert = Insert {
         county,
         id,

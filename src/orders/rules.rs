@@ -22,6 +22,9 @@ pub type Facts = BTreeMap<String, Value>;
 
 /// How long before the wanted time somebody may be on the way, or `start_minutes` if that is longer.
 const EARLY: TimeDelta = TimeDelta::hours(2);
+/// A dispatcher is asked no sooner than this before the wanted time: a meal of next week lies open until somebody likes it.
+const ASKED_AHEAD: TimeDelta = TimeDelta::hours(24);
+
 /// How long after the wanted time somebody is asked to see why it is not done.
 const LATE: TimeDelta = TimeDelta::hours(2);
 
@@ -151,18 +154,29 @@ pub fn lease(order: &Order, now: DateTime<Utc>) -> DateTime<Utc> {
     (now + start).max(order.wanted_from - start)
 }
 
+/// When a dispatcher is asked about an order that nobody has taken, or it runs out.
+pub fn due_while_open(
+    (dispatch, grab_minutes): (Dispatch, i16),
+    opened_at: DateTime<Utc>,
+    (wanted_from, wanted_until): (DateTime<Utc>, DateTime<Utc>),
+) -> DateTime<Utc> {
+    let grab = match dispatch {
+        Dispatch::Grab => return wanted_until,
+        Dispatch::Assign => TimeDelta::zero(),
+        Dispatch::GrabThenAssign => TimeDelta::minutes(grab_minutes.into()),
+    };
+    (opened_at + grab).max(wanted_from - ASKED_AHEAD).min(wanted_until)
+}
+
 /// When time does something to an order the next time.
 pub fn due(order: &Order, settings: &Settings) -> Option<DateTime<Utc>> {
     let minutes = |minutes: i16| TimeDelta::minutes(minutes.into());
     let unless_told = |at: DateTime<Utc>| (!order.told).then_some(at);
     match order.state {
         OrderState::Open => {
-            let ask = match order.dispatch {
-                Dispatch::Grab => None,
-                Dispatch::Assign => unless_told(order.opened_at),
-                Dispatch::GrabThenAssign => unless_told(order.opened_at + minutes(order.grab_minutes)),
-            };
-            Some(ask.map_or(order.wanted_until, |ask| ask.min(order.wanted_until)))
+            let window = (order.wanted_from, order.wanted_until);
+            let ask = due_while_open((order.dispatch, order.grab_minutes), order.opened_at, window);
+            Some(if order.told { order.wanted_until } else { ask })
         }
         OrderState::Claimed => order.lease_until,
         OrderState::OnTheWay => {
@@ -292,7 +306,7 @@ pub fn take(before: &Order, step: Step, actor: Actor, said: &Said, around: Aroun
             if step == Step::Claim && before.dispatch == Dispatch::Assign {
                 return Err(OrderError::Assigned);
             }
-            after.holder_id = said.helper.or(actor.helper);
+            after.holder_id = Some(said.helper.or(actor.helper).ok_or(OrderError::NotAHelper)?);
             (after.load_place, after.lease_until) = (Some(1), Some(lease(before, now)));
             // Whoever has seen the codes of an earlier holder's knows none of these.
             (after.codes, after.tries) = (before.codes + 1, 0);

@@ -37,7 +37,7 @@ async fn the_file_matches_the_database() {
     let sql = "SELECT table_name::text AS \"table\", column_name::text AS \"column\", \
         CASE udt_name WHEN 'int2' THEN 'Int2' WHEN 'int4' THEN 'Int4' WHEN 'int8' THEN 'Int8' WHEN 'text' THEN 'Text' \
           WHEN 'uuid' THEN 'Uuid' WHEN 'bytea' THEN 'Bytea' WHEN 'bool' THEN 'Bool' WHEN 'float8' THEN 'Float8' WHEN 'date' THEN 'Date' WHEN 'time' THEN 'Time' \
-          WHEN 'timestamptz' THEN 'Timestamptz' WHEN 'jsonb' THEN 'Jsonb' WHEN 'xid8' THEN 'Xid8' WHEN '_text' THEN 'Array<Nullable<Text>>' \
+          WHEN 'timestamptz' THEN 'Timestamptz' WHEN 'jsonb' THEN 'Jsonb' WHEN 'xid8' THEN 'Xid8' WHEN '_uuid' THEN 'Array<Nullable<Uuid>>' WHEN '_text' THEN 'Array<Nullable<Text>>' \
           ELSE udt_name::text END AS kind_only, \
         CASE WHEN is_nullable = 'YES' THEN 'Nullable<' ELSE '' END AS open \
         FROM information_schema.columns WHERE table_schema = 'public' AND table_name <> '__diesel_schema_migrations' \

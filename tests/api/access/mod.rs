@@ -129,11 +129,23 @@ async fn things(t: &TestApp) -> (Things, Session) {
     let applicant = crate::merging::with_phone(t, "applicant", "林志愿", "13950930077").await;
     let body = json!({"kind": "volunteer"});
     let helper = t.post("/v1/helpers/applications").by(&applicant).json(body).send().await.created();
+    let rating = uuid::Uuid::now_v7();
+    t.database.run(&format!(
+        "INSERT INTO ratings (county_id, id, about_kind, about_id, resident_id, unit_id, served_by, grade, reasons, given_how, given_by, on_date, created_at, changed_at) \
+         SELECT county_id, '{rating}', 'appointment', gen_random_uuid(), resident_id, '{village}', '{{}}', 5, '{{}}', 'resident', resident_id, on_date, created_at, created_at \
+         FROM appointments WHERE id = '{}'",
+        id(&booked["id"])
+    ));
     let kinds = t.get("/v1/order-kinds?county=350425&limit=1").send().await.ok();
     let kind = id(&kinds["items"][0]["id"]);
-    let order = json!({"kind_id": kind, "address": "红星村 1 号"});
+    let order = json!({"kind_id": kind, "address": "红星村 1 号", "phone": "13950900001"});
     let order = t.post("/v1/orders").by(&owner).json(order).send().await.created();
+    let rhythm = json!({"rrule": "FREQ=DAILY", "from_time": "11:00:00", "minutes": 60, "from_on": "2026-11-24", "until_on": "2026-11-25"});
+    let series = json!({"kind_id": kind, "rhythm": rhythm, "phone": "13950900001"});
+    let series = t.post("/v1/order-series").by(&owner).json(series).send().await.created();
     let values = vec![
+        ("{ra}", rating.to_string()),
+        ("{os}", id(&series["id"])),
         ("{or}", id(&order["id"])),
         ("{ok}", kind),
         ("{he}", id(&helper["id"])),
@@ -241,7 +253,7 @@ async fn the_whole_matrix() {
         }
         let status = call(&t, &things, row, number * 10 + 1, Some(&stranger)).await.status;
         wrong.extend(check("a stranger", status, may("resident")));
-        let private = ["{r}", "{a}", "{m}", "{y}", "{d}", "{f}", "{z}", "{q}", "{c}", "{he}", "{or}"]
+        let private = ["{r}", "{a}", "{m}", "{y}", "{d}", "{f}", "{z}", "{q}", "{c}", "{he}", "{or}", "{os}", "{ra}"]
             .iter()
             .any(|thing| row.2.contains(thing));
         if private && may("resident") && status != 404 {

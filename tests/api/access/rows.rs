@@ -3,7 +3,7 @@
 /// Operation, method, path, body. `{r}` is a resident of 红星村, `{a}` their appointment in 均溪镇, `{m}` their message,
 /// `{w}` a window there, `{t}` a matter, `{u}` 均溪镇, `{v}` 红星村, `{j}` a job, `{y}` who may act for `{r}`, `{o}` a todo of 红星村,
 /// `{g}` 县残联, `{k}` the ID number of a child, `{d}` a data request of `{r}`, `{f}` a file and `{z}` an errand of theirs, `{q}` a mandate,
-/// `{c}` an original that they handed over, `{l}` a trip, `{he}` an application to help, `{or}` an order of `{r}`, `{ok}` a kind of order, `{e}` their entry of the waiting list.
+/// `{c}` an original that they handed over, `{l}` a trip, `{he}` an application to help, `{ra}` a rating of `{r}`, `{or}` an order of `{r}`, `{ok}` a kind of order, `{os}` a series of orders of `{r}`, `{e}` their entry of the waiting list.
 pub type Row = (&'static str, &'static str, &'static str, &'static str);
 
 pub const ROWS: &[Row] = &[
@@ -359,7 +359,34 @@ pub const ROWS: &[Row] = &[
     ),
     ("place_order", "POST", "/v1/orders", r#"{"kind_id": "{ok}", "address": "红星村 1 号"}"#),
     ("list_orders", "GET", "/v1/orders", ""),
+    ("count_orders", "GET", "/v1/orders/numbers", ""),
+    (
+        "create_order_series",
+        "POST",
+        "/v1/order-series",
+        r#"{"kind_id": "{ok}", "address": "红星村 1 号", "rhythm": {"rrule": "FREQ=DAILY", "from_time": "11:00:00", "minutes": 60, "from_on": "2026-11-24", "until_on": "2026-11-25"}}"#,
+    ),
+    ("list_order_series", "GET", "/v1/order-series", ""),
+    ("get_order_series", "GET", "/v1/order-series/{os}", ""),
+    (
+        "update_order_series",
+        "PUT",
+        "/v1/order-series/{os}",
+        r#"{"rrule": "FREQ=DAILY", "from_time": "11:00:00", "minutes": 60, "from_on": "2026-11-24", "until_on": "2026-11-26"}"#,
+    ),
+    ("skip_order_series", "POST", "/v1/order-series/{os}/skip", r#"{"on": "2026-11-25"}"#),
+    ("pause_order_series", "POST", "/v1/order-series/{os}/pause", "{}"),
+    ("resume_order_series", "POST", "/v1/order-series/{os}/resume", "{}"),
+    ("end_order_series", "POST", "/v1/order-series/{os}/end", "{}"),
+    ("list_nearby_orders", "GET", "/v1/orders/nearby", ""),
     ("get_order", "GET", "/v1/orders/{or}", ""),
+    ("list_order_candidates", "GET", "/v1/orders/{or}/candidates", ""),
+    ("get_order_money", "GET", "/v1/orders/{or}/money", ""),
+    ("write_order_money", "POST", "/v1/orders/{or}/money", r#"{"kind": "advance", "amount_fen": 5000}"#),
+    ("agree_to_order_money", "POST", "/v1/orders/{or}/money/1/agree", "{}"),
+    ("refuse_order_money", "POST", "/v1/orders/{or}/money/1/refuse", "{}"),
+    ("get_helper_statement", "GET", "/v1/helpers/{he}/statement", ""),
+    ("get_helper_hours", "GET", "/v1/helpers/{he}/hours", ""),
     ("list_order_moves", "GET", "/v1/orders/{or}/moves", ""),
     ("list_order_notes", "GET", "/v1/orders/{or}/notes", ""),
     ("write_order_note", "POST", "/v1/orders/{or}/notes", r#"{"words": "请带一袋米"}"#),
@@ -395,4 +422,10 @@ pub const ROWS: &[Row] = &[
     ("refuse_helper", "POST", "/v1/helpers/{he}/refuse", r#"{"reason": "名额已满"}"#),
     ("stop_helper", "POST", "/v1/helpers/{he}/stop", r#"{"reason": "多次爽约"}"#),
     ("resume_helper", "POST", "/v1/helpers/{he}/resume", "{}"),
+    ("list_rating_reasons", "GET", "/v1/ratings/reasons", ""),
+    ("count_ratings", "GET", "/v1/ratings/numbers", ""),
+    ("give_rating", "POST", "/v1/ratings", r#"{"about_kind": "errand", "about_id": "{z}", "grade": 5}"#),
+    ("list_ratings", "GET", "/v1/ratings", ""),
+    ("get_rating", "GET", "/v1/ratings/{ra}", ""),
+    ("change_rating", "PUT", "/v1/ratings/{ra}", r#"{"grade": 4}"#),
 ];

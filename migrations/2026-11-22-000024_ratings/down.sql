@@ -1,0 +1,2 @@
+DROP TABLE rating_entries;
+DROP TABLE ratings;

@@ -1,0 +1,23 @@
+//! Ratings (好差评): what the one who was served says of every appointment, errand and order that was finished.
+//!
+//! ```text
+//! (rate, once) ──▶ given ──change, for 24 hours──▶ given (every version stays)
+//!                    └──grade 1 or 2──▶ a todo of those one level above the unit
+//! ```
+//! Which things can be rated, by whom they were received and who served, rooms say themselves ([`Room::rated`](crate::rooms::Room::rated)).
+//!
+//! Whoever was rated must never find out who gave a bad grade, or people would not dare. So those who served and the colleagues of
+//! their unit see totals only: of months that are over, in which nothing can change any more, and only of five ratings or more.
+//! Single ratings are seen one level above, by supervisors and the county, which is recorded. Todos, changes and audit entries
+//! that others could see name neither the resident nor the unit.
+
+pub mod giving;
+mod hooks;
+mod model;
+pub mod numbers;
+pub mod reasons;
+pub mod routes;
+mod store;
+mod views;
+
+pub use hooks::ROOM;
