@@ -170,7 +170,6 @@ async fn a_volunteer_applies_is_approved_stopped_and_resumed() {
 #[actix_web::test]
 async fn who_is_too_young_or_unknown_goes_into_no_homes() {
     let t = TestApp::new().await;
-    let junxi = t.staff("junxi").await;
     let want = json!({"kind": "volunteer"});
     let stranger = t.resident("stranger").await;
     apply(&t, &stranger, want.clone()).await.problem(403, "identity_needed");
