@@ -51,9 +51,12 @@ pub mod routes;
 pub mod rules;
 pub mod series;
 pub mod series_routes;
+mod series_store;
+pub mod series_views;
 pub mod step_routes;
 pub mod store;
 pub mod sweeps;
+mod takers;
 pub mod views;
 
 pub use hooks::ROOM;

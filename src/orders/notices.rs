@@ -21,7 +21,7 @@ use crate::{
 statement! {
     /// A move, and the order as it is by now.
     struct Of { county: i32 as Integer, id: Uuid as SqlUuid, seq: i32 as Integer }
-    "SELECT m.step, m.actor_id, m.from_holder, m.holder_id AS then_holder, o.state, o.holder_id, o.number, o.resident_id, o.ordered_by_resident, \
+    "SELECT m.step, m.actor_id, m.facts ->> 'why' AS why, m.from_holder, m.holder_id AS then_holder, o.state, o.holder_id, o.number, o.resident_id, o.ordered_by_resident, \
        o.wanted_from, o.wanted_until, m.seq::bigint AS occasion, (SELECT k.name FROM order_kinds k WHERE k.county_id = o.county_id AND k.id = o.kind_id) AS kind_name, \
        (SELECT u.name FROM units u WHERE u.county_id = o.county_id AND u.id = o.unit_id) AS unit_name, \
        (SELECT h.resident_id FROM helpers h WHERE h.county_id = o.county_id AND h.id = m.holder_id) AS taker, \
@@ -35,6 +35,9 @@ struct Told {
     step: Step,
     #[diesel(sql_type = Nullable<SqlUuid>)]
     actor_id: Option<Uuid>,
+    /// Why the system did it.
+    #[diesel(sql_type = Nullable<Text>)]
+    why: Option<String>,
     #[diesel(sql_type = Nullable<SqlUuid>)]
     from_holder: Option<Uuid>,
     #[diesel(sql_type = Nullable<SqlUuid>)]
@@ -75,7 +78,8 @@ impl Told {
             Step::SetOut if same_holder && self.state == OrderState::OnTheWay => Some(Kind::OrderOnTheWay),
             Step::Return if self.state == OrderState::Open => Some(Kind::OrderReturned),
             Step::Finish if self.state == OrderState::Finished => Some(Kind::OrderFinished),
-            Step::Cancel => Some(Kind::OrderCancelled),
+            // With a series that was paused, changed or ended, or a record that was closed: that is known.
+            Step::Cancel if self.why.is_none() => Some(Kind::OrderCancelled),
             Step::Settle => Some(Kind::OrderSettled),
             Step::Expire if self.state == OrderState::Expired => Some(Kind::OrderExpired),
             _ => None,

@@ -288,20 +288,15 @@ fn let_go(after: &mut Order) {
     (after.holder_resident, after.holder_name, after.held) = (None, None, false);
 }
 
-/// The order after a move.
-pub fn take(before: &Order, step: Step, actor: Actor, said: &Said, around: Around<'_>) -> Result<Order, OrderError> {
-    let Around { settings, now } = around;
-    if !step.from().contains(&before.state) {
-        return Err(match step {
-            Step::Claim => OrderError::Taken,
-            _ => OrderError::State(before.state),
-        });
-    }
-    allowed(step, actor, said)?;
-    let mut after = before.clone();
-    after.state = step.row().1.unwrap_or(before.state);
+/// What a move does to an order on its way to being done.
+fn goes_on(
+    after: &mut Order,
+    before: &Order,
+    (step, actor): (Step, Actor),
+    said: &Said,
+    now: DateTime<Utc>,
+) -> Result<(), OrderError> {
     match step {
-        Step::Order | Step::Worry | Step::Expire | Step::Dispute => {}
         Step::Claim | Step::Assign => {
             if step == Step::Claim && before.dispatch == Dispatch::Assign {
                 return Err(OrderError::Assigned);
@@ -316,7 +311,7 @@ pub fn take(before: &Order, step: Step, actor: Actor, said: &Said, around: Aroun
             if actor.held {
                 adds_up(before)?;
             }
-            let_go(&mut after);
+            let_go(after);
             (after.set_out_at, after.started_at, after.started_how, after.tries) = (None, None, None, 0);
             after.opened_at = now;
         }
@@ -335,37 +330,63 @@ pub fn take(before: &Order, step: Step, actor: Actor, said: &Said, around: Aroun
             evidence(before, said)?;
             (after.finished_at, after.load_place) = (Some(now), None);
         }
-        Step::Confirm => {
-            after.confirmed_how = Some(confirmed(before, actor, said)?);
-            (after.ended_at, after.tries) = (Some(now), 0);
-        }
-        Step::Cancel => {
-            if actor.role.is_some() {
-                adds_up(before)?;
-            }
-            let_go(&mut after);
-            after.ended_at = Some(now);
-        }
-        Step::Settle => match said.done {
-            Some(true) => (after.confirmed_how, after.ended_at) = (Some(ConfirmedHow::Settled), Some(now)),
-            _ => {
-                let_go(&mut after);
-                (after.state, after.ended_at) = (OrderState::Cancelled, Some(now));
-            }
-        },
-        Step::CallBack => match said.content {
-            Some(true) => {
-                adds_up(before)?;
-                after.state = OrderState::Confirmed;
-                (after.confirmed_how, after.ended_at) = (Some(ConfirmedHow::CallBack), Some(now));
-            }
-            Some(false) => after.state = OrderState::Disputed,
-            None => after.told = false,
-        },
         Step::Ask => after.told = true,
         Step::HandOver => (after.holder_id, after.codes, after.tries) = (said.helper, before.codes + 1, 0),
+        // Nobody was reached.
+        Step::CallBack if said.content.is_none() => after.told = false,
+        // Money that somebody has in hand is settled first.
+        Step::Cancel if actor.role.is_some() => adds_up(before)?,
+        _ => {}
     }
-    if after.state != before.state || step == Step::Return {
+    Ok(())
+}
+
+/// What a move does that ends an order, or says how it was.
+fn ends(
+    after: &mut Order,
+    before: &Order,
+    (step, actor): (Step, Actor),
+    said: &Said,
+    now: DateTime<Utc>,
+) -> Result<(), OrderError> {
+    let confirm = |after: &mut Order, how| {
+        (after.state, after.confirmed_how, after.ended_at) = (OrderState::Confirmed, Some(how), Some(now));
+    };
+    match (step, said.content) {
+        (Step::Confirm, _) => {
+            confirm(after, confirmed(before, actor, said)?);
+            after.tries = 0;
+        }
+        (Step::CallBack, Some(true)) => {
+            adds_up(before)?;
+            confirm(after, ConfirmedHow::CallBack);
+        }
+        (Step::CallBack, Some(false)) => after.state = OrderState::Disputed,
+        (Step::Settle, _) if said.done == Some(true) => confirm(after, ConfirmedHow::Settled),
+        (Step::Cancel | Step::Settle, _) => {
+            let_go(after);
+            (after.state, after.ended_at) = (OrderState::Cancelled, Some(now));
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+/// The order after a move.
+pub fn take(before: &Order, step: Step, actor: Actor, said: &Said, around: Around<'_>) -> Result<Order, OrderError> {
+    let Around { settings, now } = around;
+    if !step.from().contains(&before.state) {
+        return Err(match step {
+            Step::Claim => OrderError::Taken,
+            _ => OrderError::State(before.state),
+        });
+    }
+    allowed(step, actor, said)?;
+    let mut after = before.clone();
+    after.state = step.row().1.unwrap_or(before.state);
+    goes_on(&mut after, before, (step, actor), said, now)?;
+    ends(&mut after, before, (step, actor), said, now)?;
+    if after.state != before.state {
         after.told = false;
     }
     after.due_at = match (step, after.state) {

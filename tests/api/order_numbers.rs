@@ -65,7 +65,7 @@ async fn orders_go_with_the_record_that_stays() {
     wish["resident_id"] = twice["id"].clone();
     let order = t.post("/v1/orders").by(&cadre).json(wish).send().await.created();
     assert_eq!((&order["ordered_by"], &order["address"]), (&json!(cadre.subject), &Value::Null));
-    let merge = json!({"duplicate_id": twice["id"], "reason": "同一人"});
+    let merge = json!({"duplicate_id": twice["id"], "reason": "同一人", "identity_seen": "id_card"});
     t.post(&format!("/v1/residents/{}/merge", who.subject))
         .by(&cadre)
         .header("if-match", "*")

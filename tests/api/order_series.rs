@@ -58,17 +58,26 @@ async fn a_meal_every_working_day_each_once() {
         (&first["series_id"], &first["phone"], &first["ordered_by"]),
         (&series["id"], &json!("13950900001"), &Value::Null)
     );
-    t.set_time("2026-11-24T00:10:00+08:00");
+    t.set_time("2026-11-24T08:10:00+08:00");
     t.tick().await;
     let who = t.resident("chen").await;
     assert_eq!(days(&t, &who, &series, "open").await, ["11-24", "11-25", "11-26", "11-27", "11-30", "12-01"]);
     assert_eq!(days(&t, &who, &series, "expired").await, ["11-23"]);
-    // On statutory holidays nobody comes.
-    t.set_time("2026-12-28T08:00:00+08:00");
-    t.tick().await;
-    let who = t.resident("chen").await;
-    let open = days(&t, &who, &series, "open").await;
-    assert!(open.contains(&"12-31".to_owned()) && !open.contains(&"01-01".to_owned()), "{open:?}");
+}
+
+#[actix_web::test]
+async fn on_statutory_holidays_nobody_comes_unless_it_is_wanted() {
+    let t = TestApp::new().await;
+    t.set_time("2026-09-28T08:00:00+08:00");
+    let who = villager(&t, "chen").await;
+    let mut body = meals(&t, "FREQ=DAILY").await;
+    body["rhythm"]["from_on"] = json!("2026-09-28");
+    body["rhythm"]["until_on"] = json!("2026-10-31");
+    let series = t.post("/v1/order-series").by(&who).json(body.clone()).send().await.created();
+    assert_eq!(days(&t, &who, &series, "open").await, ["09-28", "09-29", "09-30"]);
+    body["rhythm"]["skip_holidays"] = json!(false);
+    let series = t.post("/v1/order-series").by(&who).json(body).send().await.created();
+    assert_eq!(days(&t, &who, &series, "open").await.len(), 8);
 }
 
 #[actix_web::test]
