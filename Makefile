@@ -32,7 +32,7 @@ test: services
 	@$(OWN) LIANXIN_DATA=.lianxin/test LOG=error $(BIN) with-services -- sh scripts/test.sh $(ARGS)
 
 ## Official clients of standards against a server of this build: tus-js-client, from the npm registry, over a line that is cut at
-## random. SEED=… for other moments.
+## random, once with attachments in a folder and once in an S3-compatible store (s3rver, which checks signatures). SEED=… for other moments.
 interop: services
 	sh scripts/node.sh
 	cargo build --quiet

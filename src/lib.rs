@@ -13,6 +13,9 @@
 //! | [`staff`], [`sessions`] | who works here, their posts, deputies and absences; logging in, tokens, devices, logging out |
 //! | [`matters`] | the catalogue: versions with effective days, materials, questions, forms; the guide; import and export |
 //! | [`errands`] | paperwork handed over to be done: mandates, steps, a chained ledger, the clock of working days, the ladder, custody, trips, the reply |
+//! | [`orders`] | help ordered online and done at the door: kinds, series, claims and leases, codes, evidence, money, numbers |
+//! | [`ratings`] | what whoever was served says of an appointment, errand or order, and who must never see it |
+//! | [`helpers`] | who comes when help is ordered: specialists and cadres by their posts, volunteers and care staff by approval; skills, places, hours |
 //! | [`windows`] | windows, and the free slots that follow from rules, exceptions, calendar and bookings |
 //! | [`opening`] | changing what is open: rules, dated exceptions, absences; and what becomes of those who have booked |
 //! | [`appointments`] | holding, booking, moving, cancelling; the waiting list; what people are told, and reminders |
@@ -27,6 +30,7 @@
 //! | [`db`] | the only door to PostgreSQL; hand-written statements; the change feed |
 //! | [`jobs`] | outbox, relay, worker |
 //! | [`rooms`] | the list of rooms that what spans them walks: a day, handing over, absences, merging, export, erasure, sealed columns |
+//! | [`geo`] | points on a map, WGS 84 and GCJ-02 |
 //! | [`codes`] | one-time codes, shown by one person and typed by another |
 //! | [`crypto`], [`redis`](mod@redis), [`clock`], [`config`], [`error`], [`telemetry`] | what their names say |
 //! | [`app`] | all of it together, built once |

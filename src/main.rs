@@ -37,7 +37,7 @@ enum Cli {
     /// Imports a file: all of it or nothing; importing it again changes nothing.
     #[command(subcommand)]
     Import(Import),
-    /// Fills a county with windows, residents, appointments and errands that look real, once; the same seed gives the same county.
+    /// Fills a county with windows, residents, appointments, errands and orders that look real, once; the same seed gives the same county.
     /// Development only.
     Generate(Generate),
     /// Members of staff.
@@ -123,6 +123,12 @@ struct Generate {
     /// Errands whose limits run, or are over; instead of those that belong to the size.
     #[arg(long)]
     open_errands: Option<usize>,
+    /// Orders of the last two years that were done and confirmed; instead of those that belong to the size
+    #[arg(long)]
+    past_orders: Option<usize>,
+    /// Orders of the next days that nobody has taken yet; instead of those that belong to the size
+    #[arg(long)]
+    open_orders: Option<usize>,
     /// Also into a production installation. The people are not real, and nothing takes them out again.
     #[arg(long)]
     into_production: bool,

@@ -10,6 +10,7 @@ mod elder;
 mod errand;
 mod faults;
 mod hall;
+mod help;
 mod line;
 mod office;
 mod papers;
@@ -143,6 +144,14 @@ const CHAPTERS: &[Chapter] = &[
              decision, the original is brought home, he acknowledges it, and is called back.",
         ],
         play: |story| Box::pin(papers::play(story)),
+    },
+    Chapter {
+        title: "送餐上门 · A meal at the door",
+        happens: &[
+            "村干部替没有手机的陈阿婆订餐，特派员先接到，晚一步的被告知；接单后才看得到地址，送到后由别人代为确认和评价。",
+            "The cadre orders a meal for Granny Chen, who has no phone; the specialist claims it first and only then sees where to              bring it; somebody else confirms it for her and writes down what she says of it.",
+        ],
+        play: |story| Box::pin(help::play(story)),
     },
     Chapter {
         title: "县管理员 · The county's office",

@@ -138,10 +138,17 @@ DECLARE
   post record;
   moment timestamptz := coalesce(NEW.ended_at, NEW.since);
 BEGIN
+  -- Whoever decides about the helper meanwhile comes before or after.
+  PERFORM FROM helpers WHERE county_id = NEW.county_id AND staff_id = NEW.staff_id FOR NO KEY UPDATE;
   SELECT p.role, p.unit_id INTO post FROM staff_posts p
   WHERE p.county_id = NEW.county_id AND p.staff_id = NEW.staff_id AND p.ended_at IS NULL AND p.role IN ('specialist', 'village_cadre')
   ORDER BY p.since, p.id LIMIT 1;
   IF NOT FOUND THEN
+    -- Where they lived and what they were granted here is of no use to another unit.
+    DELETE FROM helper_units u USING helpers h WHERE h.county_id = NEW.county_id AND h.staff_id = NEW.staff_id AND u.county_id = h.county_id AND u.helper_id = h.id;
+    DELETE FROM helper_hours n USING helpers h WHERE h.county_id = NEW.county_id AND h.staff_id = NEW.staff_id AND n.county_id = h.county_id AND n.helper_id = h.id;
+    UPDATE helpers SET lng = NULL, lat = NULL, radius_m = NULL, max_load = NULL, version = version + 1, updated_at = moment
+    WHERE county_id = NEW.county_id AND staff_id = NEW.staff_id;
     UPDATE helpers SET state = 'stopped', decided_by = NULL, decided_at = moment, reason = NULL, version = version + 1, updated_at = moment
     WHERE county_id = NEW.county_id AND staff_id = NEW.staff_id AND state = 'active';
     RETURN NULL;

@@ -281,6 +281,10 @@ CREATE CONSTRAINT TRIGGER orders_have_moved AFTER INSERT OR UPDATE OF state, hol
 
 CREATE FUNCTION order_moves_follow() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
+  -- Only of the newest move: nobody is told of what was made up whole (`lianxin generate`).
+  IF NOT EXISTS (SELECT FROM orders o WHERE o.county_id = NEW.county_id AND o.id = NEW.order_id AND o.moves = NEW.seq) THEN
+    RETURN NULL;
+  END IF;
   INSERT INTO changes (county_id, entity, entity_id, unit_id, resident_id, staff_id, at)
   SELECT o.county_id, 'order', o.id, o.unit_id, o.resident_id, h.staff_id, NEW.at
     FROM orders o LEFT JOIN helpers h ON h.county_id = o.county_id AND h.id = o.holder_id
@@ -300,11 +304,13 @@ BEGIN
       UPDATE todos SET state = 'dropped', done_at = NEW.at, version = version + 1, updated_at = NEW.at
        WHERE county_id = NEW.county_id AND about_id = NEW.order_id AND state IN ('open', 'taken')
          AND kind IN ('decide', 'call') AND about IN ('order_dispatch', 'order_late', 'order_call_back', 'order_dispute', 'order_money') AND (about <> 'order_dispatch' OR NEW.to_state <> 'expired')
+         -- A difference is not settled by closing over it.
+         AND (about <> 'order_money' OR NEW.to_state = 'confirmed' AND NEW.step <> 'settle')
        RETURNING id, unit_id, holder_id)
     INSERT INTO changes (county_id, entity, entity_id, unit_id, staff_id, at)
     SELECT NEW.county_id, 'todo', id, unit_id, holder_id, NEW.at FROM settled;
   END IF;
-  IF NEW.step IN ('claim', 'assign', 'set_out', 'return', 'finish', 'cancel', 'expire', 'hand_over') THEN
+  IF NEW.step IN ('claim', 'assign', 'set_out', 'return', 'finish', 'cancel', 'expire', 'settle', 'hand_over') THEN
     INSERT INTO outbox (county_id, kind, payload, run_at) VALUES (NEW.county_id, 'notify_order',
       jsonb_build_object('order', NEW.order_id, 'seq', NEW.seq), NEW.at);
   END IF;
@@ -319,6 +325,8 @@ CREATE FUNCTION helper_unfit(county integer, helper uuid, which uuid, moment tim
       CASE WHEN NOT h.kind = ANY (o.taken_by) THEN 'kind' END,
       CASE WHEN NOT o.skills <@ h.skills THEN 'skill' END,
       CASE WHEN h.resident_id IN (o.resident_id, o.ordered_by_resident) OR acts_for(county, o.resident_id, h.resident_id, 'order', (moment AT TIME ZONE 'Asia/Shanghai')::date) THEN 'own' END,
+      CASE WHEN EXISTS (SELECT FROM order_moves m WHERE m.county_id = county AND m.order_id = o.id AND m.step = 'return' AND m.from_holder = h.id
+             AND m.at > moment - interval '1 day') THEN 'returned' END,
       CASE WHEN NOT helper_serves(county, h.id, o.unit_id, o.lng, o.lat) THEN 'place' END,
       CASE WHEN NOT helper_free(county, h.id, greatest(moment, o.wanted_from)) THEN 'hours' END], NULL)
     FROM orders o JOIN helpers h ON h.county_id = o.county_id AND h.id = helper WHERE o.county_id = county AND o.id = which

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, Days, NaiveDate, Utc};
 use diesel::PgConnection;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -89,9 +89,13 @@ fn actor(who: &Caller, errand: &Errand) -> Actor {
 }
 
 /// What a step says, with what follows from where the errand stands: who answers for it, and the days that it grants.
-pub fn said(said: &Said, step: Step, actor: Actor, errand: &Errand, settings: &Settings) -> Said {
+pub fn said(said: &Said, step: Step, actor: Actor, errand: &Errand, (settings, today): (&Settings, NaiveDate)) -> Said {
     let mut said = said.clone();
     match step {
+        Step::RequestSupplement => {
+            let until = today + Days::new(settings.errands_supplement_days.unsigned_abs());
+            said.facts.insert("until".into(), json!(until));
+        }
         Step::Submit => {
             said.days = Some(settings.errands_deemed_accepted_days as u32);
             said.staff = errand.first_asked;
@@ -171,7 +175,7 @@ impl Taken {
     ) -> Result<Self> {
         let actor = who.map_or(Actor::SYSTEM, |who| actor(who, before));
         let version = app.versions.get(conn, (before.county_id, before.matter_id, before.matter_version))?;
-        let mut said = said(sent, step, actor, before, &frame.settings);
+        let mut said = said(sent, step, actor, before, (&frame.settings, frame.today));
         let mut after = steps::take(before, step, actor, &said, frame.around(&version))?;
         if let Some(who) = who {
             content::bind(conn, app, (who, step, frame.now), &mut after, &mut said)?;
@@ -243,7 +247,7 @@ pub fn by_system(
 ) -> Result<Option<Errand>> {
     let Some(before) = store::find(conn, county, Seen::WHOLE, id, frame.today)? else { return Ok(None) };
     let version = app.versions.get(conn, (county, before.matter_id, before.matter_version))?;
-    let said = said(&says(&before, &version), step, Actor::SYSTEM, &before, &frame.settings);
+    let said = said(&says(&before, &version), step, Actor::SYSTEM, &before, (&frame.settings, frame.today));
     let Ok(after) = steps::take(&before, step, Actor::SYSTEM, &said, frame.around(&version)) else { return Ok(None) };
     let (entry, _) = entry((&before, &after), step, Actor::SYSTEM, &said, frame.now);
     let calendar = Some(frame.basis());
@@ -258,6 +262,18 @@ pub fn by_system(
         now: frame.now,
     };
     Ok(store::write(conn, writing)?.then_some(before))
+}
+
+/// Writes a step of the system whose outcome is given, of a locked errand; the place of its entry. It counts no date anew.
+pub fn note(
+    conn: &mut PgConnection,
+    (before, after): (&Errand, &Errand),
+    (step, said): (Step, &Said),
+    now: DateTime<Utc>,
+) -> Result<i32> {
+    let (entry, _) = entry((before, after), step, Actor::SYSTEM, said, now);
+    let writing = Writing { before, after, entry: &entry, words: None, under: None, keep: None, calendar: None, now };
+    if store::write(conn, writing)? { Ok(entry.seq) } else { Err(Error::internal("a locked errand has moved")) }
 }
 
 /// What was said with a step, from what is stored of it.

@@ -13,8 +13,8 @@ use super::{
     ledger::Facts,
     model::{Errand, Step},
     originals::{self, Acknowledged, Hand, Original, OriginalState, name_place},
-    steps::{Actor, Said},
-    store::{self, Seen, Writing},
+    steps::Said,
+    store::{self, Seen},
 };
 use crate::{
     app::App,
@@ -150,18 +150,8 @@ pub fn hand_over(conn: &mut PgConnection, over: &HandOver) -> Result<usize> {
         original.with_id = original.with_id.map(moved);
         original.passed_to = original.passed_to.map(moved).filter(|passed| original.with_id != Some(*passed));
         let said = Said { facts: facts(*id, None), staff: Some(to), ..Said::default() };
-        let (entry, _) = acting::entry((&before, &before), Step::HandOverOriginal, Actor::SYSTEM, &said, now);
-        let writing = Writing {
-            before: &before,
-            after: &before,
-            entry: &entry,
-            words: None,
-            under: None,
-            keep: None,
-            calendar: None,
-            now,
-        };
-        if !store::write(conn, writing)? || !originals::update(conn, &original, entry.seq, now)? {
+        let entry = acting::note(conn, (&before, &before), (Step::HandOverOriginal, &said), now)?;
+        if !originals::update(conn, &original, entry, now)? {
             return Err(Error::internal("a locked original has moved"));
         }
     }

@@ -1,11 +1,12 @@
-//! What follows a reply as a todo: the call-back (回访) that a delivery asks for, and whoever was called back and is not satisfied.
+//! What follows a step as a todo: what is missing and has to come, the call-back (回访) that a delivery asks for, and whoever was called
+//! back and is not satisfied.
 
 use std::sync::Arc;
 
 use chrono::{Days, NaiveDate};
 use diesel::{
     PgConnection, QueryableByName, RunQueryDsl,
-    sql_types::{Bool, Integer, Nullable, Text, Uuid as SqlUuid},
+    sql_types::{Bool, Date, Integer, Nullable, Text, Uuid as SqlUuid},
 };
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -26,6 +27,7 @@ text_enum! {
     pub enum What {
         CallBack = "call_back",
         Unsatisfied = "unsatisfied",
+        Supplement = "supplement",
     }
 }
 
@@ -51,7 +53,7 @@ impl Job for FollowUp {
 }
 
 #[derive(QueryableByName)]
-struct Delivered {
+struct Followed {
     #[diesel(sql_type = Text)]
     number: String,
     #[diesel(sql_type = Text)]
@@ -62,12 +64,17 @@ struct Delivered {
     unit_id: Uuid,
     #[diesel(sql_type = Nullable<SqlUuid>)]
     holder_id: Option<Uuid>,
+    /// While something is waited for.
+    #[diesel(sql_type = Nullable<Date>)]
+    supplement_until: Option<NaiveDate>,
 }
 
 statement! {
     /// Locked, so that whoever calls back comes before or after.
     struct Lock { county: i32 as Integer, id: Uuid as SqlUuid }
-    "SELECT e.number, (SELECT name FROM matters m WHERE m.county_id = e.county_id AND m.id = e.matter_id) AS matter, e.resident_id, e.unit_id, e.holder_id \
+    "SELECT e.number, (SELECT name FROM matters m WHERE m.county_id = e.county_id AND m.id = e.matter_id) AS matter, e.resident_id, e.unit_id, e.holder_id, \
+       CASE WHEN e.state = 'supplement_requested' THEN (SELECT (l.facts ->> 'until')::date FROM errand_ledger l WHERE l.county_id = e.county_id AND l.errand_id = e.id \
+         AND l.step = 'request_supplement' ORDER BY l.seq DESC LIMIT 1) END AS supplement_until \
      FROM errands e WHERE e.county_id = {county} AND e.id = {id} FOR NO KEY UPDATE"
 }
 
@@ -83,12 +90,15 @@ struct IsReached {
 }
 
 fn open(conn: &mut PgConnection, (county, id): (i32, Uuid), what: What, frame: &Frame) -> Result<()> {
-    let Some(errand) = found(Lock { county, id }.get_result::<Delivered>(conn))? else { return Ok(()) };
+    let Some(errand) = found(Lock { county, id }.get_result::<Followed>(conn))? else { return Ok(()) };
     if what == What::CallBack && (Reached { county, id }).get_result::<IsReached>(conn)?.reached {
         return Ok(());
     }
     let (number, matter) = (&errand.number, &errand.matter);
-    let days = frame.settings.errands_call_back_days.unsigned_abs();
+    let (days, until) = (frame.settings.errands_call_back_days.unsigned_abs(), errand.supplement_until);
+    if what == What::Supplement && until.is_none() {
+        return Ok(());
+    }
     let after = |day: NaiveDate| local_midnight(day + Days::new(1));
     let (kind, about, holder, due, title) = match what {
         What::CallBack => (
@@ -99,6 +109,16 @@ fn open(conn: &mut PgConnection, (county, id): (i32, Uuid), what: What, frame: &
             Words::new(
                 format!("回访：代办件 {number}（{matter}）已送达"),
                 format!("Call back: errand {number} ({matter}) has been delivered"),
+            ),
+        ),
+        What::Supplement => (
+            todos::Kind::Call,
+            "errand_supplement",
+            errand.holder_id,
+            until.unwrap_or(frame.today),
+            Words::new(
+                format!("催补正：代办件 {number}（{matter}）等居民补正材料"),
+                format!("Something is missing: errand {number} ({matter}) waits for the resident"),
             ),
         ),
         What::Unsatisfied => (

@@ -11,10 +11,10 @@ use uuid::Uuid;
 use super::{
     acting, content, custody, jobs, journeys,
     mandates::{Mandate, words_place},
-    model::{ErrandState, Step, form_place},
+    model::{Errand, ErrandState, Step, form_place},
     rated,
-    steps::{Actor, Said},
-    store::{self, Seen, Writing},
+    steps::Said,
+    store::{self, Seen},
     trips::HandOverTrips,
     waits,
 };
@@ -22,7 +22,7 @@ use crate::{
     app::App,
     calendar::jobs::READ_EVERYWHERE,
     clock::{local_date, local_midnight},
-    error::{Error, Result, Text as Words},
+    error::{Result, Text as Words},
     rooms::{Day, DaysChanged, Entry, HandOver, Merge, Person, Room, Sealed, SettingChanged},
     statement,
 };
@@ -140,20 +140,7 @@ fn hand_over(conn: &mut PgConnection, over: &HandOver) -> Result<usize> {
         after.holder_id = if held { Some(to) } else { before.holder_id };
         after.offered_to = before.offered_to.filter(|asked| *asked != from && after.holder_id != Some(*asked));
         let said = Said { staff: after.holder_id, ..Said::default() };
-        let (entry, _) = acting::entry((&before, &after), Step::HandOver, Actor::SYSTEM, &said, now);
-        let writing = Writing {
-            before: &before,
-            after: &after,
-            entry: &entry,
-            words: None,
-            under: None,
-            keep: None,
-            calendar: None,
-            now,
-        };
-        if !store::write(conn, writing)? {
-            return Err(Error::internal("a locked errand has moved"));
-        }
+        acting::note(conn, (&before, &after), (Step::HandOver, &said), now)?;
     }
     let trips = HandOverTrips { county, from, to, unit, now }.execute(conn)?;
     Ok(held.len() + trips + custody::hand_over(conn, over)?)
@@ -288,9 +275,37 @@ statement! {
      WHERE county_id = {county} AND resident_id = {resident}"
 }
 
+statement! {
+    struct Undecided { county: i32 as Integer, resident: Uuid as SqlUuid, states: Vec<&'static str> as Array<Text> }
+    "SELECT e.id FROM errands e WHERE e.county_id = {county} AND e.resident_id = {resident} AND e.state = ANY ({states}) ORDER BY e.id FOR NO KEY UPDATE"
+}
+
+/// Whoever closes their record wants nothing more: what is not decided yet is withdrawn, and nobody waits for what is missing.
+fn close(conn: &mut PgConnection, person: Person) -> Result<()> {
+    let Person { county, id: resident, now } = person;
+    let states = Step::Close.from().iter().map(|state| state.as_str()).collect();
+    for Held { id } in (Undecided { county, resident, states }).load(conn)? {
+        let Some(before) = store::find(conn, county, Seen::WHOLE, id, local_date(now))? else { continue };
+        let after = Errand {
+            state: ErrandState::Withdrawn,
+            back_to: None,
+            offered_to: None,
+            due_on: None,
+            provisional: false,
+            yellow_from: None,
+            red_from: None,
+            rung_on: None,
+            ..before.clone()
+        };
+        acting::note(conn, (&before, &after), (Step::Close, &Said::default()), now)?;
+    }
+    Ok(())
+}
+
 /// The ledger keeps what happened, without a word of what was said.
 fn erase(conn: &mut PgConnection, _: &App, person: Person) -> Result<usize> {
     let Person { county, id: resident, now } = person;
+    close(conn, person)?;
     let forms = EraseForms { county, resident, now }.execute(conn)?;
     let words = EraseWords { county, resident }.execute(conn)?;
     let originals = custody::erase(conn, person)?;

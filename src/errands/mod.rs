@@ -7,6 +7,7 @@
 //!                   │  └─supplement──┐                 └─── forward ────┴─▶ forwarded ─decide┘                                     │
 //!                   └─request────────┴ supplement_requested (also from accepted, handling; goes on where it was)                   │
 //!                                      suspended (from accepted, handling, forwarded; likewise)                                    │
+//!                                      lapse: from supplement_requested, when the last day for it is over ─▶ withdrawn
 //!                   withdraw, from any of these until the decision ─▶ withdrawn ────────────────── archive ────────────────────────┘
 //!                                      acknowledge: in delivered, once, before archive; call back: in delivered and archived
 //! ```

@@ -86,6 +86,8 @@ text_enum! {
         RequestSupplement = "request_supplement",
         /// 补正
         Supplement = "supplement",
+        /// 逾期未补正，视为撤回
+        Lapse = "lapse",
         Accept = "accept",
         /// 逾期未答复视为受理 (行政许可法第三十二条)
         DeemAccepted = "deem_accepted",
@@ -107,6 +109,8 @@ text_enum! {
         CallBack = "call_back",
         Archive = "archive",
         Withdraw = "withdraw",
+        /// By the system: the resident's record was closed (注销).
+        Close = "close",
         OfferTransfer = "offer_transfer",
         AcceptTransfer = "accept_transfer",
         DeclineTransfer = "decline_transfer",
@@ -167,6 +171,8 @@ impl Step {
             Accepted, Archived, Decided, Delivered, Draft, Forwarded, Handling, NotAccepted, Submitted,
             SupplementRequested, Suspended, Withdrawn,
         };
+        const UNDECIDED: &[ErrandState] =
+            &[Draft, Submitted, SupplementRequested, Accepted, Handling, Forwarded, Suspended];
         /// After submission and before the archive.
         const LIVE: &[ErrandState] = &[
             Submitted,
@@ -186,6 +192,7 @@ impl Step {
             Self::Take => (&[Submitted], To::Same, By::Colleague),
             Self::RequestSupplement => (&[Submitted, Accepted, Handling], To::State(SupplementRequested), By::Holder),
             Self::Supplement => (&[SupplementRequested], To::Back, By::Applicant),
+            Self::Lapse => (&[SupplementRequested], To::State(Withdrawn), By::Holder),
             Self::Accept => (&[Submitted], To::State(Accepted), By::Holder),
             Self::DeemAccepted => (&[Submitted], To::State(Accepted), By::System),
             Self::Refuse => (&[Submitted], To::State(NotAccepted), By::Holder),
@@ -201,11 +208,8 @@ impl Step {
             Self::Acknowledge => (&[Delivered], To::Same, By::Applicant),
             Self::CallBack => (&[Delivered, Archived], To::Same, By::Staff),
             Self::Archive => (&[Delivered, NotAccepted, Withdrawn], To::State(Archived), By::Holder),
-            Self::Withdraw => (
-                &[Draft, Submitted, SupplementRequested, Accepted, Handling, Forwarded, Suspended],
-                To::State(Withdrawn),
-                By::Applicant,
-            ),
+            Self::Withdraw => (UNDECIDED, To::State(Withdrawn), By::Applicant),
+            Self::Close => (UNDECIDED, To::State(Withdrawn), By::System),
             Self::OfferTransfer => (LIVE, To::Same, By::Holder),
             Self::AcceptTransfer | Self::DeclineTransfer => (LIVE, To::Same, By::Offered),
             Self::HandOver | Self::HandOverOriginal => (LIVE, To::Same, By::System),
@@ -325,7 +329,7 @@ pub struct Errand {
     /// The SHA-256 of each of its files, by id.
     #[diesel(sql_type = Nullable<Jsonb>)]
     pub files: Option<Value>,
-    /// The facts of its reply, by step; see [`super::replies`].
+    /// The facts of what was asked for and of its reply, by step; see [`super::replies`].
     #[diesel(sql_type = Nullable<Jsonb>)]
     pub replies: Option<Value>,
     #[diesel(sql_type = SmallInt)]

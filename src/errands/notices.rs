@@ -26,6 +26,8 @@ text_enum! {
         NotAccepted = "not_accepted",
         Extended = "extended",
         Decided = "decided",
+        Delivered = "delivered",
+        Lapsed = "lapsed",
     }
 }
 
@@ -66,6 +68,8 @@ impl News {
             Self::NotAccepted => Kind::ErrandNotAccepted,
             Self::Extended => Kind::ErrandExtended,
             Self::Decided => Kind::ErrandDecided,
+            Self::Delivered => Kind::ErrandDelivered,
+            Self::Lapsed => Kind::ErrandLapsed,
         }
     }
 
@@ -74,7 +78,7 @@ impl News {
         match self {
             Self::Accepted | Self::Extended => row.due_on.is_some(),
             Self::SupplementRequested => row.state == ErrandState::SupplementRequested,
-            Self::NotAccepted | Self::Decided => true,
+            Self::NotAccepted | Self::Decided | Self::Delivered | Self::Lapsed => true,
         }
     }
 }

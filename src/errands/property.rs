@@ -28,6 +28,7 @@ const STEPS: &[Step] = &[
     Step::Take,
     Step::RequestSupplement,
     Step::Supplement,
+    Step::Lapse,
     Step::Accept,
     Step::DeemAccepted,
     Step::Refuse,
@@ -205,7 +206,7 @@ proptest! {
             let actor = Actor { id: Some(Uuid::from_u128(u128::from(who) + 10)), role: Some(role), holds: who > 0, offered: who == 2, departmental: who == 3 };
             let staff = (step == Step::OfferTransfer).then(|| Uuid::from_u128(99));
             let sent = Said { days: (step == Step::Extend).then_some(granted), staff, granted: (step == Step::Decide).then_some(true), facts: facts(step, granted), ..Said::default() };
-            let said = acting::said(&sent, step, actor, &errand, &settings);
+            let said = acting::said(&sent, step, actor, &errand, (&settings, today));
             let before = errand.clone();
             let Ok(mut after) = steps::take(&before, step, actor, &said, around) else {
                 continue;

@@ -32,6 +32,8 @@ pub enum StepError {
     Acknowledged,
     #[error("nobody has acknowledged it")]
     NotAcknowledged { until: NaiveDate },
+    #[error("what is missing may still come")]
+    SupplementWaits { until: NaiveDate },
     #[error("called back already")]
     CalledBack,
     #[error("an offer waits")]
@@ -80,6 +82,12 @@ impl From<StepError> for Error {
             StepError::NotAcknowledged { until } => Error::new(Code::NotAcknowledged).detail(
                 format!("居民尚未签收；{until} 起可直接归档"),
                 format!("The resident has not acknowledged it; it may be archived all the same from {until} on"),
+            ),
+            StepError::SupplementWaits { until } => Error::new(Code::SupplementWaits).detail(
+                format!("居民可在 {until} 前（含当日）补正；次日起仍未补正的，可按撤回处理"),
+                format!(
+                    "What is missing may come until the end of {until}; from the next day on the errand may be ended"
+                ),
             ),
             StepError::CalledBack => Code::CalledBack.into(),
             StepError::OfferWaits => Code::OfferWaits.into(),

@@ -15,7 +15,7 @@ use super::{
     commands::Says,
     content,
     ledger::{Entry, Facts},
-    model::{Errand, Step},
+    model::{Errand, ErrandState, Step},
     steps::Said,
 };
 use crate::{
@@ -55,8 +55,8 @@ pub struct Parcel {
     pub tracking_number: Option<String>,
 }
 
-/// Steps whose facts are read with the errand: each once, of call-backs the last.
-const REPLIES: &[Step] = &[Step::Decide, Step::Deliver, Step::Acknowledge, Step::CallBack];
+/// Steps whose facts are read with the errand: of those that are taken again, the last.
+const REPLIES: &[Step] = &[Step::RequestSupplement, Step::Decide, Step::Deliver, Step::Acknowledge, Step::CallBack];
 
 impl Errand {
     /// A fact of a step of the reply.
@@ -83,6 +83,12 @@ impl Errand {
     pub fn kept_until(&self, settings: &Settings) -> Option<NaiveDate> {
         let delivered = self.replied_on(Step::Deliver).filter(|_| self.replied_on(Step::Acknowledge).is_none())?;
         Some(delivered + Days::new(settings.errands_acknowledged_after_days.unsigned_abs()))
+    }
+
+    /// The last day for what is missing; none: nothing is waited for.
+    pub fn supplement_until(&self) -> Option<NaiveDate> {
+        let waits = self.state == ErrandState::SupplementRequested;
+        self.reply(Step::RequestSupplement, "until").filter(|_| waits)
     }
 
     /// The errand after an entry: its end of the ledger, and what was replied.

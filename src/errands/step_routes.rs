@@ -80,6 +80,22 @@ pub async fn request_supplement(
     commands::command(("request_supplement", Step::RequestSupplement), caller, id, Some(seen), command).await
 }
 
+/// End what was never completed
+///
+/// What was asked for did not come by `supplement_until` (`errands.supplement_days`): it counts as withdrawn (视为撤回), with a reason that the
+/// resident is told. Before, call them: a todo asks for that. They may file it again at any time.
+#[utoipa::path(tag = "errands", security(("token" = ["errands:handle"])), params(("id" = Uuid, Path, description = "The errand"), IdempotencyHeader, IfMatchHeader),
+    request_body = ErrandReason, responses((status = 200, description = "The errand", body = ErrandView)), extensions(("x-errors" = json!(["errand_state", "not_holder", "supplement_waits"]))))]
+#[post("/v1/errands/{id}/lapse")]
+pub async fn lapse_errand(
+    caller: Can<HandleErrands>,
+    id: Id,
+    seen: IfMatch,
+    command: Command<ErrandReason>,
+) -> Result<Answer> {
+    commands::command(("lapse_errand", Step::Lapse), caller, id, Some(seen), command).await
+}
+
 /// Begin to handle
 ///
 /// From accepted on it is being handled.

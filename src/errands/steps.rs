@@ -121,6 +121,7 @@ pub fn under_mandate(step: Step, actor: Actor) -> bool {
             | Step::Take
             | Step::Acknowledge
             | Step::CallBack
+            | Step::Lapse
             | Step::Archive
             | Step::Correct
     );
@@ -184,6 +185,10 @@ fn needs(errand: &Errand, step: Step, actor: Actor, said: &Said, around: Around)
                 Err(StepError::UnknownMaterials { pointer, unknown })
             }
         }
+        Step::Lapse => match errand.supplement_until().filter(|until| today <= *until) {
+            Some(until) => Err(StepError::SupplementWaits { until }),
+            None => Ok(()),
+        },
         Step::Decide if errand.decided_by == DecidedBy::Department && errand.state != ErrandState::Forwarded => {
             Err(StepError::DecidedElsewhere { by: errand.decided_by })
         }
@@ -248,7 +253,7 @@ pub fn take(errand: &Errand, step: Step, actor: Actor, said: &Said, around: Arou
         (true, false) => Some(from),
         (false, _) => None,
     };
-    if step == Step::Supplement {
+    if matches!(step, Step::Supplement | Step::Lapse) {
         next.asked.clear();
     }
     match step {

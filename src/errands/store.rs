@@ -109,7 +109,7 @@ statement! {
        ", marks!(), ", \
        (SELECT jsonb_object_agg(a.id, encode(a.sha256, 'hex')) FROM attachments a WHERE a.county_id = e.county_id AND a.about = 'errand' AND a.about_id = e.id AND a.state = 'ready') AS files, \
        (SELECT jsonb_object_agg(l.step, l.facts ORDER BY l.seq) FROM errand_ledger l WHERE l.county_id = e.county_id AND l.errand_id = e.id \
-          AND l.step IN ('decide', 'deliver', 'acknowledge', 'call_back')) AS replies \
+          AND l.step IN ('request_supplement', 'decide', 'deliver', 'acknowledge', 'call_back')) AS replies \
      FROM errands e JOIN matters m ON m.county_id = e.county_id AND m.id = e.matter_id JOIN units u ON u.county_id = e.county_id AND u.id = e.unit_id \
      JOIN residents p ON p.county_id = e.county_id AND p.id = e.resident_id LEFT JOIN staff h ON h.county_id = e.county_id AND h.id = e.holder_id \
      CROSS JOIN LATERAL (SELECT CASE WHEN e.state = 'draft' THEN coalesce((SELECT a.staff_id FROM staff_posts a JOIN staff s ON s.county_id = a.county_id AND s.id = a.staff_id AND s.state = 'active' \

@@ -96,13 +96,14 @@ pub struct Trip {
 /// A trip, for whoever may see it: who makes it, staff of the unit or above it, and the department once it is on the way.
 macro_rules! trip {
     () => {
-        "SELECT t.county_id, t.id, t.number, t.agent_id, s.display_name AS agent_name, t.department_id, d.name AS department_name, t.on_date, t.state, \
-           (SELECT count(*) FROM trip_errands x WHERE x.county_id = t.county_id AND x.trip_id = t.id) AS errands, \
-           coalesce(t.agent_id = {staff} OR staff_covers({county}, {staff}, t.agent_id, {today}), false) AS held, \
-           NOT ({whole} OR coalesce(t.agent_id = {staff} OR staff_covers({county}, {staff}, t.agent_id, {today}), false) \
-             OR ({within}::uuid IS NOT NULL AND unit_within({county}, t.unit_id, {within}))) AS theirs, t.version, t.created_at, t.updated_at \
+        concat!("SELECT t.county_id, t.id, t.number, t.agent_id, s.display_name AS agent_name, t.department_id, d.name AS department_name, t.on_date, t.state, \
+           (SELECT count(*) FROM trip_errands x JOIN errands e ON e.county_id = x.county_id AND e.id = x.errand_id \
+              WHERE x.county_id = t.county_id AND x.trip_id = t.id AND (NOT v.theirs OR ", with_department!(), ")) AS errands, \
+           v.held, v.theirs, t.version, t.created_at, t.updated_at \
          FROM trips t JOIN staff s ON s.county_id = t.county_id AND s.id = t.agent_id \
-         JOIN departments d ON d.county_id = t.county_id AND d.id = t.department_id WHERE "
+         JOIN departments d ON d.county_id = t.county_id AND d.id = t.department_id \
+         CROSS JOIN LATERAL (SELECT h.held, NOT ({whole} OR h.held OR ({within}::uuid IS NOT NULL AND unit_within({county}, t.unit_id, {within}))) AS theirs \
+           FROM (SELECT coalesce(t.agent_id = {staff} OR staff_covers({county}, {staff}, t.agent_id, {today}), false) AS held OFFSET 0) h OFFSET 0) v WHERE ")
     };
 }
 

@@ -40,7 +40,7 @@ pub struct ErrandMatter {
     "matter": {"id": "0199a0c0-0000-7000-8000-0000000000b1", "name": "城乡居民医保参保登记", "version": 1}, "decided_by": "township", "department": null, "kind": "promised",
     "resident": {"id": "0199a0c0-0000-7000-8000-00000000000a", "name": "张*明"}, "unit": {"id": "0199a0c0-0000-7000-8000-000000000002", "name": "红星村"},
     "holder": {"id": "0199a0c0-0000-7000-8000-0000000000a1", "name": "陈特派"}, "offered_to": null, "mandate_id": "0199a0c0-0000-7000-8000-0000000000d7",
-    "filed_by": "0199a0c0-0000-7000-8000-0000000000a1", "filed_by_resident": null, "form": {"kind": "new"}, "answers": {}, "materials": [{"key": "id_card", "in_person": true, "attachment_ids": []}], "supplements": 0, "asked_for": [],
+    "filed_by": "0199a0c0-0000-7000-8000-0000000000a1", "filed_by_resident": null, "form": {"kind": "new"}, "answers": {}, "materials": [{"key": "id_card", "in_person": true, "attachment_ids": []}], "supplements": 0, "asked_for": [], "supplement_until": null,
     "limit_days": 3, "submitted_on": "2026-11-23", "accepted_on": "2026-11-23", "decided_on": null, "granted": null, "documents": [], "delivery": null, "call_back": null, "due_on": "2026-11-26",
     "provisional": false, "lamp": "green", "version": 3, "created_at": "2026-11-23T08:00:00+08:00", "updated_at": "2026-11-23T08:20:00+08:00"}))]
 pub struct ErrandView {
@@ -78,6 +78,8 @@ pub struct ErrandView {
     pub supplements: i16,
     /// Keys of the materials that were asked for and are not there yet; empty once all of them are.
     pub asked_for: Vec<String>,
+    /// The last day for it; from the next on the errand may be ended as withdrawn (逾期未补正). Only in a single errand.
+    pub supplement_until: Option<NaiveDate>,
     /// Working days, extensions included; 0 is the same day.
     pub limit_days: i16,
     pub submitted_on: Option<NaiveDate>,
@@ -144,6 +146,7 @@ impl ErrandView {
             materials: row.provided(),
             supplements: row.supplements,
             asked_for: row.asked.clone(),
+            supplement_until: row.supplement_until(),
             limit_days: row.limit_days,
             submitted_on: row.submitted_on,
             accepted_on: row.accepted_on,

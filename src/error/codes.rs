@@ -129,6 +129,7 @@ codes! {
     NotAgent 409 "not_agent" "该行程由他人负责" "Somebody else makes the trip";
     OnAnotherTrip 409 "on_another_trip" "有代办件已列入其他行程" "One of the errands is on another trip";
     ErrandAcknowledged 409 "errand_acknowledged" "居民已签收" "The resident has acknowledged it already";
+    SupplementWaits 409 "supplement_waits" "补正期限未满" "What is missing may still come";
     NotAcknowledged 409 "not_acknowledged" "居民尚未签收，暂不能归档" "The resident has not acknowledged it; it cannot be archived yet";
     CalledBack 409 "called_back" "已回访" "The resident has been called back already";
     ExtensionTooLate 409 "extension_too_late" "时限已届满，不能再延期" "The limit is over; it can no longer be extended";
@@ -146,6 +147,8 @@ codes! {
     LoadReached 409 "load_reached" "手中的订单已达上限" "The helper holds as many orders as they can";
     NotAHelper 409 "not_a_helper" "您不是在岗的服务人员" "You are no active helper";
     OrderLimit 409 "order_limit" "未完成的订单已达上限" "The resident has as many open orders as is possible";
+    TooManyNotes 409 "too_many_notes" "留言已达上限，请电话联系" "There are enough notes; please call";
+    OrderTooEarly 409 "order_too_early" "还未到出发时间" "It is too early to set out";
     OrderCodeWrong 409 "order_code_wrong" "验证码不正确" "The code is wrong";
     OrderCodesLocked 409 "order_codes_locked" "验证码输错次数过多，请居民或窗口重新生成" "Too many wrong codes; the resident or the desk makes new ones";
     MoneyDoesNotAddUp 409 "money_does_not_add_up" "账目不符，不能确认" "The money does not add up; it cannot be confirmed";

@@ -208,7 +208,12 @@ impl<'a> Course<'a> {
         self.at += dice.minutes(5, 40);
         let missing = [("missing", json!("id_card"))];
         match stands {
-            ErrandState::SupplementRequested => self.take(Step::RequestSupplement, holder.into(), &missing),
+            ErrandState::SupplementRequested => {
+                let days = self.around.settings.errands_supplement_days.unsigned_abs();
+                let until = ("until", json!(local_date(self.at) + Days::new(days)));
+                let [missing] = missing;
+                self.take(Step::RequestSupplement, holder.into(), &[missing, until]);
+            }
             ErrandState::Suspended => self.take(Step::Suspend, holder.into(), &[]),
             ErrandState::Handling if self.departmental() => self.take(Step::Forward, holder.into(), &[]),
             ErrandState::Handling => self.take(Step::Begin, holder.into(), &[]),

@@ -1,5 +1,5 @@
 //! A realistic county that never was: centres with windows and staff, residents, appointments of two years and the next days,
-//! errands with their ledgers.
+//! errands with their ledgers, orders with their moves.
 //!
 //! For demonstrations, measurements and front ends that want to see a full list. Everything is written by COPY in batches, so
 //! that memory does not grow with the county, and everything is drawn from the seed: the same seed and size on the same day give
@@ -10,7 +10,7 @@
 //! `Dice::of` under a name of its own (what others draw stays as it was), and a line in `MAKERS`.
 //!
 //! What is not made: the history of moves (`appointment_events`) and the change feed of what is past, children under 14 (their
-//! records need guardians), forms of errands, and messages and todos: nobody is to be told of what was made up.
+//! records need guardians), forms of errands and orders, and messages and todos: nobody is to be told of what was made up.
 
 mod appointments;
 mod centres;
@@ -18,6 +18,7 @@ mod courses;
 mod dice;
 mod errands;
 mod names;
+mod orders;
 mod people;
 
 use std::{str::FromStr, sync::Arc};
@@ -51,6 +52,8 @@ const MAKERS: &[(&str, Maker)] = &[
     ("booked appointments", |world| Box::pin(appointments::make_booked(world))),
     ("past errands", |world| Box::pin(errands::make_past(world))),
     ("open errands", |world| Box::pin(errands::make_open(world))),
+    ("past orders", |world| Box::pin(orders::make_past(world))),
+    ("open orders", |world| Box::pin(orders::make_open(world))),
 ];
 
 /// Rows in one COPY and one transaction: well within the time that a statement has.
@@ -58,19 +61,21 @@ const BATCH: usize = 2_000;
 /// The same for rows whose triggers have work to do.
 const LIVE_BATCH: usize = 200;
 
-/// How many residents, how many of their appointments are over, and how many errands were filed in that time and lately.
+/// How many residents, how many of their appointments are over, and how many errands were filed and orders made in that time and lately.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Size {
     pub residents: usize,
     pub past_appointments: usize,
     pub past_errands: usize,
     pub open_errands: usize,
+    pub past_orders: usize,
+    pub open_orders: usize,
 }
 
 impl FromStr for Size {
     type Err = String;
 
-    /// A name, or a number of residents with five appointments each, and an errand of every second one.
+    /// A name, or a number of residents with five appointments each, and an errand and an order of every second one.
     fn from_str(text: &str) -> Result<Self, String> {
         let (residents, past_appointments) = match text {
             "small" => (1_000, 5_000),
@@ -81,7 +86,15 @@ impl FromStr for Size {
                 _ => return Err("small, medium, large or a number of residents from 1 to 5000000".into()),
             },
         };
-        Ok(Self { residents, past_appointments, past_errands: residents / 2, open_errands: residents / 20 })
+        let (past, open) = (residents / 2, residents / 20);
+        Ok(Self {
+            residents,
+            past_appointments,
+            past_errands: past,
+            open_errands: open,
+            past_orders: past,
+            open_orders: open,
+        })
     }
 }
 

@@ -71,6 +71,11 @@ pub struct HelperReason {
 #[schema(example = json!({}))]
 pub struct ResumeHelper {}
 
+/// Nobody decides about themselves.
+fn not_oneself(who: &Caller, row: &Helper) -> Result<()> {
+    if row.staff_id == Some(who.subject) { Err(Code::Forbidden.into()) } else { Ok(()) }
+}
+
 /// Writes what is granted, or tells every fault.
 fn grant(conn: &mut PgConnection, scope: Scope, row: &Helper, said: &GrantHelper) -> Result<()> {
     let mut wrong = rules::skill_faults(&said.skills, &skills::active(conn, scope.county)?, Some(row), "/skills");
@@ -112,6 +117,7 @@ pub async fn update_helper(
     let (command, entry) = (body.value, Audit::new("update", "helper", id.0).fields(vec!["unit", "skills", "units"]));
     let write = app.db.write("update_helper", move |conn| {
         let row = store::lock(conn, scope, id.0)?.ok_or(Code::NotFound)?;
+        not_oneself(&who, &row)?;
         seen.check(row.version)?;
         grant(conn, scope, &row, &command)?;
         todos::drop_about(conn, scope.county, todos::Kind::Decide, ("helper_units", row.id), now)?;
@@ -174,6 +180,7 @@ async fn decide<T>(
     let entry = Audit::new(taken.decision.as_str(), "helper", id.0);
     app.once(once, move |conn| {
         let row = store::lock(conn, scope, id.0)?.ok_or(Code::NotFound)?;
+        not_oneself(&who, &row)?;
         let (from, to) = taken.decision.moves();
         if row.state != from {
             return Err(rules::wrong_state(row.state));

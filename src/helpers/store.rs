@@ -336,6 +336,7 @@ pub fn forget(conn: &mut PgConnection, row: &Helper, state: HelperState, now: Da
     let set = (
         (helpers::state.eq(state), helpers::decided_by.eq(nobody), helpers::decided_at.eq(now)),
         (helpers::words.eq(&none), helpers::reason.eq(&none), helpers::claimed.eq(Vec::<String>::new())),
+        helpers::skills.eq(Vec::<String>::new()),
         (helpers::away_from.eq(never), helpers::away_until.eq(never)),
     );
     diesel::update(helpers::table.find((row.county_id, row.id))).set(set).execute(conn)?;

@@ -247,6 +247,34 @@ kinds! {
         wechat_fields: &[("thing1", "matter"), ("character_string2", "number")],
         page: "pages/errand",
     };
+    /// 送达通知: whoever did not get it says so.
+    ErrandDelivered = "errand_delivered": Definition {
+        policy: Policy::Hold,
+        late: None,
+        by_person: false,
+        placeholders: &[("matter", Form::Text), ("number", Form::Text), ("unit", Form::Text)],
+        title: Text::fixed("办理结果已送达", "The result has been delivered"),
+        text: Text::fixed(
+            "您的代办件“{matter}”（{number}）的办理结果已登记送达，请在小程序签收；如未收到，请联系{unit}代办员。",
+            "The result of your errand {matter} ({number}) is recorded as delivered. Please acknowledge it in the mini-program; if you do not have it, ask the agent of {unit}.",
+        ),
+        wechat_fields: &[("thing1", "matter"), ("character_string2", "number")],
+        page: "pages/errand",
+    };
+    /// 逾期未补正: it ended, and may be filed again.
+    ErrandLapsed = "errand_lapsed": Definition {
+        policy: Policy::Hold,
+        late: None,
+        by_person: true,
+        placeholders: &[("matter", Form::Text), ("number", Form::Text), ("unit", Form::Text)],
+        title: Text::fixed("代办件逾期未补正", "Your errand has ended without what was missing"),
+        text: Text::fixed(
+            "您的代办件“{matter}”（{number}）逾期未补正材料，已按撤回处理。材料备齐后可随时重新提交，或联系{unit}代办员。",
+            "What was missing for your errand {matter} ({number}) did not come in time, and it counts as withdrawn. You may file it again at any time, or ask the agent of {unit}.",
+        ),
+        wechat_fields: &[("thing1", "matter"), ("character_string2", "number")],
+        page: "pages/errand",
+    };
     /// 申请通过: which skills and units stands in the mini-program.
     HelperApproved = "helper_approved": Definition {
         policy: Policy::Hold,
@@ -369,6 +397,20 @@ kinds! {
         text: Text::fixed(
             "您的“{kind}”订单（{number}）已取消。",
             "Your order {kind} ({number}) is cancelled.",
+        ),
+        wechat_fields: &[("thing1", "kind"), ("character_string2", "number")],
+        page: "pages/order",
+    };
+    /// 争议已处理: to both sides.
+    OrderSettled = "order_settled": Definition {
+        policy: Policy::Hold,
+        late: None,
+        by_person: true,
+        placeholders: &[("kind", Form::Text), ("number", Form::Text)],
+        title: Text::fixed("争议已处理", "The dispute is settled"),
+        text: Text::fixed(
+            "“{kind}”订单（{number}）的争议已由乡镇处理，结果请在小程序查看。",
+            "The township has settled the dispute about the order {kind} ({number}). See the result in the mini-program.",
         ),
         wechat_fields: &[("thing1", "kind"), ("character_string2", "number")],
         page: "pages/order",

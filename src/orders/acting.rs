@@ -102,6 +102,7 @@ fn unfit(reason: &str) -> Text {
         "skill" => Text::fixed("缺少所需技能", "lacks a skill"),
         "own" => Text::fixed("不能承接自己的订单", "cannot take an order of their own"),
         "place" => Text::fixed("不在服务范围内", "does not serve the place"),
+        "returned" => Text::fixed("一天内退过该订单", "has given it back, or lost it, within a day"),
         _ => Text::fixed("该时间不在岗", "is not available at that time"),
     }
 }
@@ -134,11 +135,14 @@ impl Act {
             now: frame.now,
         };
         match step {
-            Step::Claim | Step::Assign => self.give(conn, writing)?,
+            Step::Claim | Step::Assign => self.give(conn, writing, helper.as_ref().ok_or(OrderError::NotAHelper)?)?,
             _ if !store::write(conn, writing)? => return Err(lost(Code::VersionStale)),
             _ => {}
         }
         if let Some(words) = &said.words {
+            if *step == Step::Worry && notes::enough(conn, &before)? {
+                return Err(Code::TooManyNotes.into());
+            }
             notes::insert(conn, app, (&before, who), (NoteKind::of(*step), words), frame.now)?;
         }
         if let Some(entry) = &self.audit {
@@ -178,16 +182,15 @@ impl Act {
     }
 
     /// Gives it to a helper, or says why not.
-    fn give(&self, conn: &mut PgConnection, writing: Writing<'_>) -> Result<()> {
-        let (order, helper, load) = (writing.before, writing.after.holder_id, self.frame.settings.orders_load);
+    fn give(&self, conn: &mut PgConnection, writing: Writing<'_>, helper: &Who) -> Result<()> {
+        let (order, load) = (writing.before, self.frame.settings.orders_load);
         // Whoever assigns has asked them.
-        let waived = if self.step == Step::Assign { vec!["place", "hours"] } else { Vec::new() };
+        let waived = if self.step == Step::Assign { vec!["place", "hours", "returned"] } else { Vec::new() };
         let pointer = if self.step == Step::Assign { "/helper_id" } else { "" };
-        if store::give(conn, writing, (load, waived.clone()))? {
+        if store::give(conn, writing, helper, (load, waived.clone()))? {
             return Ok(());
         }
-        let helper = helper.ok_or(OrderError::NotAHelper)?;
-        let why = store::why(conn, (order.county_id, order.id), (helper, load), self.frame.now)?
+        let why = store::why(conn, (order.county_id, order.id), (helper.id, load), self.frame.now)?
             .ok_or(OrderError::NotAHelper)?;
         let reasons = why.unfit.iter().filter(|reason| !waived.contains(&reason.as_str()));
         let faults: Vec<_> = reasons.map(|reason| FieldError::body(pointer, reason.clone(), unfit(reason))).collect();
@@ -274,6 +277,13 @@ pub async fn act(app: &Arc<App>, once: Once, act: Act) -> Result<Answer> {
 impl Act {
     fn ask_about_money(&self, conn: &mut PgConnection) -> Result<()> {
         let (order, _) = self.read(conn)?;
+        // It may have been put right meanwhile.
+        if !matches!(
+            order.state,
+            OrderState::Finished | OrderState::Claimed | OrderState::OnTheWay | OrderState::AtWork
+        ) {
+            return Ok(());
+        }
         let township = store::township(conn, order.county_id, order.unit_id)?;
         let words = ("账目不符，请核对", ": the money does not add up; look into it");
         todos::open(conn, todo(("order_money", todos::Kind::Decide), township, &order, words, None), self.frame.now)?;
@@ -292,5 +302,12 @@ pub async fn act_with_code(app: &Arc<App>, once: Once, mut act: Act) -> Result<A
         let count = move |conn: &mut PgConnection| store::count_try(conn, &who, id, states);
         act.said.counted = app.db.write("count_try", count).await?.is_some();
     }
-    self::act(app, once, act).await
+    let (who, id, counted) = (act.who.clone(), act.id, act.said.counted);
+    let answer = self::act(app, once, act).await;
+    // It was no guess, and something else was in the way: the try is given back.
+    let guessed = |error: &Error| matches!(error.code, Code::OrderCodeWrong | Code::OrderCodesLocked);
+    if counted && answer.as_ref().is_err_and(|error| !guessed(error)) {
+        app.db.write("uncount_try", move |conn| Ok(store::uncount_try(conn, who.county, id)?)).await?;
+    }
+    answer
 }

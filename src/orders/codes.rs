@@ -86,9 +86,8 @@ fn shown_to(row: &Order, caller: &Caller) -> Result<()> {
         return Err(OrderError::OtherSide.into());
     }
     match row.state {
-        OrderState::Open | OrderState::Claimed | OrderState::OnTheWay | OrderState::AtWork | OrderState::Finished => {
-            Ok(())
-        }
+        // New ones come with whoever takes it.
+        OrderState::Claimed | OrderState::OnTheWay | OrderState::AtWork | OrderState::Finished => Ok(()),
         state => Err(OrderError::State(state).into()),
     }
 }

@@ -194,9 +194,9 @@ statement! {
         until: Option<DateTime<Utc>> as Nullable<Timestamptz>, now: DateTime<Utc> as Timestamptz,
     }
     "SELECT o.id FROM orders o JOIN helpers h ON h.county_id = o.county_id AND h.id = o.holder_id WHERE o.county_id = {county} AND o.load_place IS NOT NULL \
-       AND (h.id = {helper} OR h.staff_id = {staff}) AND (h.state <> 'active' OR o.state = 'claimed') AND CASE WHEN {staff}::uuid IS NOT NULL \
-         THEN NOT staff_present({county}, {staff}, (greatest({now}, o.wanted_from) AT TIME ZONE 'Asia/Shanghai')::date) \
-         ELSE ({from}::timestamptz IS NULL OR greatest({now}, o.wanted_from) >= {from}) AND ({until}::timestamptz IS NULL OR greatest({now}, o.wanted_from) < {until}) END \
+       AND (h.id = {helper} OR h.staff_id = {staff}) AND CASE WHEN {staff}::uuid IS NOT NULL \
+         THEN h.state <> 'active' OR o.state = 'claimed' AND NOT staff_present({county}, {staff}, (greatest({now}, o.wanted_from) AT TIME ZONE 'Asia/Shanghai')::date) \
+         ELSE (h.state <> 'active' OR o.state = 'claimed') AND ({from}::timestamptz IS NULL OR greatest({now}, o.wanted_from) >= {from}) AND ({until}::timestamptz IS NULL OR greatest({now}, o.wanted_from) < {until}) END \
      ORDER BY o.id FOR NO KEY UPDATE OF o"
 }
 
@@ -274,6 +274,9 @@ statement! {
        o.address, o.phone, o.words, o.form, o.created_at FROM orders o WHERE o.county_id = {county} AND o.resident_id = {resident} ORDER BY o.created_at, o.id"
 }
 
+/// What a resident's side reads.
+const MINE: notes::Reads = notes::Reads { open: true, office: false, mine: true, asked: false };
+
 fn export(conn: &mut PgConnection, app: &App, person: Person) -> Result<Value> {
     let (county, resident) = (person.county, person.id);
     let mut orders = Vec::new();
@@ -285,7 +288,7 @@ fn export(conn: &mut PgConnection, app: &App, person: Person) -> Result<Value> {
         let form = open("form", &row.form)?.and_then(|form| serde_json::from_str::<Value>(&form).ok());
         let mut said = Vec::new();
         let order = store::find(conn, county, Seen::WHOLE, row.id, today(person.now))?.ok_or(Code::NotFound)?;
-        for note in notes::of(conn, &order, (resident, true, false))? {
+        for note in notes::of(conn, &order, resident, MINE)? {
             let words = note.words.as_ref().map(|sealed| app.keys.open_text(county, &notes::place(note.id), sealed));
             said.push(
                 json!({"at": note.created_at, "side": note.side, "kind": note.kind, "words": words.transpose()?}),
@@ -307,8 +310,8 @@ statement! {
 
 statement! {
     struct EraseOrders { county: i32 as Integer, resident: Uuid as SqlUuid, now: DateTime<Utc> as Timestamptz }
-    "UPDATE orders SET address = NULL, phone = NULL, words = NULL, form = NULL, lng = NULL, lat = NULL, version = version + 1, updated_at = {now} \
-     WHERE county_id = {county} AND resident_id = {resident}"
+    "UPDATE orders SET address = NULL, phone = NULL, words = NULL, form = NULL, lng = NULL, lat = NULL, told = true, due_at = CASE WHEN state IN ('at_work', 'finished') THEN NULL ELSE due_at END, \
+       version = version + 1, updated_at = {now} WHERE county_id = {county} AND resident_id = {resident}"
 }
 
 statement! {

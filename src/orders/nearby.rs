@@ -1,7 +1,8 @@
 //! Open orders near a helper that they can take: by an index of places, and of the units that they serve.
 //!
 //! Only so many are looked at, however many lie open: the nearest ones on the map, and of each unit served those that run out first,
-//! which also brings what has no point. Of these whoever asks sees what they fit for.
+//! which also brings what has no point. Of these whoever asks sees what they fit for. Distances are those to a grid of half a kilometre:
+//! asking from several places does not tell where somebody lives.
 
 use actix_web::{HttpResponse, get, web::Data};
 use chrono::{DateTime, FixedOffset, NaiveDate, Utc};
@@ -46,9 +47,10 @@ statement! {
            ORDER BY o.wanted_until, o.id LIMIT {limit}) n), \
        fitting AS ( \
          SELECT DISTINCT o.id, o.resident_id, o.ordered_by_resident, o.kind_id, o.unit_id, o.wanted_from, o.wanted_until, o.at_once, o.skills, o.language, o.duration_minutes, \
-           o.evidence, o.money, distance_m(me.lng, me.lat, o.lng, o.lat) AS distance, me.id AS helper_id, me.resident_id AS own FROM looked o CROSS JOIN me \
+           o.evidence, o.money, distance_m(me.lng, me.lat, o.about_lng, o.about_lat) AS distance, me.id AS helper_id, me.resident_id AS own \
+           FROM (SELECT l.*, round(l.lng * 200) / 200 AS about_lng, round(l.lat * 200) / 200 AS about_lat FROM looked l) o CROSS JOIN me \
           WHERE o.dispatch <> 'assign' AND o.wanted_until > {now} AND me.kind = ANY (o.taken_by) AND o.skills <@ me.skills \
-            AND (o.unit_id IN (SELECT id FROM tree) OR coalesce(distance_m(me.home_lng, me.home_lat, o.lng, o.lat) <= me.radius_m, false))), \
+            AND (o.unit_id IN (SELECT id FROM tree) OR coalesce(distance_m(me.home_lng, me.home_lat, o.about_lng, o.about_lat) <= me.radius_m, false))), \
        nearest AS MATERIALIZED (SELECT * FROM fitting f ORDER BY f.distance NULLS LAST, f.wanted_until, f.id LIMIT 2 * {limit}) \
      SELECT f.id, f.kind_id, f.unit_id, f.wanted_from, f.wanted_until, f.at_once, f.skills, f.language, f.duration_minutes, f.evidence, f.money, f.distance, \
        (SELECT k.name FROM order_kinds k WHERE k.county_id = {county} AND k.id = f.kind_id) AS kind_name, \

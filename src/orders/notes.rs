@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use diesel::{
     PgConnection, QueryResult, QueryableByName, RunQueryDsl,
-    sql_types::{Binary, Bool, Integer, Nullable, Text, Timestamptz, Uuid as SqlUuid},
+    sql_types::{BigInt, Binary, Bool, Integer, Nullable, Text, Timestamptz, Uuid as SqlUuid},
 };
 use uuid::Uuid;
 
@@ -71,6 +71,26 @@ pub fn place(id: Uuid) -> String {
     format!("order_notes.words/{id}")
 }
 
+/// Notes of one side; more are no conversation.
+const MOST: i64 = 200;
+
+statement! {
+    struct Said { county: i32 as Integer, order: Uuid as SqlUuid, side: NoteSide as Text }
+    "SELECT count(*) AS n FROM order_notes n WHERE n.county_id = {county} AND n.order_id = {order} AND n.side = {side} AND n.kind IN ('note', 'worry')"
+}
+
+#[derive(QueryableByName)]
+struct Counted {
+    #[diesel(sql_type = BigInt)]
+    n: i64,
+}
+
+/// Whether a side has said so much that nothing is added.
+pub fn enough(conn: &mut PgConnection, order: &Order) -> Result<bool> {
+    let said = Said { county: order.county_id, order: order.id, side: NoteSide::of(order) };
+    Ok(said.get_result::<Counted>(conn)?.n >= MOST)
+}
+
 /// Keeps what somebody said of an order.
 pub fn insert(
     conn: &mut PgConnection,
@@ -104,13 +124,26 @@ pub struct Note {
 }
 
 statement! {
-    struct Of { county: i32 as Integer, order: Uuid as SqlUuid, me: Uuid as SqlUuid, open: bool as Bool, office: bool as Bool }
+    struct Of { county: i32 as Integer, order: Uuid as SqlUuid, me: Uuid as SqlUuid, open: bool as Bool, office: bool as Bool, mine: bool as Bool, asked: bool as Bool }
     "SELECT n.id, n.kind, n.side, n.author_id, n.words, n.created_at FROM order_notes n WHERE n.county_id = {county} AND n.order_id = {order} \
-       AND (n.author_id = {me} OR {office} OR {open} AND n.kind IN ('note', 'reason', 'evidence')) ORDER BY n.created_at, n.id LIMIT 500"
+       AND (n.author_id = {me} OR {office} OR {open} AND n.kind IN ('note', 'reason', 'evidence') OR {mine} AND n.kind = 'settle' OR {asked} AND n.kind = 'worry') ORDER BY n.created_at, n.id"
 }
 
-/// The notes of an order that somebody may read, oldest first: whoever is over it all of them, both sides what is said between them, and
-/// everybody their own.
-pub fn of(conn: &mut PgConnection, order: &Order, (me, open, office): (Uuid, bool, bool)) -> QueryResult<Vec<Note>> {
-    Of { county: order.county_id, order: order.id, me, open, office }.load(conn)
+/// Which notes somebody may read besides their own.
+#[derive(Clone, Copy, Debug)]
+pub struct Reads {
+    /// What is said between both sides.
+    pub open: bool,
+    /// Everything: of those who are over it.
+    pub office: bool,
+    /// How a dispute was settled: of the resident's side.
+    pub mine: bool,
+    /// Why somebody is worried: of staff who are asked to see to it.
+    pub asked: bool,
+}
+
+/// The notes of an order that somebody may read, oldest first.
+pub fn of(conn: &mut PgConnection, order: &Order, me: Uuid, reads: Reads) -> QueryResult<Vec<Note>> {
+    let Reads { open, office, mine, asked } = reads;
+    Of { county: order.county_id, order: order.id, me, open, office, mine, asked }.load(conn)
 }

@@ -80,6 +80,7 @@ impl Told {
             Step::Finish if self.state == OrderState::Finished => Some(Kind::OrderFinished),
             // With a series that was paused, changed or ended, or a record that was closed: that is known.
             Step::Cancel if self.why.is_none() => Some(Kind::OrderCancelled),
+            Step::Settle => Some(Kind::OrderSettled),
             Step::Expire if self.state == OrderState::Expired => Some(Kind::OrderExpired),
             _ => None,
         }
@@ -92,6 +93,10 @@ impl Told {
             && self.holder_id == self.then_holder
         {
             told.push((taker, Kind::OrderAssigned));
+        }
+        if self.step == Step::Settle {
+            told.extend(self.taker.or(self.former).map(|helper| (helper, Kind::OrderSettled)));
+            return told;
         }
         let lost = self.from_holder.is_some() && self.from_holder != self.then_holder;
         if let Some(former) = self.former.filter(|former| lost && self.actor_id != Some(*former)) {

@@ -12,7 +12,7 @@ use validator::Validate;
 use super::{
     lists::{self, Asked, Filter, Of},
     model::{Order, OrderState, Step},
-    notes::{self, Note, NoteKind, NoteSide},
+    notes::{self, Note, NoteKind, NoteSide, Reads},
     rules::OrderError,
     store::{self, Moved, Seen, today},
     views::OrderView,
@@ -250,16 +250,16 @@ pub struct OrderNotesView {
     pub items: Vec<OrderNoteView>,
 }
 
-/// Which notes somebody may read: what is said between both sides, and everything.
-fn reads(row: &Order, caller: &Caller) -> (bool, bool) {
-    let over = matches!(caller.role, Role::TownshipStaff | Role::CountyAdmin | Role::Supervisor) && !row.held;
-    (row.mine || row.held, over)
+fn reads(row: &Order, caller: &Caller) -> Reads {
+    let office = matches!(caller.role, Role::TownshipStaff | Role::CountyAdmin | Role::Supervisor) && !row.held;
+    Reads { open: row.mine || row.held, office, mine: row.mine, asked: !caller.is_resident() && !row.held }
 }
 
 /// The notes of an order
 ///
-/// Both sides read what is said between them; the township, the county and supervisors all of it, which is recorded. What was said in a dispute, of
-/// a worry or to whoever called back is shown to nobody else but its author, least of all to whoever holds it.
+/// Both sides read what is said between them, the resident's side also how a dispute was settled; staff of the unit why somebody is worried;
+/// the township, the county and supervisors all of it; looks of staff are recorded. What was said in a dispute or to whoever called back is
+/// shown to nobody else but its author, least of all to whoever holds it.
 #[utoipa::path(tag = "orders", security(("token" = ["orders:read"])), params(("id" = Uuid, Path, description = "The order")),
     responses((status = 200, description = "The notes", body = OrderNotesView)))]
 #[get("/v1/orders/{id}/notes")]
@@ -268,11 +268,11 @@ pub async fn list_order_notes(caller: Can<ReadOrders>, id: Id, app: Data<App>) -
     let looked = Audit::new("read_notes", "order", id.0).fields(vec!["words"]);
     let write = app.db.write("list_order_notes", move |conn| {
         let row = store::find(conn, who.county, seen, id.0, today(now))?.ok_or(Code::NotFound)?;
-        let (open, office) = reads(&row, &who);
-        if office {
+        let reads = reads(&row, &who);
+        if reads.office || reads.asked {
             audit::record(conn, &who, now, &looked)?;
         }
-        Ok(notes::of(conn, &row, (who.subject, open, office))?)
+        Ok(notes::of(conn, &row, who.subject, reads)?)
     });
     let rows = write.await?.into_iter();
     let items = rows.map(|note| OrderNoteView::new(&app, &caller, note)).collect::<Result<_>>()?;
@@ -292,9 +292,10 @@ pub struct WriteOrderNote {
 
 /// Say something of an order
 ///
-/// To the other side: by the resident's side, whoever holds it, or staff of the unit and above it; until a day after its end.
+/// To the other side: by the resident's side, whoever holds it, or staff of the unit and above it; until a day after its end, up to 200 of
+/// each side.
 #[utoipa::path(tag = "orders", security(("token" = ["orders:order"])), params(("id" = Uuid, Path, description = "The order"), IdempotencyHeader),
-    request_body = WriteOrderNote, responses((status = 201, description = "The note", body = OrderNoteView)), extensions(("x-errors" = json!(["order_state"]))))]
+    request_body = WriteOrderNote, responses((status = 201, description = "The note", body = OrderNoteView)), extensions(("x-errors" = json!(["order_state", "too_many_notes"]))))]
 #[post("/v1/orders/{id}/notes")]
 pub async fn write_order_note(caller: Can<OrderHelp>, id: Id, command: Command<WriteOrderNote>) -> Result<Answer> {
     let Command { key, app, body, digest, .. } = command;
@@ -305,6 +306,9 @@ pub async fn write_order_note(caller: Can<OrderHelp>, id: Id, command: Command<W
         let row = store::find(conn, who.county, seen, id.0, today(now))?.ok_or(Code::NotFound)?;
         if row.ended_at.is_some_and(|at| at + chrono::TimeDelta::days(1) < now) {
             return Err(OrderError::State(row.state).into());
+        }
+        if notes::enough(conn, &row)? {
+            return Err(Code::TooManyNotes.into());
         }
         let note = notes::insert(conn, &inner, (&row, &who), (NoteKind::Note, &body.words), now)?;
         for (resident_id, staff_id) in [(Some(row.resident_id), row.holder_staff), (row.holder_resident, None)] {

@@ -11,6 +11,7 @@ use super::{
     model::{By, ConfirmedHow, Order, OrderState, StartedHow, Step},
 };
 use crate::{
+    clock::CST,
     error::{Code, Error, FieldError, Text},
     http::permissions::Role,
     settings::Settings,
@@ -19,6 +20,8 @@ use crate::{
 /// What a move says without words; nothing personal.
 pub type Facts = BTreeMap<String, Value>;
 
+/// How long before the wanted time somebody may be on the way, or `start_minutes` if that is longer.
+const EARLY: TimeDelta = TimeDelta::hours(2);
 /// A dispatcher is asked no sooner than this before the wanted time: a meal of next week lies open until somebody likes it.
 const ASKED_AHEAD: TimeDelta = TimeDelta::hours(24);
 
@@ -99,6 +102,8 @@ pub enum OrderError {
     NotHeld,
     #[error("somebody else has to do this")]
     OtherSide,
+    #[error("too early")]
+    TooEarly(DateTime<Utc>),
     #[error("the code is wrong")]
     CodeWrong,
     #[error("too many wrong codes")]
@@ -122,6 +127,11 @@ impl From<OrderError> for Error {
             OrderError::NotAHelper => Code::NotAHelper.into(),
             OrderError::NotHeld => Code::OrderNotHeld.into(),
             OrderError::OtherSide => Code::OtherSide.into(),
+            OrderError::TooEarly(from) => {
+                let from = from.with_timezone(&CST).format("%m-%d %H:%M");
+                let (zh, en) = (format!("{from} 起可以出发"), format!("From {from} on"));
+                Self::new(Code::OrderTooEarly).detail(zh, en)
+            }
             OrderError::CodeWrong => Code::OrderCodeWrong.into(),
             OrderError::CodesLocked => Code::OrderCodesLocked.into(),
             OrderError::Money { pending, missing } => {
@@ -293,15 +303,25 @@ fn goes_on(
             }
             after.holder_id = Some(said.helper.or(actor.helper).ok_or(OrderError::NotAHelper)?);
             (after.load_place, after.lease_until) = (Some(1), Some(lease(before, now)));
+            // Whoever has seen the codes of an earlier holder's knows none of these.
+            (after.codes, after.tries) = (before.codes + 1, 0);
         }
         Step::Return => {
+            // Whoever has somebody's money settles that first; a dispatcher sees to it otherwise.
+            if actor.held {
+                adds_up(before)?;
+            }
             let_go(after);
-            // Whoever had begun has seen a code.
-            after.codes += i32::from(before.state == OrderState::AtWork);
             (after.set_out_at, after.started_at, after.started_how, after.tries) = (None, None, None, 0);
             after.opened_at = now;
         }
-        Step::SetOut => (after.set_out_at, after.lease_until) = (Some(now), None),
+        Step::SetOut => {
+            let from = before.wanted_from - TimeDelta::minutes(before.start_minutes.into()).max(EARLY);
+            if now < from {
+                return Err(OrderError::TooEarly(from));
+            }
+            (after.set_out_at, after.lease_until) = (Some(now), None);
+        }
         Step::Start => {
             after.started_how = Some(started(actor, said)?);
             (after.started_at, after.lease_until, after.tries) = (Some(now), None, 0);
@@ -311,7 +331,7 @@ fn goes_on(
             (after.finished_at, after.load_place) = (Some(now), None);
         }
         Step::Ask => after.told = true,
-        Step::HandOver => after.holder_id = said.helper,
+        Step::HandOver => (after.holder_id, after.codes, after.tries) = (said.helper, before.codes + 1, 0),
         _ => {}
     }
     Ok(())
@@ -338,8 +358,12 @@ fn ends(
             confirm(after, ConfirmedHow::CallBack);
         }
         (Step::CallBack, Some(false)) => after.state = OrderState::Disputed,
+        (Step::CallBack, None) => after.told = false,
         (Step::Settle, _) if said.done == Some(true) => confirm(after, ConfirmedHow::Settled),
         (Step::Cancel | Step::Settle, _) => {
+            if step == Step::Cancel && actor.role.is_some() {
+                adds_up(before)?;
+            }
             let_go(after);
             (after.state, after.ended_at) = (OrderState::Cancelled, Some(now));
         }
@@ -365,7 +389,11 @@ pub fn take(before: &Order, step: Step, actor: Actor, said: &Said, around: Aroun
     if after.state != before.state {
         after.told = false;
     }
-    after.due_at = due(&after, settings);
+    after.due_at = match (step, after.state) {
+        // Nobody was reached: somebody tries again tomorrow.
+        (Step::CallBack, OrderState::Finished) => Some(now + TimeDelta::hours(24)),
+        _ => due(&after, settings),
+    };
     (after.moves, after.version, after.updated_at) = (before.moves + 1, before.version + 1, now);
     Ok(after)
 }

@@ -42,7 +42,7 @@ pub async fn assign_order(
 ///
 /// By whoever holds it, or by a dispatcher: it goes back to the pool, and the resident is told that somebody else is looked for.
 #[utoipa::path(tag = "orders", security(("token" = ["orders:do"])), params(("id" = Uuid, Path, description = "The order"), IdempotencyHeader),
-    request_body = OrderReason, responses((status = 200, description = "The order", body = OrderView)), extensions(("x-errors" = json!(["order_state", "order_not_held"]))))]
+    request_body = OrderReason, responses((status = 200, description = "The order", body = OrderView)), extensions(("x-errors" = json!(["money_does_not_add_up", "order_state", "order_not_held"]))))]
 #[post("/v1/orders/{id}/return")]
 pub async fn return_order(caller: Can<DoOrders>, id: Id, command: Command<OrderReason>) -> Result<Answer> {
     commands::command(("return_order", Step::Return), caller, id, None, command).await
@@ -50,9 +50,9 @@ pub async fn return_order(caller: Can<DoOrders>, id: Id, command: Command<OrderR
 
 /// Set out
 ///
-/// On the way: the lease ends, and the resident is told.
+/// On the way: the lease ends, and the resident is told. From two hours before the wanted time on, or `start_minutes` of the kind if that is longer.
 #[utoipa::path(tag = "orders", security(("token" = ["orders:do"])), params(("id" = Uuid, Path, description = "The order"), IdempotencyHeader),
-    request_body = OrderCommand, responses((status = 200, description = "The order", body = OrderView)), extensions(("x-errors" = json!(["order_state", "order_not_held"]))))]
+    request_body = OrderCommand, responses((status = 200, description = "The order", body = OrderView)), extensions(("x-errors" = json!(["order_state", "order_not_held", "order_too_early"]))))]
 #[post("/v1/orders/{id}/set_out")]
 pub async fn set_out_for_order(caller: Can<DoOrders>, id: Id, command: Command<OrderCommand>) -> Result<Answer> {
     commands::command(("set_out_for_order", Step::SetOut), caller, id, None, command).await
@@ -94,7 +94,7 @@ pub async fn confirm_order(caller: Can<DoOrders>, id: Id, command: Command<Prove
 ///
 /// By the resident's side, whoever ordered it for them, or a dispatcher; until it has begun.
 #[utoipa::path(tag = "orders", security(("token" = ["orders:do"])), params(("id" = Uuid, Path, description = "The order"), IdempotencyHeader),
-    request_body = OrderReason, responses((status = 200, description = "The order", body = OrderView)), extensions(("x-errors" = json!(["order_state", "other_side"]))))]
+    request_body = OrderReason, responses((status = 200, description = "The order", body = OrderView)), extensions(("x-errors" = json!(["money_does_not_add_up", "order_state", "other_side"]))))]
 #[post("/v1/orders/{id}/cancel")]
 pub async fn cancel_order(caller: Can<DoOrders>, id: Id, command: Command<OrderReason>) -> Result<Answer> {
     commands::command(("cancel_order", Step::Cancel), caller, id, None, command).await
@@ -104,7 +104,7 @@ pub async fn cancel_order(caller: Can<DoOrders>, id: Id, command: Command<OrderR
 ///
 /// By whoever came: an urgent todo for the staff of the unit and above it.
 #[utoipa::path(tag = "orders", security(("token" = ["orders:do"])), params(("id" = Uuid, Path, description = "The order"), IdempotencyHeader),
-    request_body = WorryOrder, responses((status = 200, description = "The order", body = OrderView)), extensions(("x-errors" = json!(["order_state", "order_not_held"]))))]
+    request_body = WorryOrder, responses((status = 200, description = "The order", body = OrderView)), extensions(("x-errors" = json!(["too_many_notes", "order_state", "order_not_held"]))))]
 #[post("/v1/orders/{id}/worry")]
 pub async fn worry_about_order(caller: Can<DoOrders>, id: Id, command: Command<WorryOrder>) -> Result<Answer> {
     commands::command(("worry_about_order", Step::Worry), caller, id, None, command).await

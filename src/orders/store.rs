@@ -11,7 +11,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::model::{ConfirmedHow, Order, OrderState, StartedHow, Step};
-pub use super::takers::{Reasons, Who, count_try, helper, helper_of, township, why};
+pub use super::takers::{Reasons, Who, count_try, helper, helper_of, township, uncount_try, why};
 use crate::{
     clock::local_date,
     db::found,
@@ -67,20 +67,21 @@ pub(super) use columns;
 /// Whether the caller holds an order whose holder is `h`, and whether they are of the resident's side.
 macro_rules! sides {
     () => {
-        "coalesce(h.staff_id = {staff}, false) OR coalesce(h.resident_id = {resident}, false) AS held, \
+        // A volunteer who was stopped holds nothing any more; staff who were are still staff.
+        "coalesce(h.staff_id = {staff}, false) OR coalesce(h.resident_id = {resident} AND h.state = 'active', false) AS held, \
          coalesce(o.resident_id = {resident}, false) OR coalesce(acts_for({county}, o.resident_id, {resident}, 'order', {today}), false) AS mine"
     };
 }
 pub(super) use sides;
 
-/// What is not agreed to yet, and what is not accounted for.
+/// What is not agreed to yet, and what is not accounted for, of whoever holds it: what a former holder owes is no fault of theirs.
 macro_rules! money {
     () => {
-        "CASE WHEN o.money THEN (SELECT count(*) FROM order_money m WHERE m.county_id = o.county_id AND m.order_id = o.id \
+        "CASE WHEN o.money THEN (SELECT count(*) FROM order_money m WHERE m.county_id = o.county_id AND m.order_id = o.id AND m.helper_id = o.holder_id \
              AND NOT EXISTS (SELECT FROM order_money_answers a WHERE a.county_id = m.county_id AND a.order_id = m.order_id AND a.line = m.line)) ELSE 0 END AS money_pending, \
          CASE WHEN o.money THEN (SELECT coalesce(sum(CASE m.kind WHEN 'advance' THEN m.amount_fen ELSE -m.amount_fen END), 0)::bigint FROM order_money m \
              JOIN order_money_answers a ON a.county_id = m.county_id AND a.order_id = m.order_id AND a.line = m.line AND a.agreed \
-             WHERE m.county_id = o.county_id AND m.order_id = o.id) ELSE 0 END AS money_missing"
+             WHERE m.county_id = o.county_id AND m.order_id = o.id AND m.helper_id = o.holder_id) ELSE 0 END AS money_missing"
     };
 }
 
@@ -118,7 +119,7 @@ statement! {
     pub struct Write {
         county: i32 as Integer, id: Uuid as SqlUuid, version: i64 as BigInt, state: OrderState as Text, holder: Option<Uuid> as Nullable<SqlUuid>,
         load_place: Option<i16> as Nullable<SmallInt>, lease_until: Option<DateTime<Utc>> as Nullable<Timestamptz>, opened_at: DateTime<Utc> as Timestamptz,
-        due_at: Option<DateTime<Utc>> as Nullable<Timestamptz>, told: bool as Bool, codes: i32 as Integer, tries: i16 as SmallInt,
+        due_at: Option<DateTime<Utc>> as Nullable<Timestamptz>, told: bool as Bool, codes: i32 as Integer, tries: Option<i16> as Nullable<SmallInt>,
         set_out_at: Option<DateTime<Utc>> as Nullable<Timestamptz>, started_at: Option<DateTime<Utc>> as Nullable<Timestamptz>,
         started_how: Option<StartedHow> as Nullable<Text>, finished_at: Option<DateTime<Utc>> as Nullable<Timestamptz>,
         confirmed_how: Option<ConfirmedHow> as Nullable<Text>, ended_at: Option<DateTime<Utc>> as Nullable<Timestamptz>, moves: i32 as Integer,
@@ -129,7 +130,7 @@ statement! {
         body: Option<Vec<u8>> as Nullable<Binary>, now: DateTime<Utc> as Timestamptz,
     }
     concat!("WITH moved AS (UPDATE orders SET state = {state}, holder_id = {holder}, load_place = {load_place}, lease_until = {lease_until}, opened_at = {opened_at}, \
-         due_at = {due_at}, told = {told}, codes = {codes}, tries = {tries}, set_out_at = {set_out_at}, started_at = {started_at}, started_how = {started_how}, \
+         due_at = {due_at}, told = {told}, codes = {codes}, tries = coalesce({tries}, tries), set_out_at = {set_out_at}, started_at = {started_at}, started_how = {started_how}, \
          finished_at = {finished_at}, confirmed_how = {confirmed_how}, ended_at = {ended_at}, moves = {moves}, version = version + 1, updated_at = {now} \
        WHERE county_id = {county} AND id = {id} AND version = {version} AND state = {from_state} AND holder_id IS NOT DISTINCT FROM {from_holder} RETURNING county_id, id), ",
        and_the_move!())
@@ -138,7 +139,7 @@ statement! {
 statement! {
     /// Gives an open order to a helper who fits and has a place left, unless somebody is at it; nobody waits for anybody else's claim.
     pub struct Give {
-        county: i32 as Integer, id: Uuid as SqlUuid, version: i64 as BigInt, state: OrderState as Text, holder: Uuid as SqlUuid, load: i32 as Integer,
+        county: i32 as Integer, id: Uuid as SqlUuid, version: i64 as BigInt, state: OrderState as Text, holder: Uuid as SqlUuid, holder_version: i64 as BigInt, load: i32 as Integer,
         waived: Vec<&'static str> as Array<Text>, lease_until: Option<DateTime<Utc>> as Nullable<Timestamptz>, moves: i32 as Integer, step: Step as Text,
         actor: Option<Uuid> as Nullable<SqlUuid>, role: Option<&'static str> as Nullable<Text>, from_state: OrderState as Text,
         from_holder: Option<Uuid> as Nullable<SqlUuid>, facts: Value as Jsonb, caller: Option<Uuid> as Nullable<SqlUuid>,
@@ -146,12 +147,12 @@ statement! {
         status: Option<i16> as Nullable<SmallInt>, location: Option<String> as Nullable<Text>, etag: Option<String> as Nullable<Text>,
         body: Option<Vec<u8>> as Nullable<Binary>, now: DateTime<Utc> as Timestamptz,
     }
-    // Whoever stops the helper meanwhile waits until this is there to be taken back.
+    // Whoever stops the helper meanwhile, or says that they are away, waits until this is there to be taken back; or was faster, and it is looked at anew.
     concat!("WITH free AS (SELECT o.county_id, o.id FROM orders o WHERE o.county_id = {county} AND o.id = {id} AND o.version = {version} AND o.state = {from_state} \
          AND o.holder_id IS NOT DISTINCT FROM {from_holder} FOR NO KEY UPDATE SKIP LOCKED), \
-       who AS (SELECT h.id, h.max_load FROM helpers h WHERE h.county_id = {county} AND h.id = {holder} AND h.state = 'active' FOR SHARE), \
+       who AS (SELECT h.id, h.max_load FROM helpers h WHERE h.county_id = {county} AND h.id = {holder} AND h.state = 'active' AND h.version = {holder_version} FOR SHARE), \
        moved AS (UPDATE orders o SET state = {state}, holder_id = w.id, load_place = p.place, lease_until = {lease_until}, due_at = {lease_until}, told = false, \
-         moves = {moves}, version = o.version + 1, updated_at = {now} \
+         codes = o.codes + 1, tries = 0, moves = {moves}, version = o.version + 1, updated_at = {now} \
        FROM free f CROSS JOIN who w CROSS JOIN LATERAL (SELECT free_place({county}, w.id, coalesce(w.max_load, {load})) AS place OFFSET 0) p \
        WHERE o.county_id = {county} AND o.id = f.id AND p.place IS NOT NULL AND helper_unfit({county}, w.id, f.id, {now}) <@ {waived}::text[] RETURNING o.county_id, o.id), ",
        and_the_move!())
@@ -209,7 +210,8 @@ pub fn write(conn: &mut PgConnection, writing: Writing<'_>) -> Result<bool> {
         due_at: after.due_at,
         told: after.told,
         codes: after.codes,
-        tries: after.tries,
+        // Tries are counted beside the moves: only a move that begins anew says how many there were.
+        tries: matches!(step, Step::Return | Step::Start | Step::Confirm | Step::HandOver).then_some(after.tries),
         set_out_at: after.set_out_at,
         started_at: after.started_at,
         started_how: after.started_how,
@@ -238,9 +240,14 @@ pub fn write(conn: &mut PgConnection, writing: Writing<'_>) -> Result<bool> {
 
 /// Gives it to the helper who holds it afterwards, if they fit but for what is `waived`; false when they do not, have no place left, or
 /// somebody was faster.
-pub fn give(conn: &mut PgConnection, writing: Writing<'_>, (load, waived): (i64, Vec<&'static str>)) -> Result<bool> {
+pub fn give(
+    conn: &mut PgConnection,
+    writing: Writing<'_>,
+    helper: &Who,
+    (load, waived): (i64, Vec<&'static str>),
+) -> Result<bool> {
     let Writing { before, after, step, actor, role, facts, keep, now } = writing;
-    let Some(holder) = after.holder_id else { return Ok(false) };
+    let (holder, holder_version) = (helper.id, helper.version);
     let (caller, operation, key, digest, status, location, etag, body) = kept(keep);
     let give = Give {
         county: before.county_id,
@@ -248,6 +255,7 @@ pub fn give(conn: &mut PgConnection, writing: Writing<'_>, (load, waived): (i64,
         version: before.version,
         state: after.state,
         holder,
+        holder_version,
         load: load as i32,
         waived,
         lease_until: after.lease_until,

@@ -17,7 +17,12 @@ use super::{
     rules::{Facts, Said},
     store::{self, Seen, today},
 };
-use crate::{app::App, error::Result, statement, todos};
+use crate::{
+    app::App,
+    error::Result,
+    statement,
+    todos::{self, NewTodo},
+};
 
 /// How many are looked for at once.
 const BATCH: i64 = 200;
@@ -79,7 +84,19 @@ fn one(conn: &mut PgConnection, (county, id): (i32, Uuid), frame: &Frame) -> Res
         return Ok(false);
     }
     ask(conn, &order, step, frame.now)?;
+    if step == Step::Return {
+        tell_staff(conn, &order, frame.now)?;
+    }
     Ok(true)
+}
+
+/// Staff who lost what they had claimed learn it here: messages are for residents.
+fn tell_staff(conn: &mut PgConnection, order: &Order, now: DateTime<Utc>) -> Result<()> {
+    let Some(staff) = order.holder_staff else { return Ok(()) };
+    let words = ("未按时出发，已退回待接单", "went back to the pool: you were not on the way in time");
+    let new = todo(("order_lost", todos::Kind::Decide), order.unit_id, order, words, None);
+    todos::open(conn, NewTodo { holder: Some(staff), ..new }, now)?;
+    Ok(())
 }
 
 /// Who has to act because time is up.

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use diesel::{
     PgConnection, QueryResult, QueryableByName, RunQueryDsl,
-    sql_types::{Array, Binary, Bool, Integer, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid},
+    sql_types::{Array, BigInt, Binary, Bool, Integer, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid},
 };
 use uuid::Uuid;
 
@@ -38,7 +38,7 @@ pub fn why(
 
 statement! {
     struct HelperOf { county: i32 as Integer, resident: Option<Uuid> as Nullable<SqlUuid>, staff: Option<Uuid> as Nullable<SqlUuid>, helper: Option<Uuid> as Nullable<SqlUuid> }
-    "SELECT h.id, h.kind, h.state = 'active' AS active, h.staff_id, h.resident_id, \
+    "SELECT h.id, h.kind, h.state = 'active' AS active, h.version, h.staff_id, h.resident_id, \
        (SELECT s.display_name FROM staff s WHERE s.county_id = h.county_id AND s.id = h.staff_id) AS staff_name, \
        (SELECT v.name FROM residents v WHERE v.county_id = h.county_id AND v.id = h.resident_id) AS name \
      FROM helpers h WHERE h.county_id = {county} AND CASE WHEN {helper}::uuid IS NOT NULL THEN h.id = {helper} \
@@ -54,6 +54,8 @@ pub struct Who {
     pub kind: HelperKind,
     #[diesel(sql_type = Bool)]
     pub active: bool,
+    #[diesel(sql_type = BigInt)]
+    pub version: i64,
     #[diesel(sql_type = Nullable<SqlUuid>)]
     pub staff_id: Option<Uuid>,
     #[diesel(sql_type = Nullable<SqlUuid>)]
@@ -93,6 +95,16 @@ pub fn count_try(conn: &mut PgConnection, caller: &Caller, id: Uuid, states: &[O
     let resident = caller.is_resident().then_some(caller.subject);
     let tried = Try { county: caller.county, id, resident, staff: caller.staff(), states: states.to_vec() };
     Ok(found(tried.get_result::<Tried>(conn))?.map(|tried| tried.tries))
+}
+
+statement! {
+    struct Untry { county: i32 as Integer, id: Uuid as SqlUuid }
+    "UPDATE orders SET tries = tries - 1 WHERE county_id = {county} AND id = {id} AND tries BETWEEN 1 AND 4"
+}
+
+/// A try that was none.
+pub fn uncount_try(conn: &mut PgConnection, county: i32, id: Uuid) -> QueryResult<usize> {
+    Untry { county, id }.execute(conn)
 }
 
 statement! {

@@ -130,7 +130,7 @@ fn not_ones_own(conn: &mut PgConnection, who: &Caller, served_by: &[Uuid]) -> Re
     if served_by.iter().any(|one| me.contains(one)) { Err(Code::OwnService.into()) } else { Ok(()) }
 }
 
-/// A bad rating is somebody's to look into, one level above those it is about; it names neither them nor the resident.
+/// A bad rating is somebody's to look into, above everybody it is about; it names neither them nor the resident.
 fn look_into(conn: &mut PgConnection, row: &Rating, due_at: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Result<()> {
     if row.grade > BAD {
         return Ok(());
@@ -138,7 +138,7 @@ fn look_into(conn: &mut PgConnection, row: &Rating, due_at: Option<DateTime<Utc>
     let todo = NewTodo {
         county: row.county_id,
         kind: todos::Kind::Call,
-        unit: store::above(conn, row.county_id, row.unit_id)?,
+        unit: store::above(conn, row.county_id, row.unit_id, row.served_by.iter().flatten().copied().collect())?,
         resident: None,
         about: Some(("rating", row.id)),
         title: Text::fixed(
@@ -219,6 +219,8 @@ pub async fn change_rating(
     let due_at = next_working_day(&app, now).await?;
     let write = app.db.write("change_rating", move |conn| {
         let row = store::lock(conn, who.county, id.0)?.ok_or(Code::NotFound)?;
+        // Nobody erases what was said meanwhile.
+        people::present(conn, who.county, row.resident_id)?.ok_or(Code::NotFound)?;
         if !who.is_resident() && row.given_by != who.subject {
             return Err(Code::NotFound.into());
         }

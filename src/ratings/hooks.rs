@@ -55,7 +55,7 @@ fn export(conn: &mut PgConnection, app: &App, person: Person) -> Result<Value> {
 statement! {
     struct EraseWords { county: i32 as Integer, resident: Uuid as SqlUuid }
     "UPDATE rating_entries SET words = NULL WHERE county_id = {county} AND words IS NOT NULL \
-       AND rating_id IN (SELECT id FROM ratings WHERE county_id = {county} AND resident_id = {resident})"
+       AND (given_by = {resident} OR rating_id IN (SELECT id FROM ratings WHERE county_id = {county} AND resident_id = {resident}))"
 }
 
 /// What was said is erased; that somebody was satisfied or not stays counted.

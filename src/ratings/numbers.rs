@@ -52,7 +52,7 @@ statement! {
 }
 
 statement! {
-    /// Of units in which somebody works: all kinds together, of months in which nothing can change any more, and never of few.
+    /// Of units in which somebody works: all kinds together, of months in which nothing can change any more, and never of few people, of whom colleagues wrote none down.
     struct Within {
         county: i32 as Integer, units: Vec<Uuid> as Array<SqlUuid>, from: NaiveDate as Date, before: NaiveDate as Date, fewest: i64 as BigInt,
     }
@@ -61,7 +61,7 @@ statement! {
        count(*) FILTER (WHERE r.grade = 3) AS grade_3, count(*) FILTER (WHERE r.grade = 2) AS grade_2, count(*) FILTER (WHERE r.grade = 1) AS grade_1 \
      FROM ratings r JOIN units u ON u.county_id = r.county_id AND u.id = r.unit_id \
      WHERE r.county_id = {county} AND r.unit_id = ANY ({units}) AND r.on_date >= {from} AND r.on_date < {before} \
-     GROUP BY r.unit_id, u.name, 4 HAVING count(*) >= {fewest} ORDER BY u.name, r.unit_id, 4"
+     GROUP BY r.unit_id, u.name, 4 HAVING count(DISTINCT r.resident_id) FILTER (WHERE r.given_how <> 'agent') >= {fewest} ORDER BY u.name, r.unit_id, 4"
 }
 
 #[derive(QueryableByName)]

@@ -1,7 +1,11 @@
 //! Ratings in the database.
 
 use chrono::{DateTime, NaiveDate, Utc};
-use diesel::{dsl::not, prelude::*};
+use diesel::{
+    dsl::not,
+    prelude::*,
+    sql_types::{Array, Integer, Nullable, Uuid as SqlUuid},
+};
 use uuid::Uuid;
 
 use super::model::{AboutKind, Entry, GivenHow, Rating};
@@ -10,7 +14,7 @@ use crate::{
     db::{
         changes::{self, Change},
         found,
-        schema::{rating_entries, ratings, staff_posts, units},
+        schema::{rating_entries, ratings, staff_posts},
     },
     error::Result,
     http::{
@@ -18,6 +22,7 @@ use crate::{
         page::After,
         permissions::Role,
     },
+    statement,
     units::store::unit_within,
 };
 
@@ -115,9 +120,24 @@ pub fn working_units(conn: &mut PgConnection, county: i32, member: Uuid) -> Quer
     held.select(staff_posts::unit_id).load(conn)
 }
 
-/// The unit above one; none above the county.
-pub fn above(conn: &mut PgConnection, county: i32, unit: Uuid) -> QueryResult<Option<Uuid>> {
-    units::table.find((county, unit)).select(units::parent_id).first(conn)
+statement! {
+    struct Above { county: i32 as Integer, unit: Uuid as SqlUuid, served_by: Vec<Uuid> as Array<SqlUuid> }
+    "WITH RECURSIVE up (id, parent_id, height) AS ( \
+         SELECT u.id, u.parent_id, 0 FROM units u WHERE u.county_id = {county} AND u.id = {unit} \
+         UNION ALL SELECT u.id, u.parent_id, n.height + 1 FROM up n JOIN units u ON u.county_id = {county} AND u.id = n.parent_id) \
+     SELECT (SELECT n.id FROM up n WHERE n.height > 0 AND (n.parent_id IS NULL OR NOT EXISTS (SELECT FROM staff_posts p \
+         WHERE p.county_id = {county} AND p.staff_id = ANY ({served_by}) AND p.ended_at IS NULL AND p.unit_id = n.id)) ORDER BY n.height LIMIT 1) AS id"
+}
+
+#[derive(QueryableByName)]
+struct Unit {
+    #[diesel(sql_type = Nullable<SqlUuid>)]
+    id: Option<Uuid>,
+}
+
+/// The lowest unit above one in which none of those who served works; the county at last, none above it.
+pub fn above(conn: &mut PgConnection, county: i32, unit: Uuid, served_by: Vec<Uuid>) -> QueryResult<Option<Uuid>> {
+    Ok(Above { county, unit, served_by }.get_result::<Unit>(conn)?.id)
 }
 
 /// Who looks, and what is kept from them.

@@ -120,6 +120,8 @@ settings! {
         "代办授权最长多少天", "Days that a resident can let somebody act for them at most";
     errands_deemed_accepted_days: i64 = number(5, 1, 30, "working_days"), "errands.deemed_accepted_days",
         "提交后多少个工作日未答复视为受理（行政许可法第三十二条）", "Working days without an answer after which what was submitted counts as accepted (Administrative Licensing Law, art. 32)";
+    errands_supplement_days: i64 = number(30, 5, 180, "days"), "errands.supplement_days",
+        "居民补正材料的期限天数；逾期未补正的，经办人可按撤回处理", "Days in which what is missing may come; an errand for which it did not may be ended by whoever answers for it";
     errands_department_days: i64 = number(10, 1, 60, "working_days"), "errands.department_days",
         "转办后多少个工作日未答复即提醒县直部门", "Working days without an answer after which a department is reminded of what was forwarded to it";
     errands_acknowledged_after_days: i64 = number(15, 0, 180, "days"), "errands.acknowledged_after_days",

@@ -45,7 +45,7 @@ async fn free(t: &TestApp, starts_at: &str) -> Value {
 }
 
 /// Lets the second walk over the rooms run.
-async fn settle(t: &TestApp) {
+pub async fn settle(t: &TestApp) {
     t.run_jobs().await;
     t.pass(TimeDelta::minutes(2));
     t.run_jobs().await;

@@ -37,7 +37,7 @@ async fn delivered(t: &TestApp) -> (Value, Session, Session) {
     (there, who, cadre)
 }
 
-async fn todos(t: &TestApp, by: &Session, about: &str) -> Vec<Value> {
+pub async fn todos(t: &TestApp, by: &Session, about: &str) -> Vec<Value> {
     let page = t.get("/v1/todos?limit=200").by(by).send().await.ok();
     page["items"].as_array().expect("items").iter().filter(|todo| todo["about"] == about).cloned().collect()
 }

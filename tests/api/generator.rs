@@ -7,7 +7,14 @@ use lianxin::{
 
 use crate::harness::TestApp;
 
-const SIZE: Size = Size { residents: 120, past_appointments: 600, past_errands: 150, open_errands: 60 };
+const SIZE: Size = Size {
+    residents: 120,
+    past_appointments: 600,
+    past_errands: 150,
+    open_errands: 60,
+    past_orders: 80,
+    open_orders: 40,
+};
 
 fn order(seed: u64) -> Order {
     Order { county: "350425".into(), size: SIZE, seed }
@@ -39,6 +46,11 @@ fn plain(t: &TestApp) -> Vec<String> {
         ("mandates", "*"),
         ("errands", "*"),
         ("errand_ledger", "*"),
+        (
+            "orders",
+            "id, number, kind_id, resident_id, unit_id, state, wanted_from, wanted_until, lng, lat, holder_id, started_at, moves, created_at",
+        ),
+        ("order_moves", "*"),
     ];
     let digest = |(table, columns): &(&str, &str)| {
         let sql = format!(
@@ -270,4 +282,28 @@ fn of_day(unit: &str, day: &str) -> String {
         sql = sql.replace(&format!("{{{bind}}}"), &value);
     }
     sql
+}
+
+#[actix_web::test]
+async fn its_orders_stand_where_their_moves_lead() {
+    let t = generated(1).await;
+    let count = |sql: &str| t.database.count(&format!("SELECT count(*) AS n FROM {sql}"));
+    assert_eq!((count("orders WHERE state = 'confirmed'"), count("orders WHERE state = 'open'")), (80, 40));
+    assert_eq!((count("order_moves"), count("outbox"), count("todos")), (80 * 6 + 40, 0, 0));
+    let of_the_village = "orders o JOIN residents r ON r.id = o.resident_id WHERE r.unit_id <> o.unit_id";
+    assert_eq!(count(of_the_village), 0);
+    // Nothing is due before its time is over.
+    lianxin::orders::sweeps::run(&t.app.clone().into_inner()).await.expect("swept");
+    assert_eq!(count("order_moves"), 80 * 6 + 40);
+    let admin = t.staff("admin").await;
+    let county = t.database.text("SELECT id::text AS text FROM units WHERE level = 'county' AND county_id = 1");
+    let page =
+        t.get(&format!("/v1/orders?unit_id={county}&state=confirmed&limit=5&count=true")).by(&admin).send().await.ok();
+    assert_eq!(page["total"], 80);
+    for order in page["items"].as_array().expect("items") {
+        let path = format!("/v1/orders/{}/moves", order["id"].as_str().expect("an id"));
+        let moves = t.get(&path).by(&admin).send().await.ok();
+        let steps: Vec<_> = moves["items"].as_array().expect("items").iter().map(|one| one["step"].clone()).collect();
+        assert_eq!(steps, ["order", "claim", "set_out", "start", "finish", "confirm"]);
+    }
 }

@@ -170,7 +170,6 @@ async fn a_volunteer_applies_is_approved_stopped_and_resumed() {
 #[actix_web::test]
 async fn who_is_too_young_or_unknown_goes_into_no_homes() {
     let t = TestApp::new().await;
-    let junxi = t.staff("junxi").await;
     let want = json!({"kind": "volunteer"});
     let stranger = t.resident("stranger").await;
     apply(&t, &stranger, want.clone()).await.problem(403, "identity_needed");
@@ -221,7 +220,7 @@ async fn many_taps_are_one_application_and_one_decision() {
 async fn helpers_say_where_and_when() {
     let t = TestApp::new().await;
     let (lin, helper) = volunteer(&t, "lin", &["care"]).await;
-    let (town, far) = (t.unit("均溪镇").await, t.unit("石牌镇").await);
+    let town = t.unit("均溪镇").await;
     let put = |version: &str, query: &str, body: Value| {
         t.put(&format!("/v1/helpers/me{query}")).by(&lin).header("if-match", version).json(body).send()
     };
@@ -271,7 +270,16 @@ async fn helpers_say_where_and_when() {
     ] {
         assert_eq!(free(&t, &helper, at), expected, "{at}");
     }
-    // A point within the distance counts in any unit; further units once they are granted.
+}
+
+#[actix_web::test]
+async fn a_distance_counts_anywhere_and_further_units_once_they_are_granted() {
+    let t = TestApp::new().await;
+    let (lin, helper) = volunteer(&t, "lin", &["care"]).await;
+    let (town, far) = (t.unit("均溪镇").await, t.unit("石牌镇").await);
+    let put = |body: Value| t.put("/v1/helpers/me").by(&lin).header("if-match", "*").json(body).send();
+    let point = json!({"lng": 117.965_846, "lat": 25.715_855, "coordinate_system": "wgs84"});
+    put(json!({"point": point, "radius_m": 5000, "unit_ids": [town]})).await.ok();
     assert!(serves(&t, &helper, far, "117.97, 25.72") && !serves(&t, &helper, far, "118.2, 25.9"));
     assert!(!serves(&t, &helper, town, "NULL, NULL"), "asked for, not granted");
     let junxi = t.staff("junxi").await;
@@ -296,7 +304,7 @@ async fn helpers_say_where_and_when() {
         ["/unit_id:unknown_unit"]
     );
     // Saying it again without it gives it up.
-    let given_up = put("*", "", json!({})).await.ok();
+    let given_up = put(json!({})).await.ok();
     assert_eq!((&given_up["unit_ids"], &given_up["point"], &given_up["hours"]), (&json!([]), &Value::Null, &json!([])));
     assert!(free(&t, &helper, "2026-11-25T03:00:00+08:00"), "without hours: always");
 }

@@ -42,22 +42,28 @@ async fn ratings(t: &TestApp, by: &Session, query: &str) -> Vec<Value> {
     t.get(&format!("/v1/ratings?{query}")).by(by).send().await.ok()["items"].as_array().expect("items").clone()
 }
 
+/// Somebody's appointment that 均溪镇 has served, the resident and the desk.
+async fn served(t: &TestApp) -> (String, Session, Session) {
+    let mine = booked(t, "zhang", "09:00").await;
+    let junxi = desk(t, "08:50").await;
+    let zhang = t.resident("zhang").await;
+    rate(t, &zhang, ("appointment", &mine), json!({"grade": 5})).await.problem(409, "not_served");
+    let ticket = arrive(t, &junxi, &mine).await;
+    let window = id(&line(t, &junxi).await["windows"][0]);
+    act(t, &junxi, &format!("/v1/windows/{window}/call_next"), json!({})).await.ok();
+    for verb in ["serve", "finish"] {
+        act(t, &junxi, &format!("/v1/appointments/{}/{verb}", id(&ticket)), json!({})).await.ok();
+    }
+    t.run_jobs().await;
+    (mine, zhang, junxi)
+}
+
 #[actix_web::test]
 async fn an_appointment_is_rated_once_it_is_done() {
     let t = TestApp::new().await;
-    let mine = booked(&t, "zhang", "09:00").await;
-    let junxi = desk(&t, "08:50").await;
-    let zhang = t.resident("zhang").await;
+    let (mine, zhang, junxi) = served(&t).await;
     let five = json!({"grade": 5, "reasons": ["friendly", "fast"], "words": "讲得很耐心"});
     let about = ("appointment", mine.as_str());
-    rate(&t, &zhang, about, five.clone()).await.problem(409, "not_served");
-    let ticket = arrive(&t, &junxi, &mine).await;
-    let window = id(&line(&t, &junxi).await["windows"][0]);
-    act(&t, &junxi, &format!("/v1/windows/{window}/call_next"), json!({})).await.ok();
-    for verb in ["serve", "finish"] {
-        act(&t, &junxi, &format!("/v1/appointments/{}/{verb}", id(&ticket)), json!({})).await.ok();
-    }
-    t.run_jobs().await;
     let wrong = json!({"grade": 6, "reasons": ["friendly"], "words": ""});
     let faults = rate(&t, &zhang, about, wrong).await.problem(422, "invalid").faults();
     assert_eq!(faults, ["/grade:range", "/words:length"]);
@@ -87,7 +93,14 @@ async fn an_appointment_is_rated_once_it_is_done() {
     rate(&t, &zhang, about, five).await.problem(409, "already_rated");
     assert_eq!(ratings(&t, &zhang, "").await.len(), 1);
     assert!(todos(&t, &t.staff("admin").await).await.is_empty(), "a good one is nobody's to look into");
+}
 
+#[actix_web::test]
+async fn a_bad_one_is_looked_into_above_and_hidden_from_the_rated() {
+    let t = TestApp::new().await;
+    let (mine, zhang, junxi) = served(&t).await;
+    let five = json!({"grade": 5, "words": "讲得很耐心"});
+    let given = rate(&t, &zhang, ("appointment", &mine), five).await.is(201);
     // Changed within a day, every version kept; a bad one is looked into above the township.
     let put = |version: &str, body: Value| {
         t.put(&format!("/v1/ratings/{}", id(&given.body))).by(&zhang).header("if-match", version).json(body).send()

@@ -325,6 +325,7 @@ async fn what_comes_to_nothing_on_the_way_holds_nobody_up() {
     let theirs = t.get(&place(&trip)).by(&bureau).send().await.ok();
     let seen: Vec<_> = results(&theirs).into_iter().map(|(errand, _)| errand).collect();
     assert!(!seen.contains(&home["id"]) && seen.contains(&there["id"]) && seen.contains(&gone["id"]), "{theirs}");
+    assert_eq!(theirs["trip"]["errands"], json!(seen.len()), "nor is it counted");
     step(&t, &t.resident("lin").await, &gone, "withdraw", json!({"reason": "不办了"})).await.ok();
     let wrong = json!({"results": [outcome(&gone, "accepted"), outcome(&there, "accepted")]});
     assert_eq!(
