@@ -46,6 +46,7 @@ mod planning;
 #[cfg(test)]
 mod property;
 mod rated;
+mod refusals;
 pub mod reveal;
 pub mod routes;
 pub mod rules;

@@ -6,16 +6,12 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+pub use super::refusals::OrderError;
 use super::{
     kinds::{Dispatch, Evidence},
     model::{By, ConfirmedHow, Order, OrderState, StartedHow, Step},
 };
-use crate::{
-    clock::CST,
-    error::{Code, Error, FieldError, Text},
-    http::permissions::Role,
-    settings::Settings,
-};
+use crate::{http::permissions::Role, settings::Settings};
 
 /// What a move says without words; nothing personal.
 pub type Facts = BTreeMap<String, Value>;
@@ -85,67 +81,6 @@ pub struct Said {
 pub struct Around<'a> {
     pub settings: &'a Settings,
     pub now: DateTime<Utc>,
-}
-
-/// Why a move cannot be made.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum OrderError {
-    #[error("in the state {0:?}")]
-    State(OrderState),
-    #[error("somebody else holds it")]
-    Taken,
-    #[error("a dispatcher picks")]
-    Assigned,
-    #[error("the caller is no helper")]
-    NotAHelper,
-    #[error("the caller does not hold it")]
-    NotHeld,
-    #[error("somebody else has to do this")]
-    OtherSide,
-    #[error("too early")]
-    TooEarly(DateTime<Utc>),
-    #[error("the code is wrong")]
-    CodeWrong,
-    #[error("too many wrong codes")]
-    CodesLocked,
-    #[error("money does not add up")]
-    Money { pending: i64, missing: i64 },
-    #[error("a field is wrong")]
-    Field(&'static str, &'static str, &'static str, &'static str),
-}
-
-impl From<OrderError> for Error {
-    fn from(error: OrderError) -> Self {
-        match error {
-            OrderError::State(state) => {
-                let words = state.words();
-                let (zh, en) = (format!("当前状态：{}", words.zh), format!("It is {}", words.en));
-                Self::new(Code::OrderState).detail(zh, en)
-            }
-            OrderError::Taken => Code::OrderTaken.into(),
-            OrderError::Assigned => Code::OrderAssigned.into(),
-            OrderError::NotAHelper => Code::NotAHelper.into(),
-            OrderError::NotHeld => Code::OrderNotHeld.into(),
-            OrderError::OtherSide => Code::OtherSide.into(),
-            OrderError::TooEarly(from) => {
-                let from = from.with_timezone(&CST).format("%m-%d %H:%M");
-                let (zh, en) = (format!("{from} 起可以出发"), format!("From {from} on"));
-                Self::new(Code::OrderTooEarly).detail(zh, en)
-            }
-            OrderError::CodeWrong => Code::OrderCodeWrong.into(),
-            OrderError::CodesLocked => Code::OrderCodesLocked.into(),
-            OrderError::Money { pending, missing } => {
-                let (zh, en) = (
-                    format!("{pending} 笔未获对方确认，差额 {missing} 分"),
-                    format!("{pending} lines are not agreed to; {missing} fen are not accounted for"),
-                );
-                Self::new(Code::MoneyDoesNotAddUp).detail(zh, en)
-            }
-            OrderError::Field(pointer, code, zh, en) => {
-                Self::invalid(vec![FieldError::body(pointer, code, Text::fixed(zh, en))])
-            }
-        }
-    }
 }
 
 /// Until when whoever takes it now must be on the way.
@@ -332,10 +267,6 @@ fn goes_on(
         }
         Step::Ask => after.told = true,
         Step::HandOver => (after.holder_id, after.codes, after.tries) = (said.helper, before.codes + 1, 0),
-        // Nobody was reached.
-        Step::CallBack if said.content.is_none() => after.told = false,
-        // Money that somebody has in hand is settled first.
-        Step::Cancel if actor.role.is_some() => adds_up(before)?,
         _ => {}
     }
     Ok(())
@@ -362,8 +293,12 @@ fn ends(
             confirm(after, ConfirmedHow::CallBack);
         }
         (Step::CallBack, Some(false)) => after.state = OrderState::Disputed,
+        (Step::CallBack, None) => after.told = false,
         (Step::Settle, _) if said.done == Some(true) => confirm(after, ConfirmedHow::Settled),
         (Step::Cancel | Step::Settle, _) => {
+            if step == Step::Cancel && actor.role.is_some() {
+                adds_up(before)?;
+            }
             let_go(after);
             (after.state, after.ended_at) = (OrderState::Cancelled, Some(now));
         }

@@ -254,7 +254,7 @@ mod tests {
             ("DTSTART:20261123T000000Z\nRRULE:FREQ=DAILY", "rrule"),
             ("FREQ=MONTHLY;BYMONTHDAY=20", "rrule_empty"),
         ] {
-            assert_eq!(of(rule).err().as_deref(), Some(fault), "{rule}");
+            assert_eq!(of(rule), Err(fault.to_owned()), "{rule}");
         }
         let wrong = days("", day("2026-11-23"), day("2026-11-24")).expect_err("nothing");
         assert_eq!(wrong.at, At::Body("/rrule".into()));

@@ -37,10 +37,13 @@ async fn a_claim_is_a_lease_and_what_has_begun_stays() {
     assert_eq!(t.get(&path(&lost)).by(&lin).send().await.status, 404);
     assert!(inbox(&t, &lin).await.contains(&"order_lost".to_owned()));
     assert!(inbox(&t, &who).await.contains(&"order_returned".to_owned()));
-    // It can be had again, with a lease of its own.
-    let again = step(&t, &lin, &lost, "claim", json!({})).await.ok();
+    // It can be had again, with a lease of its own; not by whoever let it go, on the same day.
+    let again = step(&t, &lin, &lost, "claim", json!({})).await.problem(409, "helper_unfit");
+    assert_eq!(again.faults(), [":returned"]);
+    let cadre = t.staff("cadre").await;
+    let again = step(&t, &cadre, &lost, "claim", json!({})).await.ok();
     assert_eq!(again["lease_until"], "2026-11-23T14:00:00+08:00");
-    step(&t, &lin, &lost, "set_out", json!({})).await.ok();
+    step(&t, &cadre, &lost, "set_out", json!({})).await.ok();
     t.set_time("2026-11-23T18:30:00+08:00");
     t.tick().await;
     let who = t.resident("chen").await;

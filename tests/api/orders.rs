@@ -121,6 +121,9 @@ async fn from_the_wish_to_the_confirmation() {
     );
     assert_eq!((looks(), &get(&t, &cadre, &order).await["address"]), (1, &Value::Null));
     step(&t, &cadre, &order, "set_out", json!({})).await.problem(409, "order_not_held");
+    step(&t, &specialist, &order, "set_out", json!({})).await.problem(409, "order_too_early");
+    t.set_time("2026-11-23T12:00:00+08:00");
+    let (who, specialist, cadre) = (t.resident("chen").await, t.staff("specialist").await, t.staff("cadre").await);
     let gone = step(&t, &specialist, &order, "set_out", json!({})).await.ok();
     assert_eq!((&gone["state"], &gone["lease_until"]), (&json!("on_the_way"), &Value::Null));
     step(&t, &specialist, &order, "finish", json!({"words": "讲解了政策"})).await.problem(409, "order_state");
@@ -316,6 +319,7 @@ async fn five_wrong_codes_lock_them_also_at_once() {
     let (who, specialist, cadre) = (villager(&t, "chen").await, t.staff("specialist").await, t.staff("cadre").await);
     let (order, other) = (placed(&t, &who, "政策咨询").await, placed(&t, &who, "政策咨询").await);
     step(&t, &specialist, &order, "claim", json!({})).await.ok();
+    step(&t, &cadre, &other, "claim", json!({})).await.ok();
     let (start, _) = codes(&t, &who, &order).await;
     let (of_other, _) = codes(&t, &who, &other).await;
     // Never for whoever comes; nobody else's tries count.
