@@ -82,7 +82,7 @@ pub struct OrderCodesView {
 
 /// For the resident's side, and for staff who do not hold it.
 fn shown_to(row: &Order, caller: &Caller) -> Result<()> {
-    if row.held || !(row.mine || !caller.is_resident()) {
+    if row.held || !row.mine && caller.is_resident() {
         return Err(OrderError::OtherSide.into());
     }
     match row.state {

@@ -148,7 +148,7 @@ pub async fn get_order(caller: Can<ReadOrders>, id: Id, lang: Lang, app: Data<Ap
     let find = move |conn: &mut PgConnection| {
         store::find(conn, who.county, seen, id.0, today(now))?.ok_or_else(|| Code::NotFound.into())
     };
-    let mut row: Order = app.db.read("get_order", find.clone()).await?;
+    let mut row: Order = app.db.read("get_order", find).await?;
     let plain = OrderView::is_plain_for_holder(&row);
     if plain {
         // Read again with the entry: between the two it may have gone to somebody else.

@@ -278,6 +278,11 @@ pub fn to_plan(
     ToPlan { county, today, until, limit }.load(conn)
 }
 
+statement! {
+    struct Working { most: i32 as Integer }
+    "SELECT c.id FROM counties c WHERE c.state = 'active' AND EXISTS (SELECT FROM order_series s WHERE s.county_id = c.id AND s.state = 'active') ORDER BY c.id LIMIT {most}"
+}
+
 #[derive(QueryableByName)]
 struct County {
     #[diesel(sql_type = Integer)]
@@ -286,7 +291,6 @@ struct County {
 
 /// Counties that work and have series; while one is suspended (停用) nothing of it is ordered.
 pub fn counties(conn: &mut PgConnection) -> QueryResult<Vec<i32>> {
-    let of = "SELECT c.id FROM counties c WHERE c.state = 'active' AND EXISTS (SELECT FROM order_series s WHERE s.county_id = c.id AND s.state = 'active') ORDER BY c.id";
-    let rows: Vec<County> = diesel::sql_query(of).load(conn)?;
+    let rows: Vec<County> = Working { most: i32::MAX }.load(conn)?;
     Ok(rows.into_iter().map(|row| row.id).collect())
 }
