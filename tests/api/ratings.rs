@@ -218,12 +218,13 @@ async fn relatives_rate_and_staff_write_down_what_others_did() {
     t.run_jobs().await;
 }
 
-/// Some ratings of a unit in a month, behind the application's back.
+/// Some ratings of a unit in a month, each by somebody else, behind the application's back.
 fn fill(t: &TestApp, unit: Uuid, day: &str, grades: &[i16]) {
     for grade in grades {
         t.database.run(&format!(
-            "INSERT INTO ratings (county_id, id, about_kind, about_id, resident_id, unit_id, served_by, grade, reasons, given_how, given_by, on_date, created_at, changed_at) \
-             SELECT 1, gen_random_uuid(), 'errand', gen_random_uuid(), id, '{unit}', '{{}}', {grade}, '{{}}', 'resident', id, '{day}', '{day}', '{day}' FROM residents LIMIT 1"
+            "WITH somebody AS (INSERT INTO residents (county_id, id, identity_level, created_at, updated_at) VALUES (1, gen_random_uuid(), 'none', '{day}', '{day}') RETURNING id) \
+             INSERT INTO ratings (county_id, id, about_kind, about_id, resident_id, unit_id, served_by, grade, reasons, given_how, given_by, on_date, created_at, changed_at) \
+             SELECT 1, gen_random_uuid(), 'errand', gen_random_uuid(), id, '{unit}', '{{}}', {grade}, '{{}}', 'resident', id, '{day}', '{day}', '{day}' FROM somebody"
         ));
     }
 }
@@ -263,6 +264,10 @@ async fn the_rated_see_totals_of_past_months_and_never_of_few() {
         (&json!(2), &json!(1), &json!(1), &json!(1), &json!(0.6))
     );
     assert_eq!((&page["from"], &page["to"]), (&json!("2026-06"), &json!("2026-11")));
+    // Five of one person are one person's.
+    let one = "UPDATE ratings SET resident_id = (SELECT resident_id FROM ratings WHERE on_date = '2026-10-10' LIMIT 1) WHERE on_date = '2026-10-10'";
+    t.database.run(one);
+    assert!(numbers(&cadre, "").await.is_empty());
     // The township: its villages in full, itself not at all with so few.
     assert_eq!(
         numbers(&junxi, "").await,
