@@ -222,7 +222,8 @@ async fn relatives_rate_and_staff_write_down_what_others_did() {
 fn fill(t: &TestApp, unit: Uuid, day: &str, grades: &[i16]) {
     for grade in grades {
         t.database.run(&format!(
-            "WITH somebody AS (INSERT INTO residents (county_id, id, identity_level, created_at, updated_at) VALUES (1, gen_random_uuid(), 'none', '{day}', '{day}') RETURNING id) \
+            "WITH somebody AS (INSERT INTO residents (county_id, id, wechat_openid, wechat_openid_index, identity_level, created_at, updated_at) \
+               SELECT 1, u, u::text::bytea, u::text::bytea, 'none', '{day}', '{day}' FROM gen_random_uuid() u RETURNING id) \
              INSERT INTO ratings (county_id, id, about_kind, about_id, resident_id, unit_id, served_by, grade, reasons, given_how, given_by, on_date, created_at, changed_at) \
              SELECT 1, gen_random_uuid(), 'errand', gen_random_uuid(), id, '{unit}', '{{}}', {grade}, '{{}}', 'resident', id, '{day}', '{day}', '{day}' FROM somebody"
         ));
