@@ -98,7 +98,7 @@ impl Load<'_> {
 }
 
 /// Reads one whole answer; its status.
-async fn read(stream: &mut TcpStream, answer: &mut Vec<u8>) -> Result<u16> {
+pub async fn read(stream: &mut TcpStream, answer: &mut Vec<u8>) -> Result<u16> {
     answer.clear();
     let mut head = None;
     loop {

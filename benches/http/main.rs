@@ -15,6 +15,7 @@ mod history;
 mod hot;
 mod load;
 mod moves;
+mod orders;
 mod people;
 mod pgbench;
 mod process;
@@ -81,7 +82,8 @@ fn main() -> Result<()> {
         }
         Ok("history") => report.cases.extend(history::two_million(&mut report.peak_kib)?),
         Ok("errands") => report.cases.extend(errands::cases(&mut report.peak_kib)?),
-        Ok(other) if !other.is_empty() => bail!("ONLY is hot, history or errands, not {other}"),
+        Ok("orders") => report.cases.extend(orders::cases(&mut report.peak_kib)?),
+        Ok(other) if !other.is_empty() => bail!("ONLY is hot, history, errands or orders, not {other}"),
         _ => return whole(&database, report),
     }
     // Part of the picture only: nothing to keep.
@@ -152,6 +154,7 @@ fn measure(database: &Database, report: &mut Report) -> Result<()> {
     hot_slot(database, &story, &fixture, report)?;
     report.cases.extend(history::two_million(&mut report.peak_kib)?);
     report.cases.extend(errands::cases(&mut report.peak_kib)?);
+    report.cases.extend(orders::cases(&mut report.peak_kib)?);
     // Last, because hundreds of thousands of rows change what else is in memory.
     report.cases.push(people::among_many(database)?);
     Ok(())

@@ -188,7 +188,8 @@ fn salt(app: &App, errand: &Errand) -> Result<Option<Vec<u8>>> {
 /// The digest of what an errand says, as its ledger has it; under a salt of its own from the first time on.
 fn content(app: &App, errand: &mut Errand) -> Result<String> {
     let salt = salt(app, errand)?.unwrap_or_else(|| rand::random::<[u8; SALT]>().to_vec());
-    errand.content_salt.get_or_insert_with(|| app.keys.seal(errand.county_id, &salt_place(errand.id), &salt));
+    let (county, place) = (errand.county_id, salt_place(errand.id));
+    errand.content_salt.get_or_insert_with(|| app.keys.seal(county, &place, &salt));
     Ok(hex::encode(digest(&salt, form(app, errand)?.as_deref(), errand)))
 }
 

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::{
     acting, content, custody, jobs, journeys,
     mandates::{Mandate, words_place},
-    model::{Errand, ErrandState, Step, form_place},
+    model::{Errand, ErrandState, Line, Step, form_place},
     rated,
     steps::Said,
     store::{self, Seen},
@@ -286,17 +286,16 @@ fn close(conn: &mut PgConnection, person: Person) -> Result<()> {
     let states = Step::Close.from().iter().map(|state| state.as_str()).collect();
     for Held { id } in (Undecided { county, resident, states }).load(conn)? {
         let Some(before) = store::find(conn, county, Seen::WHOLE, id, local_date(now))? else { continue };
-        let after = Errand {
+        let line = Line {
             state: ErrandState::Withdrawn,
-            back_to: None,
             offered_to: None,
             due_on: None,
             provisional: false,
             yellow_from: None,
             red_from: None,
-            rung_on: None,
-            ..before.clone()
+            ..before.line.clone()
         };
+        let after = Errand { line, back_to: None, rung_on: None, ..before.clone() };
         acting::note(conn, (&before, &after), (Step::Close, &Said::default()), now)?;
     }
     Ok(())

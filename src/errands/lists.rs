@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::{
     clock::Lamp,
-    model::{Errand, ErrandState},
+    model::{ErrandState, Line},
     store::with_department,
 };
 use crate::{
@@ -48,7 +48,7 @@ text_enum! {
 
 impl Sort {
     /// Where an errand stands in this order.
-    pub fn place(self, row: &Errand) -> After {
+    pub fn place(self, row: &Line) -> After {
         let at = match self {
             Self::CreatedAt => row.created_at,
             Self::DueOn => row.due_on.map_or(DateTime::UNIX_EPOCH, local_midnight),
@@ -75,19 +75,27 @@ pub struct Filter {
     pub due_before: Option<NaiveDate>,
 }
 
-/// The columns of an errand in a list; what only a single one tells is left out.
+/// The columns of a [`Line`]: each name is looked up, or known already by whatever the list goes through (`t`).
 macro_rules! listed {
     () => {
-        "SELECT e.county_id, e.id, e.number, e.matter_id, e.matter_version, \
-           (SELECT name FROM matters m WHERE m.county_id = e.county_id AND m.id = e.matter_id) AS matter_name, e.resident_id, \
-           (SELECT name FROM residents p WHERE p.county_id = e.county_id AND p.id = e.resident_id) AS resident_name, e.unit_id, \
-           (SELECT name FROM units u WHERE u.county_id = e.county_id AND u.id = e.unit_id) AS unit_name, e.decided_by, e.department_id, \
-           (SELECT name FROM departments d WHERE d.county_id = e.county_id AND d.id = e.department_id) AS department_name, e.kind, e.state, e.back_to, e.holder_id, \
-           (SELECT display_name FROM staff s WHERE s.county_id = e.county_id AND s.id = e.holder_id) AS holder_name, e.offered_to, e.filed_by, \
-           e.filed_by_resident, e.mandate_id, NULL::bytea AS form, e.answers, e.materials, NULL::bytea AS content_salt, NULL::bytea AS parcel, NULL::jsonb AS files, NULL::jsonb AS replies, e.supplements, e.asked, e.limit_days, e.submitted_on, e.accepted_on, \
-           e.decided_on, e.granted, e.on_time, e.due_on, e.provisional, e.yellow_from, e.red_from, e.rung, e.rung_on, e.entries, e.head, true AS mandated, false AS held, \
-           false AS offered, false AS departmental, false AS asked_fits, NULL::uuid AS first_asked, NULL::jsonb AS names, 0::bigint AS originals_out, NULL::jsonb AS marks, \
-           e.version, e.created_at, e.updated_at "
+        listed!(
+            "(SELECT name FROM residents p WHERE p.county_id = e.county_id AND p.id = e.resident_id)",
+            "(SELECT name FROM units u WHERE u.county_id = e.county_id AND u.id = e.unit_id)"
+        )
+    };
+    ($resident:expr, $unit:expr) => {
+        concat!(
+            "SELECT e.county_id, e.id, e.number, e.matter_id, e.matter_version, \
+               (SELECT name FROM matters m WHERE m.county_id = e.county_id AND m.id = e.matter_id) AS matter_name, \
+               e.resident_id, ", $resident, " AS resident_name, e.unit_id, ", $unit, " AS unit_name, e.decided_by, e.department_id, \
+               CASE WHEN e.department_id IS NOT NULL \
+                 THEN (SELECT name FROM departments d WHERE d.county_id = e.county_id AND d.id = e.department_id) END AS department_name, \
+               e.kind, e.state, e.holder_id, \
+               (SELECT display_name FROM staff s WHERE s.county_id = e.county_id AND s.id = e.holder_id) AS holder_name, \
+               e.offered_to, e.filed_by, e.filed_by_resident, e.mandate_id, e.answers, e.materials, e.supplements, e.asked, e.limit_days, \
+               e.submitted_on, e.accepted_on, e.decided_on, e.granted, e.due_on, e.provisional, e.yellow_from, e.red_from, e.version, \
+               e.created_at, e.updated_at "
+        )
     };
 }
 
@@ -151,9 +159,9 @@ macro_rules! lists {
 
 /// A list of several things `t`: as many of each as the page has, by its index, and of these the first.
 macro_rules! parts {
-    ($($page:ident, $count:ident { $($bind:ident: $rust:ty as $sql:ty),+ } $things:expr, $of:expr;)*) => {$(
+    ($line:expr; $($page:ident, $count:ident { $($bind:ident: $rust:ty as $sql:ty),+ } $things:expr, $of:expr;)*) => {$(
         asking! { $page { $($bind: $rust as $sql,)+ after_at: DateTime<Utc> as Timestamptz, after_id: Uuid as SqlUuid, limit: i64 as BigInt }
-            concat!(listed!(), "FROM ", $things, " t CROSS JOIN LATERAL (SELECT * FROM errands e WHERE e.county_id = {county} AND ", $of, filtered!(),
+            concat!($line, "FROM ", $things, " t CROSS JOIN LATERAL (SELECT * FROM errands e WHERE e.county_id = {county} AND ", $of, filtered!(),
                 page!(created_at), ") e ORDER BY e.created_at, e.id LIMIT {limit}") }
         asking! { $count { $($bind: $rust as $sql),+ }
             concat!("SELECT count(*) AS n FROM ", $things, " t CROSS JOIN LATERAL (SELECT FROM errands e WHERE e.county_id = {county} AND ", $of, filtered!(), " OFFSET 0) e") }
@@ -162,10 +170,10 @@ macro_rules! parts {
 
 /// The same, also in the order of the due dates, whose index may want a condition more.
 macro_rules! dated_parts {
-    ($($page:ident, $due:ident, $count:ident { $($bind:ident: $rust:ty as $sql:ty),+ } $things:expr, $of:expr, $due_of:expr;)*) => {$(
-        parts! { $page, $count { $($bind: $rust as $sql),+ } $things, $of; }
+    ($line:expr; $($page:ident, $due:ident, $count:ident { $($bind:ident: $rust:ty as $sql:ty),+ } $things:expr, $of:expr, $due_of:expr;)*) => {$(
+        parts! { $line; $page, $count { $($bind: $rust as $sql),+ } $things, $of; }
         asking! { $due { $($bind: $rust as $sql,)+ after_on: NaiveDate as Date, after_id: Uuid as SqlUuid, limit: i64 as BigInt }
-            concat!(listed!(), "FROM ", $things, " t CROSS JOIN LATERAL (SELECT * FROM errands e WHERE e.county_id = {county} AND ", $of, $due_of, filtered!(),
+            concat!($line, "FROM ", $things, " t CROSS JOIN LATERAL (SELECT * FROM errands e WHERE e.county_id = {county} AND ", $of, $due_of, filtered!(),
                 page!(due_on), ") e ORDER BY e.due_on, e.id LIMIT {limit}") }
     )*};
 }
@@ -197,7 +205,7 @@ lists! {
          WHERE {me}::uuid IS NULL AND ({within}::uuid IS NULL OR unit_within({county}, e.unit_id, {within})) ";
 }
 
-parts! {
+parts! { listed!();
     AtUnit, CountAtUnit { unit: Uuid as SqlUuid } below!("{unit}"), "e.unit_id = t.id AND e.submitted_on IS NOT NULL";
     InStateAtUnit, CountInStateAtUnit { unit: Uuid as SqlUuid } below!("{unit}"), "e.unit_id = t.id AND e.state = {state} AND e.submitted_on IS NOT NULL";
     HeldAtUnit, CountHeldAtUnit { unit: Uuid as SqlUuid } below!("{unit}"), "e.unit_id = t.id AND e.holder_id = {holder} AND e.submitted_on IS NOT NULL";
@@ -206,18 +214,22 @@ parts! {
         concat!("e.department_id = t.id AND ", with_department!());
 }
 
-dated_parts! {
+dated_parts! { listed!();
     RunningAtUnit, RunningAtUnitByDue, CountRunningAtUnit { unit: Uuid as SqlUuid } below!("{unit}"), "e.unit_id = t.id AND e.due_on IS NOT NULL",
         " AND e.state NOT IN ('draft', 'delivered', 'archived', 'not_accepted', 'withdrawn', 'decided')";
     InStateWithDepartment, InStateWithDepartmentByDue, CountInStateWithDepartment { staff: Uuid as SqlUuid } departments!("{staff}"),
         concat!("e.department_id = t.id AND e.state = {state} AND ", with_department!()), "";
+}
+
+dated_parts! { listed!("t.name", "t.unit_name");
     // Of all who have the name, those that one of the other lists shows too; from one unit to the next of each, so that what
     // namesakes have elsewhere is not read.
     Named, NamedByDue, CountNamed {
         names: Vec<Vec<u8>> as Array<Binary>, resident: Option<Uuid> as Nullable<SqlUuid>, unit: Option<Uuid> as Nullable<SqlUuid>,
         staff: Option<Uuid> as Nullable<SqlUuid>, member: Option<Uuid> as Nullable<SqlUuid>
     } concat!(
-            "(SELECT n.id, d.unit_id FROM residents n CROSS JOIN LATERAL (WITH RECURSIVE step (unit_id) AS ( \
+            "(SELECT n.id, n.name, d.unit_id, (SELECT name FROM units u WHERE u.county_id = {county} AND u.id = d.unit_id) AS unit_name \
+               FROM residents n CROSS JOIN LATERAL (WITH RECURSIVE step (unit_id) AS ( \
                  (SELECT f.unit_id FROM errands f WHERE f.county_id = {county} AND f.resident_id = n.id ORDER BY f.unit_id LIMIT 1) UNION ALL \
                  SELECT (SELECT f.unit_id FROM errands f WHERE f.county_id = {county} AND f.resident_id = n.id AND f.unit_id > s.unit_id ORDER BY f.unit_id LIMIT 1) \
                    FROM step s WHERE s.unit_id IS NOT NULL) SELECT unit_id FROM step WHERE unit_id IS NOT NULL) d \
@@ -330,7 +342,7 @@ macro_rules! choose {
     }};
 }
 
-fn by_created_at(conn: &mut PgConnection, asked: &Asked, after: After, limit: i64) -> QueryResult<Vec<Errand>> {
+fn by_created_at(conn: &mut PgConnection, asked: &Asked, after: After, limit: i64) -> QueryResult<Vec<Line>> {
     let (after_at, after_id) = (after.at.max(DateTime::UNIX_EPOCH), after.id);
     choose!(
         asked, conn, load,
@@ -339,7 +351,7 @@ fn by_created_at(conn: &mut PgConnection, asked: &Asked, after: After, limit: i6
     )
 }
 
-fn by_due_on(conn: &mut PgConnection, asked: &Asked, after: After, limit: i64) -> QueryResult<Vec<Errand>> {
+fn by_due_on(conn: &mut PgConnection, asked: &Asked, after: After, limit: i64) -> QueryResult<Vec<Line>> {
     let (after_on, after_id) = (local_date(after.at.max(DateTime::UNIX_EPOCH)), after.id);
     choose!(
         asked, conn, load,
@@ -350,7 +362,7 @@ fn by_due_on(conn: &mut PgConnection, asked: &Asked, after: After, limit: i64) -
 }
 
 /// A page in its order, one more than `limit`.
-pub fn list(conn: &mut PgConnection, asked: &Asked, after: After, limit: i64) -> QueryResult<Vec<Errand>> {
+pub fn list(conn: &mut PgConnection, asked: &Asked, after: After, limit: i64) -> QueryResult<Vec<Line>> {
     match asked.sort {
         _ if asked.nothing() => Ok(Vec::new()),
         Sort::CreatedAt => by_created_at(conn, asked, after, limit + 1),

@@ -35,6 +35,7 @@ mod hooks;
 pub mod jobs;
 pub mod journeys;
 pub mod ledger;
+mod line;
 pub mod lists;
 pub mod mandate_routes;
 pub mod mandates;

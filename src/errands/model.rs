@@ -1,24 +1,21 @@
 //! Where an errand stands, and the table of the steps between its states.
 
-use chrono::{DateTime, NaiveDate, Utc};
+use std::ops::{Deref, DerefMut};
+
+use chrono::NaiveDate;
 use diesel::{
     QueryableByName,
     deserialize::{FromSql, FromSqlRow},
     pg::{Pg, PgValue},
-    sql_types::{
-        Array, BigInt, Binary, Bool, Date, Integer, Jsonb, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid,
-    },
+    sql_types::{BigInt, Binary, Bool, Date, Integer, Jsonb, Nullable, SmallInt, Text, Uuid as SqlUuid},
 };
 use serde_json::Value;
 use uuid::Uuid;
 
 use super::clock::Mark;
+pub use super::line::Line;
 pub use super::provided::{Provided, form_place};
-use crate::{
-    error::Text as Words,
-    matters::version::{DecidedBy, MatterKind},
-    text_enum,
-};
+use crate::{error::Text as Words, text_enum};
 
 text_enum! {
     /// Where an errand (代办) stands.
@@ -268,60 +265,15 @@ impl FromSql<Nullable<Jsonb>, Pg> for Marks {
     }
 }
 
-/// An errand with what is known of it when it is read; form and name are sealed.
+/// An errand with what is known of it when it is read alone; form and parcel are sealed.
 #[derive(Clone, Debug, QueryableByName)]
 pub struct Errand {
-    #[diesel(sql_type = Integer)]
-    pub county_id: i32,
-    #[diesel(sql_type = SqlUuid)]
-    pub id: Uuid,
-    /// 受理编号
-    #[diesel(sql_type = Text)]
-    pub number: String,
-    #[diesel(sql_type = SqlUuid)]
-    pub matter_id: Uuid,
-    #[diesel(sql_type = SmallInt)]
-    pub matter_version: i16,
-    #[diesel(sql_type = Text)]
-    pub matter_name: String,
-    #[diesel(sql_type = SqlUuid)]
-    pub resident_id: Uuid,
-    #[diesel(sql_type = Nullable<Binary>)]
-    pub resident_name: Option<Vec<u8>>,
-    #[diesel(sql_type = SqlUuid)]
-    pub unit_id: Uuid,
-    #[diesel(sql_type = Text)]
-    pub unit_name: String,
-    #[diesel(sql_type = Text)]
-    pub decided_by: DecidedBy,
-    #[diesel(sql_type = Nullable<SqlUuid>)]
-    pub department_id: Option<Uuid>,
-    #[diesel(sql_type = Nullable<Text>)]
-    pub department_name: Option<String>,
-    #[diesel(sql_type = Text)]
-    pub kind: MatterKind,
-    #[diesel(sql_type = Text)]
-    pub state: ErrandState,
+    #[diesel(embed)]
+    pub line: Line,
     #[diesel(sql_type = Nullable<Text>)]
     pub back_to: Option<ErrandState>,
-    #[diesel(sql_type = Nullable<SqlUuid>)]
-    pub holder_id: Option<Uuid>,
-    #[diesel(sql_type = Nullable<Text>)]
-    pub holder_name: Option<String>,
-    #[diesel(sql_type = Nullable<SqlUuid>)]
-    pub offered_to: Option<Uuid>,
-    #[diesel(sql_type = Nullable<SqlUuid>)]
-    pub filed_by: Option<Uuid>,
-    #[diesel(sql_type = Nullable<SqlUuid>)]
-    pub filed_by_resident: Option<Uuid>,
-    #[diesel(sql_type = Nullable<SqlUuid>)]
-    pub mandate_id: Option<Uuid>,
     #[diesel(sql_type = Nullable<Binary>)]
     pub form: Option<Vec<u8>>,
-    #[diesel(sql_type = Jsonb)]
-    pub answers: Value,
-    #[diesel(sql_type = Jsonb)]
-    pub materials: Value,
     #[diesel(sql_type = Nullable<Binary>)]
     pub content_salt: Option<Vec<u8>>,
     #[diesel(sql_type = Nullable<Binary>)]
@@ -332,31 +284,8 @@ pub struct Errand {
     /// The facts of what was asked for and of its reply, by step; see [`super::replies`].
     #[diesel(sql_type = Nullable<Jsonb>)]
     pub replies: Option<Value>,
-    #[diesel(sql_type = SmallInt)]
-    pub supplements: i16,
-    /// Keys of the materials that were asked for and are not there yet.
-    #[diesel(sql_type = Array<Text>)]
-    pub asked: Vec<String>,
-    #[diesel(sql_type = SmallInt)]
-    pub limit_days: i16,
-    #[diesel(sql_type = Nullable<Date>)]
-    pub submitted_on: Option<NaiveDate>,
-    #[diesel(sql_type = Nullable<Date>)]
-    pub accepted_on: Option<NaiveDate>,
-    #[diesel(sql_type = Nullable<Date>)]
-    pub decided_on: Option<NaiveDate>,
-    #[diesel(sql_type = Nullable<Bool>)]
-    pub granted: Option<bool>,
     #[diesel(sql_type = Nullable<Bool>)]
     pub on_time: Option<bool>,
-    #[diesel(sql_type = Nullable<Date>)]
-    pub due_on: Option<NaiveDate>,
-    #[diesel(sql_type = Bool)]
-    pub provisional: bool,
-    #[diesel(sql_type = Nullable<Date>)]
-    pub yellow_from: Option<NaiveDate>,
-    #[diesel(sql_type = Nullable<Date>)]
-    pub red_from: Option<NaiveDate>,
     #[diesel(sql_type = SmallInt)]
     pub rung: i16,
     #[diesel(sql_type = Nullable<Date>)]
@@ -390,10 +319,18 @@ pub struct Errand {
     pub originals_out: i64,
     #[diesel(sql_type = Nullable<Jsonb>)]
     pub marks: Marks,
-    #[diesel(sql_type = BigInt)]
-    pub version: i64,
-    #[diesel(sql_type = Timestamptz)]
-    pub created_at: DateTime<Utc>,
-    #[diesel(sql_type = Timestamptz)]
-    pub updated_at: DateTime<Utc>,
+}
+
+impl Deref for Errand {
+    type Target = Line;
+
+    fn deref(&self) -> &Line {
+        &self.line
+    }
+}
+
+impl DerefMut for Errand {
+    fn deref_mut(&mut self) -> &mut Line {
+        &mut self.line
+    }
 }

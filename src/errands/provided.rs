@@ -9,10 +9,7 @@ use super::{content::Files, model::Errand};
 use crate::{
     error::{Error, FieldError, Text},
     http::faults::child,
-    matters::{
-        Answers,
-        version::{Material, Question},
-    },
+    matters::version::{Material, Question},
 };
 
 /// How a material (材料) is there.
@@ -46,15 +43,6 @@ impl Errand {
     /// The SHA-256 of each of its files.
     pub fn files(&self) -> Files {
         self.files.as_ref().and_then(|files| serde_json::from_value(files.clone()).ok()).unwrap_or_default()
-    }
-
-    /// What is there, as it was checked before it was written.
-    pub fn provided(&self) -> Vec<Provided> {
-        serde_json::from_value(self.materials.clone()).unwrap_or_default()
-    }
-
-    pub fn answers(&self) -> Answers {
-        serde_json::from_value(self.answers.clone()).unwrap_or_default()
     }
 }
 

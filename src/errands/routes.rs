@@ -16,7 +16,7 @@ use super::{
     content,
     ledger::{self, Salted},
     lists::{self, Asked, Filter, Of, Sort},
-    model::{Errand, ErrandState, Step},
+    model::{Errand, ErrandState, Line, Step},
     store::{self, Seen, Told},
     views::ErrandView,
 };
@@ -126,13 +126,13 @@ pub async fn list_errands(
         Some(_) => by_name(&app, &caller, asked, (after, limit, count)).await?,
         None => app.db.read("list_errands", move |conn| page(conn, &asked, after, limit, count)).await?,
     };
-    let view = |row: Errand| ErrandView::new(&app, &caller, lang, &row, today);
+    let view = |row: Line| ErrandView::listed(&app, &caller, lang, &row, today);
     let page = page::cut(&app.keys, sort.list(), rows, limit as usize, |row| sort.place(row), view)?;
     Ok(HttpResponse::Ok().json(Page { total, ..page }))
 }
 
 /// Rows of a page, and how many there are in all if that is asked for.
-type Rows = (Vec<Errand>, Option<i64>);
+type Rows = (Vec<Line>, Option<i64>);
 
 fn page(conn: &mut PgConnection, asked: &Asked, after: After, limit: i64, count: bool) -> Result<Rows> {
     let total = if count { Some(lists::count(conn, asked)?) } else { None };

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::{
     clock::{Lamp, lamp},
-    model::{Errand, ErrandState, Provided, form_place},
+    model::{Errand, ErrandState, Line, Provided, form_place},
     replies::{ErrandCallBack, ErrandDelivery},
 };
 use crate::{
@@ -113,15 +113,11 @@ pub struct ErrandResident {
 }
 
 impl ErrandView {
-    pub fn new(app: &App, caller: &Caller, lang: Lang, row: &Errand, today: NaiveDate) -> Result<Self> {
+    /// In a list.
+    pub fn listed(app: &App, caller: &Caller, lang: Lang, row: &Line, today: NaiveDate) -> Result<Self> {
         let own = row.resident_id == caller.subject;
         let (name, _) =
             people::name_and_phone(app, (row.county_id, row.resident_id), (row.resident_name.as_deref(), None), !own)?;
-        let mine = caller.is_resident() || row.held || row.departmental;
-        let open = |sealed: &[u8]| {
-            let plain = app.keys.open(row.county_id, &form_place(row.id), sealed)?;
-            serde_json::from_slice::<Value>(&plain).map_err(Error::internal)
-        };
         let named =
             |id: Option<Uuid>, name: &Option<String>| id.map(|id| Named { id, name: name.clone().unwrap_or_default() });
         let local = |at: DateTime<Utc>| at.with_timezone(&CST);
@@ -141,26 +137,43 @@ impl ErrandView {
             mandate_id: row.mandate_id,
             filed_by: row.filed_by,
             filed_by_resident: row.filed_by_resident,
-            form: row.form.as_deref().filter(|_| mine).map(open).transpose()?,
+            form: None,
             answers: row.answers(),
             materials: row.provided(),
             supplements: row.supplements,
             asked_for: row.asked.clone(),
-            supplement_until: row.supplement_until(),
+            supplement_until: None,
             limit_days: row.limit_days,
             submitted_on: row.submitted_on,
             accepted_on: row.accepted_on,
             decided_on: row.decided_on,
             granted: row.granted,
-            documents: row.documents(),
-            delivery: ErrandDelivery::of(app, row, mine)?,
-            call_back: ErrandCallBack::of(row),
+            documents: Vec::new(),
+            delivery: None,
+            call_back: None,
             due_on: row.due_on,
             provisional: row.provisional,
             lamp: lamp(row.yellow_from, row.red_from, today),
             version: row.version,
             created_at: local(row.created_at),
             updated_at: local(row.updated_at),
+        })
+    }
+
+    /// Alone, with what is in it and its reply.
+    pub fn new(app: &App, caller: &Caller, lang: Lang, row: &Errand, today: NaiveDate) -> Result<Self> {
+        let mine = caller.is_resident() || row.held || row.departmental;
+        let open = |sealed: &[u8]| {
+            let plain = app.keys.open(row.county_id, &form_place(row.id), sealed)?;
+            serde_json::from_slice::<Value>(&plain).map_err(Error::internal)
+        };
+        Ok(Self {
+            form: row.form.as_deref().filter(|_| mine).map(open).transpose()?,
+            supplement_until: row.supplement_until(),
+            documents: row.documents(),
+            delivery: ErrandDelivery::of(app, row, mine)?,
+            call_back: ErrandCallBack::of(row),
+            ..Self::listed(app, caller, lang, row, today)?
         })
     }
 }

@@ -57,7 +57,7 @@ pub mod series_views;
 pub mod step_routes;
 pub mod store;
 pub mod sweeps;
-mod takers;
+pub mod takers;
 pub mod views;
 
 pub use hooks::ROOM;

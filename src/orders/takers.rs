@@ -37,7 +37,8 @@ pub fn why(
 }
 
 statement! {
-    struct HelperOf { county: i32 as Integer, resident: Option<Uuid> as Nullable<SqlUuid>, staff: Option<Uuid> as Nullable<SqlUuid>, helper: Option<Uuid> as Nullable<SqlUuid> }
+    /// The helper with an id, or that a member of staff or a resident is.
+    pub struct HelperOf { county: i32 as Integer, resident: Option<Uuid> as Nullable<SqlUuid>, staff: Option<Uuid> as Nullable<SqlUuid>, helper: Option<Uuid> as Nullable<SqlUuid> }
     "SELECT h.id, h.kind, h.state = 'active' AS active, h.version, h.staff_id, h.resident_id, \
        (SELECT s.display_name FROM staff s WHERE s.county_id = h.county_id AND s.id = h.staff_id) AS staff_name, \
        (SELECT v.name FROM residents v WHERE v.county_id = h.county_id AND v.id = h.resident_id) AS name \
