@@ -108,11 +108,14 @@ impl County {
             today: local_date(Clock::System.now()),
         };
         let mut latencies = Vec::with_capacity(SEARCHES);
-        for number in 0..SEARCHES {
+        // The first time each is looked for is for warming up, as in the load over HTTP.
+        for number in 0..names.len() + SEARCHES {
             let asked = Asked { name: Some(vec![names[number % names.len()].clone()]), ..asked.clone() };
             let begun = Instant::now();
             let found = lists::list(&mut conn, &asked, After::START, 20)?;
-            latencies.push(begun.elapsed());
+            if number >= names.len() {
+                latencies.push(begun.elapsed());
+            }
             ensure!(!found.is_empty(), "a name of the township is not found there");
         }
         latencies.sort_unstable();
@@ -148,8 +151,9 @@ pub fn cases(peak_kib: &mut u64) -> Result<Vec<Case>> {
     let (mut pages, mut numbers, mut names, mut whole) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         for (state, rounds) in [(Some(ErrandState::Handling), &mut names), (None, &mut whole)] {
-            let theirs = few.search(state)?;
-            rounds.push(Round { theirs: theirs.rate, their_tail: tail(&theirs), ours: many.search(state)? });
+            let (theirs, ours) = (few.search(state)?, many.search(state)?);
+            println!("  {:.0}/s, by name in the other {:.0}/s", ours.rate, theirs.rate);
+            rounds.push(Round { theirs: theirs.rate, their_tail: tail(&theirs), ours });
         }
     }
     let County { server, database: _few, .. } = few;

@@ -157,14 +157,14 @@ fn digest(salt: &[u8], form: Option<&[u8]>, errand: &Errand) -> [u8; 32] {
     part(salt);
     part(&[u8::from(form.is_some())]);
     part(form.unwrap_or_default());
-    let (answers, materials) = (errand.answers(), errand.provided());
+    let (answers, materials) = (&errand.answers, &errand.materials);
     part(&(answers.len() as u64).to_be_bytes());
-    for (question, answer) in &answers {
+    for (question, answer) in answers {
         part(question.as_bytes());
         part(answer.as_bytes());
     }
     part(&(materials.len() as u64).to_be_bytes());
-    for Provided { key, in_person, attachment_ids } in &materials {
+    for Provided { key, in_person, attachment_ids } in materials {
         part(key.as_bytes());
         part(&[u8::from(*in_person)]);
         part(&(attachment_ids.len() as u64).to_be_bytes());
@@ -202,7 +202,7 @@ pub fn bind(
     said: &mut Said,
 ) -> Result<()> {
     let placed = match step {
-        Step::Submit => of_materials(&after.provided()),
+        Step::Submit => of_materials(&after.materials),
         Step::Supplement => of_materials(&said.provided),
         _ => {
             said.files.iter().enumerate().map(|(at, id)| (*id, format!("{}/attachment_ids/{at}", said.place))).collect()
@@ -219,7 +219,7 @@ pub fn bind(
     // A draft that was never handed in is nobody's business once it is withdrawn.
     if step == Step::Withdraw && after.submitted_on.is_none() {
         attachments::let_go(conn, after.county_id, (ERRAND, after.id), now)?;
-        (after.form, after.answers, after.materials, after.files) = (None, json!({}), json!([]), None);
+        (after.form, after.answers, after.materials, after.files) = (None, BTreeMap::new(), Vec::new(), None);
     }
     if matches!(step, Step::Submit | Step::Supplement) {
         said.facts.insert("content".into(), json!(content(app, after)?));
@@ -269,7 +269,7 @@ pub fn changed<'a>(
         }
         // Without its salt there is nothing to compare, and nothing may be left.
         (Some((seq, _)), None) => {
-            let left = errand.form.is_some() || !errand.answers().is_empty() || !errand.provided().is_empty();
+            let left = errand.form.is_some() || !errand.answers.is_empty() || !errand.materials.is_empty();
             left.then_some(seq)
         }
         (None, _) => None,

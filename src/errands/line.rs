@@ -5,11 +5,13 @@
 use chrono::{DateTime, NaiveDate, Utc};
 use diesel::{
     QueryableByName,
+    deserialize::{FromSql, FromSqlRow},
+    pg::{Pg, PgValue},
     sql_types::{
         Array, BigInt, Binary, Bool, Date, Integer, Jsonb, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid,
     },
 };
-use serde_json::Value;
+use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
 use super::{model::ErrandState, provided::Provided};
@@ -64,10 +66,12 @@ pub struct Line {
     pub filed_by_resident: Option<Uuid>,
     #[diesel(sql_type = Nullable<SqlUuid>)]
     pub mandate_id: Option<Uuid>,
-    #[diesel(sql_type = Jsonb)]
-    pub answers: Value,
-    #[diesel(sql_type = Jsonb)]
-    pub materials: Value,
+    /// Answers to the questions of the guide.
+    #[diesel(sql_type = Jsonb, deserialize_as = Stored<Answers>)]
+    pub answers: Answers,
+    /// What is there, and how.
+    #[diesel(sql_type = Jsonb, deserialize_as = Stored<Vec<Provided>>)]
+    pub materials: Vec<Provided>,
     #[diesel(sql_type = SmallInt)]
     pub supplements: i16,
     /// Keys of the materials that were asked for and are not there yet.
@@ -99,13 +103,28 @@ pub struct Line {
     pub updated_at: DateTime<Utc>,
 }
 
-impl Line {
-    /// What is there, as it was checked before it was written.
-    pub fn provided(&self) -> Vec<Provided> {
-        serde_json::from_value(self.materials.clone()).unwrap_or_default()
-    }
+/// A value that was checked before it was written, read from JSON at once.
+#[derive(Debug, FromSqlRow)]
+pub struct Stored<T>(T);
 
-    pub fn answers(&self) -> Answers {
-        serde_json::from_value(self.answers.clone()).unwrap_or_default()
+impl<T: DeserializeOwned> FromSql<Jsonb, Pg> for Stored<T> {
+    fn from_sql(value: PgValue<'_>) -> diesel::deserialize::Result<Self> {
+        // Its first byte is the version of the format (PostgreSQL, `jsonb_send`).
+        match value.as_bytes().split_first() {
+            Some((1, json)) => Ok(Self(serde_json::from_slice(json)?)),
+            _ => Err("jsonb of an unknown format".into()),
+        }
+    }
+}
+
+impl From<Stored<Self>> for Answers {
+    fn from(stored: Stored<Self>) -> Self {
+        stored.0
+    }
+}
+
+impl From<Stored<Self>> for Vec<Provided> {
+    fn from(stored: Stored<Self>) -> Self {
+        stored.0
     }
 }

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, NaiveDate, Utc};
-use serde_json::json;
 use uuid::Uuid;
 
 use super::{
@@ -130,10 +129,10 @@ pub fn under_mandate(step: Step, actor: Actor) -> bool {
 
 /// Everything that is needed is there, and every question answered that decides what is needed.
 fn complete(errand: &Errand, version: &Version) -> Result<(), StepError> {
-    let (answers, provided) = (errand.answers(), errand.provided());
-    let keys: Vec<_> = provided.iter().map(|one| one.key.as_str()).collect();
-    let missing: Vec<_> = matters::missing(version, &answers, &keys).into_iter().cloned().collect();
-    let open: Vec<_> = matters::open_questions(version, &answers).into_iter().cloned().collect();
+    let answers = &errand.answers;
+    let keys: Vec<_> = errand.materials.iter().map(|one| one.key.as_str()).collect();
+    let missing: Vec<_> = matters::missing(version, answers, &keys).into_iter().cloned().collect();
+    let open: Vec<_> = matters::open_questions(version, answers).into_iter().cloned().collect();
     let form = version.form.is_some() && errand.form.is_none();
     if missing.is_empty() && open.is_empty() && !form {
         Ok(())
@@ -279,9 +278,9 @@ pub fn take(errand: &Errand, step: Step, actor: Actor, said: &Said, around: Arou
         next.holder_id = Some(said.staff.ok_or(StepError::NobodyAnswers)?);
     }
     if !said.provided.is_empty() {
-        let mut provided: BTreeMap<_, _> = errand.provided().into_iter().map(|one| (one.key.clone(), one)).collect();
+        let mut provided: BTreeMap<_, _> = errand.materials.iter().map(|one| (one.key.clone(), one.clone())).collect();
         provided.extend(said.provided.iter().map(|one| (one.key.clone(), one.clone())));
-        next.materials = json!(provided.into_values().collect::<Vec<_>>());
+        next.materials = provided.into_values().collect();
     }
     // A new clock has a ladder of its own.
     if matches!(step, Step::Submit | Step::Accept | Step::DeemAccepted)

@@ -7,7 +7,7 @@ use diesel::{
         Array, BigInt, Binary, Bool, Date, Integer, Jsonb, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid,
     },
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{
@@ -227,8 +227,8 @@ pub fn write(conn: &mut PgConnection, writing: Writing) -> Result<bool> {
         offered_to: after.offered_to,
         department: after.department_id,
         form: after.form.clone(),
-        answers: after.answers.clone(),
-        materials: after.materials.clone(),
+        answers: json!(after.answers),
+        materials: json!(after.materials),
         content_salt: after.content_salt.clone(),
         parcel: after.parcel.clone(),
         supplements: after.supplements,

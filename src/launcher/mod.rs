@@ -54,6 +54,15 @@ pub struct Services {
     _lock: File,
 }
 
+/// Memory in which PostgreSQL keeps pages, in MiB: a quarter of the machine's (PostgreSQL manual, 20.4.1), 128 to 1,024.
+/// Only what is used of it is taken.
+fn buffers_mib() -> u64 {
+    let meminfo = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let total =
+        meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:")?.trim().strip_suffix(" kB")?.parse().ok());
+    total.map_or(256, |kib: u64| (kib / 1024 / 4).clamp(128, 1024))
+}
+
 /// Starts both, or says why not. Call it on the main thread: the children die with the thread that started them.
 pub fn start(folder: &Path, purpose: Purpose) -> Result<Services> {
     let Found { postgres, redis } = find()?;
@@ -70,9 +79,8 @@ pub fn start(folder: &Path, purpose: Purpose) -> Result<Services> {
     initialise(&postgres, &cluster, account.as_ref())?;
     let (mut args, mut redis_args) =
         (vec!["-c".into(), "listen_addresses=".to_owned()], vec!["--port".into(), "0".to_owned()]);
-    args.extend(
-        ["-c", "max_connections=200", "-c", "shared_buffers=256MB", "-c", "logging_collector=off"].map(Into::into),
-    );
+    let buffers = format!("shared_buffers={}MB", buffers_mib());
+    args.extend(["-c", "max_connections=200", "-c", &buffers, "-c", "logging_collector=off"].map(Into::into));
     let socket = sockets.join("redis.sock");
     redis_args.extend(
         ["--unixsocket", &socket.to_string_lossy(), "--unixsocketperm", "700", "--daemonize", "no"].map(Into::into),
