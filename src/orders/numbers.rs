@@ -1,7 +1,7 @@
 //! Numbers for supervisors (督查): how many orders are open, ran out, were begun in time and confirmed; of units and kinds, never of persons.
 
 use actix_web::{HttpResponse, get, web::Data};
-use chrono::{DateTime, Days, NaiveDate, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use diesel::{
     QueryableByName, RunQueryDsl,
     sql_types::{BigInt, Integer, Nullable, Text, Timestamptz, Uuid as SqlUuid},
@@ -12,18 +12,11 @@ use uuid::Uuid;
 
 use crate::{
     app::App,
-    clock::{local_date, local_midnight},
-    error::{Code, Error, FieldError, Result, Text as Words},
-    http::{
-        caller::{Can, Reach},
-        permissions::CountOrders,
-        valid::Query,
-    },
+    clock::local_date,
+    error::Result,
+    http::{caller::Can, period::Period, permissions::CountOrders, valid::Query},
     statement, text_enum, units,
 };
-
-/// The longest period, in days.
-const LONGEST: i64 = 366;
 
 text_enum! {
     /// What the numbers are of.
@@ -156,33 +149,14 @@ pub async fn count_orders(
     query: Query<OrderNumbersQuery>,
 ) -> Result<HttpResponse> {
     let query = query.0;
-    let to = query.to.unwrap_or(local_date(app.clock.now()));
-    let from = query.from.unwrap_or(to - Days::new(30));
-    let next = to.checked_add_days(Days::new(1));
-    let Some(next) = next.filter(|_| from <= to && (to - from).num_days() <= LONGEST) else {
-        let text = Words::fixed(
-            "须不晚于 to，且相隔不超过 366 天",
-            "must not be after `to`, nor more than 366 days before it",
-        );
-        return Err(Error::invalid(vec![FieldError::query("from", "range", text)]));
-    };
+    let period = Period::asked(query.from, query.to, local_date(app.clock.now()))?;
     let (scope, own) = (caller.scope, caller.unit);
     let (kind, by) = (query.kind_id, query.by.unwrap_or(OrdersBy::Unit).as_str());
     let read = app.db.read("count_orders", move |conn| {
-        let unit = match (query.unit_id.or(own), scope.reach) {
-            (Some(unit), _) => unit,
-            (None, Reach::County) => {
-                let all = units::store::named(conn, scope.county, None)?;
-                all.first().ok_or(Code::NotFound)?.id
-            }
-            (None, _) => return Err(Code::Forbidden.into()),
-        };
-        if !units::store::exists_in(conn, scope, unit)? {
-            return Err(Code::NotFound.into());
-        }
-        let (from, until) = (local_midnight(from), local_midnight(next));
+        let unit = units::store::counted(conn, scope, query.unit_id, own)?;
+        let (from, until) = period.instants();
         Ok(Numbers { county: scope.county, unit, kind, by, from, until }.load::<Row>(conn)?)
     });
     let items = read.await?.into_iter().map(OrderNumbers::from).collect();
-    Ok(HttpResponse::Ok().json(OrderNumbersView { from, to, items }))
+    Ok(HttpResponse::Ok().json(OrderNumbersView { from: period.from, to: period.to, items }))
 }
