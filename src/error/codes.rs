@@ -146,6 +146,7 @@ codes! {
     HelperUnfit 409 "helper_unfit" "不符合接单条件" "The helper does not fit";
     LoadReached 409 "load_reached" "手中的订单已达上限" "The helper holds as many orders as they can";
     NotAHelper 409 "not_a_helper" "您不是在岗的服务人员" "You are no active helper";
+    TooManyReturns 409 "too_many_returns" "今日退单次数已达上限，请联系调度员处理" "You have given back as many today as is possible; ask a dispatcher";
     OrderLimit 409 "order_limit" "未完成的订单已达上限" "The resident has as many open orders as is possible";
     TooManyNotes 409 "too_many_notes" "留言已达上限，请电话联系" "There are enough notes; please call";
     OrderTooEarly 409 "order_too_early" "还未到出发时间" "It is too early to set out";

@@ -280,6 +280,14 @@ impl App {
         F: Fn(&mut PgConnection, &Keeping) -> Result<Answer> + Clone + Send + 'static,
     {
         self.count(&once).await?;
+        self.once_keeping_counted(once, work).await
+    }
+
+    /// [`once_keeping`](Self::once_keeping) for what has been counted before.
+    pub async fn once_keeping_counted<F>(self: &std::sync::Arc<Self>, once: Once, work: F) -> Result<Answer>
+    where
+        F: Fn(&mut PgConnection, &Keeping) -> Result<Answer> + Clone + Send + 'static,
+    {
         self.run_once(once, work).await
     }
 

@@ -11,7 +11,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::model::{ConfirmedHow, Order, OrderState, StartedHow, Step};
-pub use super::takers::{Reasons, Who, count_try, helper, helper_of, township, uncount_try, why};
+pub use super::takers::{Reasons, Who, count_try, helper, helper_of, returned, township, uncount_try, why};
 pub use crate::http::caller::Seen;
 use crate::{
     clock::local_date,
@@ -233,6 +233,17 @@ pub fn give(
         now,
     };
     Ok(give.get_result::<Written>(conn)?.n == 1)
+}
+
+statement! {
+    struct PutOff { county: i32 as Integer, id: Uuid as SqlUuid, version: i64 as BigInt, due_at: DateTime<Utc> as Timestamptz }
+    "UPDATE orders SET due_at = {due_at} WHERE county_id = {county} AND id = {id} AND version = {version}"
+}
+
+/// Time looks at it again later, and nothing has happened; false when somebody was faster.
+pub fn put_off(conn: &mut PgConnection, order: &Order, due_at: DateTime<Utc>) -> QueryResult<bool> {
+    let Order { county_id: county, id, version, .. } = *order;
+    Ok(PutOff { county, id, version, due_at }.execute(conn)? == 1)
 }
 
 statement! {

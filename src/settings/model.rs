@@ -140,6 +140,8 @@ settings! {
         "“尽快上门”的订单等待多少分钟后过期", "Minutes after which an order that is wanted at once has run out";
     orders_call_back_hours: i64 = number(48, 1, 240, "hours"), "orders.call_back_hours",
         "完成后多少小时未确认即回访", "Hours without a confirmation after which the resident is called back";
+    orders_returns_per_day: i64 = number(3, 1, 50, "orders"), "orders.returns_per_day",
+        "一位服务人员一天最多自行退几单", "Orders that a helper can give back in a day; then a dispatcher sees to it";
     orders_series_days: i64 = number(7, 1, 30, "days"), "orders.series_days",
         "周期订单提前多少天生成", "Days ahead for which the orders of a series are made";
     visits_position: Evidence = EVIDENCE, "visits.position",

@@ -1,7 +1,11 @@
 //! Todos in the database.
 
 use chrono::{DateTime, Utc};
-use diesel::{dsl::sql, prelude::*, sql_types::Bool};
+use diesel::{
+    dsl::{exists, sql},
+    prelude::*,
+    sql_types::Bool,
+};
 use uuid::Uuid;
 
 use super::model::{Kind, NewTodo, Todo, TodoState};
@@ -78,6 +82,13 @@ pub fn drop_about(
         changes::record(conn, changed(&todo, todo.holder_id), now)?;
     }
     Ok(())
+}
+
+/// Whether one still waits about a thing.
+pub fn waits(conn: &mut PgConnection, county: i32, kind: Kind, (about, id): (&str, Uuid)) -> QueryResult<bool> {
+    let of = todos::table.filter(todos::county_id.eq(county)).filter(todos::kind.eq(kind));
+    let of = of.filter(todos::about.eq(about)).filter(todos::about_id.eq(id)).filter(waiting());
+    diesel::select(exists(of)).get_result(conn)
 }
 
 /// What still waits about things of a kind.
