@@ -4,7 +4,7 @@
 //! (rate, once) ──▶ given ──change, for 24 hours──▶ given (every version stays)
 //!                    └──grade 1 or 2──▶ a todo of those one level above the unit
 //! ```
-//! Which things can be rated, by whom they were received and who served, rooms say themselves ([`Room::rated`](crate::rooms::Room::rated)).
+//! Residents are asked for it the next morning ([`asking`]). Which things can be rated, by whom they were received and who served, rooms say themselves ([`Room::rated`](crate::rooms::Room::rated)).
 //!
 //! Whoever was rated must never find out who gave a bad grade, or people would not dare. So those who served and the colleagues of
 //! their unit see totals only: of months that are over, in which nothing can change any more, and only of five ratings or more.
@@ -17,6 +17,7 @@
 //!
 //! Whoever acts for somebody sees and changes what they said for them, never what the resident said; the resident sees and changes all.
 
+pub mod asking;
 pub mod giving;
 mod hooks;
 mod model;

@@ -24,6 +24,14 @@ text_enum! {
     }
 }
 
+text_enum! {
+    /// Whether something is done at all.
+    pub enum Switch {
+        Off = "off",
+        On = "on",
+    }
+}
+
 /// What values a setting takes.
 #[derive(Clone, Copy, Debug)]
 pub enum Kind {
@@ -144,6 +152,8 @@ settings! {
         "一位服务人员一天最多自行退几单", "Orders that a helper can give back in a day; then a dispatcher sees to it";
     orders_series_days: i64 = number(7, 1, 30, "days"), "orders.series_days",
         "周期订单提前多少天生成", "Days ahead for which the orders of a series are made";
+    ratings_ask: Switch = Kind::Choice { default: "on", options: &["off", "on"] }, "ratings.ask",
+        "服务办结次日上午是否请居民评价", "Whether residents are asked the next morning to rate what was done";
     visits_position: Evidence = EVIDENCE, "visits.position",
         "走访时是否记录位置", "Whether a visit records a position";
     visits_photo: Evidence = EVIDENCE, "visits.photo",

@@ -35,7 +35,7 @@ async fn the_rated_do_not_see_who_was_asked_about_it() {
     let (junxi, supervisor) = (t.staff("junxi").await, t.staff("supervisor").await);
     reveal(&t, &t.staff("specialist").await, &chen, "电话通知取件").await;
     reveal(&t, &junxi, &chen, "核实评价").await;
-    reveal(&t, &supervisor, &chen, "复核评价").await;
+    reveal(&t, &t.staff("admin").await, &chen, "复核评价").await;
     assert_eq!(reasons(&t, &cadre, &chen).await, ["电话通知取件"]);
     assert_eq!(reasons(&t, &junxi, &chen).await, ["核实评价", "电话通知取件"]);
     for by in [&chen, &supervisor, &t.staff("admin").await] {
@@ -144,4 +144,48 @@ async fn phones_learn_of_a_rating_that_moves() {
     let kept = t.resident("kept").await;
     let now = t.get(&format!("/v1/ratings/{}", id(&given))).by(&kept).send().await.ok();
     assert_eq!((&now["given_how"], &now["given_by"]), (&json!("resident"), &json!(kept.subject)));
+}
+
+#[actix_web::test]
+async fn people_are_asked_once_the_next_morning() {
+    let t = TestApp::new().await;
+    let chen = villager(&t, "chen").await;
+    let (one, _) = delivered(&t, &chen).await;
+    delivered(&t, &chen).await;
+    delivered(&t, &chen).await;
+    rate(&t, &chen, ("errand", &id(&one)), json!({"grade": 5})).await.created();
+    let other = villager(&t, "other").await;
+    let (rated, _) = delivered(&t, &other).await;
+    rate(&t, &other, ("errand", &id(&rated)), json!({"grade": 5})).await.created();
+    let asked = "SELECT count(*) AS n FROM messages WHERE kind = 'please_rate'";
+    for (now, expected) in [
+        ("2026-11-23T19:00:00+08:00", 0),
+        ("2026-11-24T08:59:00+08:00", 0),
+        ("2026-11-24T09:00:00+08:00", 1),
+        ("2026-11-24T09:01:00+08:00", 1),
+        ("2026-11-25T09:00:00+08:00", 1),
+    ] {
+        t.set_time(now);
+        t.tick().await;
+        assert_eq!(t.database.count(asked), expected, "{now}");
+    }
+    let chen = t.resident("chen").await;
+    let inbox = t.get("/v1/messages?limit=100").by(&chen).send().await.ok();
+    let message = inbox["items"].as_array().expect("items").iter().find(|one| one["kind"] == "please_rate");
+    let text = message.expect("asked")["text"].as_str().expect("words");
+    assert!(text.contains("2 项") && !text.contains("红星村代办员"), "{text}");
+}
+
+#[actix_web::test]
+async fn a_county_may_ask_nobody() {
+    let t = TestApp::new().await;
+    let chen = villager(&t, "chen").await;
+    delivered(&t, &chen).await;
+    let admin = t.staff("admin").await;
+    let off = json!({"value": "off", "reason": "由乡镇电话回访"});
+    t.put("/v1/settings/ratings.ask").by(&admin).header("if-match", "*").json(off).send().await.ok();
+    t.set_time("2026-11-24T09:00:00+08:00");
+    t.tick().await;
+    let told = "SELECT count(*) + 10 * (SELECT count(*) FROM rating_rounds) AS n FROM messages WHERE kind = 'please_rate'";
+    assert_eq!(t.database.count(told), 10, "nobody, and nobody is looked for again today");
 }

@@ -4,6 +4,7 @@ mod appointments;
 mod errands;
 mod helpers;
 mod orders;
+mod ratings;
 mod residents;
 
 use super::model::Definition;
@@ -88,6 +89,8 @@ kinds! {
     OrderLost = "order_lost": orders::ORDER_LOST;
     /// 订单取消: whoever held it need not go.
     OrderCancelledForHelper = "order_cancelled_for_helper": orders::ORDER_CANCELLED_FOR_HELPER;
+    /// 请评价: the morning after, once for everything of a day; names neither what it was nor who served.
+    PleaseRate = "please_rate": ratings::PLEASE_RATE;
     /// 叫号: somebody stands in the hall, or should.
     TicketCalled = "ticket_called": appointments::TICKET_CALLED;
 }
