@@ -28,10 +28,10 @@ impl Clock {
     /// The present, in whole microseconds: PostgreSQL keeps no more, and what is answered must equal what is read back.
     pub fn now(&self) -> DateTime<Utc> {
         match self {
-            Self::System => {
+            Self::System =>
+            {
                 #[expect(clippy::disallowed_methods, reason = "the one place")]
-                let now = Utc::now();
-                now.with_nanosecond(now.nanosecond() / 1000 * 1000).unwrap_or(now)
+                whole_micros(Utc::now())
             }
             Self::Manual(micros) => DateTime::from_timestamp_micros(micros.load(Ordering::SeqCst)).unwrap_or_default(),
         }
@@ -43,6 +43,11 @@ impl Clock {
             micros.store(at.timestamp_micros(), Ordering::SeqCst);
         }
     }
+}
+
+/// A time in whole microseconds, as it is kept: see [`Clock::now`].
+pub fn whole_micros(at: DateTime<Utc>) -> DateTime<Utc> {
+    at.with_nanosecond(at.nanosecond() / 1000 * 1000).unwrap_or(at)
 }
 
 /// The local day of an instant.

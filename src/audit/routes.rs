@@ -134,7 +134,7 @@ impl AuditQuery {
         let (from, to) = (self.from.map(utc), self.to.map(utc));
         let (entity, entity_id, actor_id, action) = (self.entity, self.entity_id, self.actor_id, self.action);
         let entity_ids = entity_id.into_iter().collect();
-        Ok((Filter { entity, entity_ids, actor_id, action, from, to }, by))
+        Ok((Filter { entity, entity_ids, actor_id, action, from, to, ..Filter::default() }, by))
     }
 }
 
@@ -158,7 +158,8 @@ fn place(entry: &Entry) -> After {
 /// The county's audit log
 ///
 /// Who looked at what and who changed what, newest first unless asked otherwise. For the administrator and supervisors of the
-/// county: entries name no unit, so a township's supervisor has no part of it. Looking is itself recorded, once per request.
+/// county: entries name no unit, so a township's supervisor has no part of it. What would tell the reader who rated them is left out. Looking
+/// is itself recorded, once per request.
 #[utoipa::path(tag = "audit", security(("token" = ["audit:read"])), params(AuditQuery),
     responses((status = 200, description = "A page of entries", body = Page<AuditEntryView>)))]
 #[get("/v1/audit")]
@@ -175,6 +176,7 @@ pub async fn list_audit(caller: Can<ReadAudit>, app: Data<App>, query: Query<Aud
         .db
         .write("list_audit", move |conn| {
             of_the_county(conn, &who)?;
+            let filter = Filter { reader: who.staff(), ..filter.clone() };
             let total = if count { Some(store::count(conn, county, &filter)?) } else { None };
             let rows = store::list(conn, county, &filter, order == AuditOrder::Newest, after, limit)?;
             record(conn, &who, now, &look)?;
@@ -226,10 +228,20 @@ struct LooksQuery {
     count: Option<bool>,
 }
 
+/// Who looks from above somebody who reads a resident's entries: whoever looks into a bad rating looks from above those who were rated, and
+/// would tell them whose it is.
+const fn above(reader: Role) -> &'static [Role] {
+    match reader {
+        Role::Specialist | Role::VillageCadre => &[Role::TownshipStaff, Role::Supervisor, Role::CountyAdmin],
+        Role::TownshipStaff => &[Role::Supervisor, Role::CountyAdmin],
+        Role::Resident | Role::DepartmentStaff | Role::Supervisor | Role::CountyAdmin => &[],
+    }
+}
+
 /// Who looked at a resident
 ///
-/// When, in which role, at what and why, newest first: for the resident, and for staff within reach. Looking here is itself
-/// recorded, once per request.
+/// When, in which role, at what and why, newest first: for the resident everything; for staff within reach what their own level and those
+/// below it looked at, and every change. Looking here is itself recorded, once per request.
 #[utoipa::path(tag = "audit", security(("token" = ["residents:audit"])), params(("id" = Uuid, Path, description = "The resident"), LooksQuery),
     responses((status = 200, description = "A page of looks", body = Page<ResidentLookView>)))]
 #[get("/v1/residents/{id}/audit")]
@@ -250,7 +262,8 @@ pub async fn list_resident_audit(
             let row = people::find(conn, scope, id.0)?.ok_or(Code::NotFound)?;
             // Also by the ids of records that were merged into this one.
             let entity_ids = people::with_merged(conn, scope.county, row.id)?;
-            let filter = Filter { entity: Some("resident".into()), entity_ids, ..Filter::default() };
+            let (entity, reader) = (Some("resident".to_owned()), who.staff());
+            let filter = Filter { entity, entity_ids, reader, no_looks_of: above(who.role), ..Filter::default() };
             let total = if count { Some(store::count(conn, scope.county, &filter)?) } else { None };
             let rows = store::list(conn, scope.county, &filter, true, after, limit)?;
             record(conn, &who, now, &look.of(row.id))?;

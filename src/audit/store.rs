@@ -1,10 +1,19 @@
 //! Reading the audit log.
 
 use chrono::{DateTime, Utc};
-use diesel::{pg::Pg, prelude::*};
+use diesel::{
+    define_sql_function,
+    dsl::not,
+    pg::Pg,
+    prelude::*,
+    sql_types::{Integer, Text, Timestamptz, Uuid as SqlUuid},
+};
 use uuid::Uuid;
 
-use crate::{db::schema::audit_log, http::page::After};
+use crate::{
+    db::schema::audit_log,
+    http::{page::After, permissions::Role},
+};
 
 /// An entry as it is shown.
 #[derive(Clone, Debug, Queryable, Selectable)]
@@ -35,6 +44,19 @@ pub struct Filter {
     pub from: Option<DateTime<Utc>>,
     /// Before this instant.
     pub to: Option<DateTime<Utc>>,
+    /// Whoever reads it, if they are staff: what would tell them who rated them is left out.
+    pub reader: Option<Uuid>,
+    /// Looks in these roles are left out.
+    pub no_looks_of: &'static [Role],
+}
+
+/// What of a resident is a look, and changes nothing.
+const LOOKS: &[&str] =
+    &["reveal", "read", "lookup", "open", "read_audit", "read_order", "reveal_order", "list_messages"];
+
+define_sql_function! {
+    /// Defined once, in the database.
+    fn tells_the_rated(county: Integer, reader: SqlUuid, about: Text, about_id: SqlUuid, what: Text, actor: SqlUuid, at: Timestamptz) -> Bool;
 }
 
 fn filtered<'a>(county: i32, filter: &Filter) -> audit_log::BoxedQuery<'a, Pg> {
@@ -57,6 +79,15 @@ fn filtered<'a>(county: i32, filter: &Filter) -> audit_log::BoxedQuery<'a, Pg> {
     }
     if let Some(to) = filter.to {
         query = query.filter(audit_log::at.lt(to));
+    }
+    if let Some(reader) = filter.reader {
+        let (about, what) = ((audit_log::entity, audit_log::entity_id), (audit_log::action, audit_log::actor_id));
+        query = query.filter(not(tells_the_rated(county, reader, about.0, about.1, what.0, what.1, audit_log::at)));
+    }
+    if !filter.no_looks_of.is_empty() {
+        let roles = filter.no_looks_of.iter().map(|role| role.as_str());
+        let by_them = audit_log::actor_role.eq_any(roles.collect::<Vec<_>>());
+        query = query.filter(not(by_them.and(audit_log::action.eq_any(LOOKS))));
     }
     query
 }

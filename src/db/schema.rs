@@ -382,6 +382,18 @@ diesel::table! {
 }
 
 diesel::table! {
+    helper_decisions (county_id, id) {
+        county_id -> Int4,
+        id -> Uuid,
+        helper_id -> Uuid,
+        decision -> Text,
+        decided_by -> Uuid,
+        decided_at -> Timestamptz,
+        reason -> Nullable<Bytea>,
+    }
+}
+
+diesel::table! {
     helper_hours (county_id, helper_id, no) {
         county_id -> Int4,
         helper_id -> Uuid,
@@ -854,6 +866,14 @@ diesel::table! {
 }
 
 diesel::table! {
+    rating_rounds (county_id, on_date) {
+        county_id -> Int4,
+        on_date -> Date,
+        asked_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
     ratings (county_id, id) {
         county_id -> Int4,
         id -> Uuid,
@@ -1045,6 +1065,7 @@ diesel::table! {
         created_by -> Nullable<Uuid>,
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
+        hidden_from -> Array<Nullable<Uuid>>,
     }
 }
 
@@ -1151,6 +1172,7 @@ diesel::joinable!(matters -> counties (county_id));
 diesel::joinable!(message_templates -> counties (county_id));
 diesel::joinable!(messages -> counties (county_id));
 diesel::joinable!(order_kinds -> counties (county_id));
+diesel::joinable!(rating_rounds -> counties (county_id));
 diesel::joinable!(ratings -> counties (county_id));
 diesel::joinable!(residents -> counties (county_id));
 diesel::joinable!(sessions -> counties (county_id));
@@ -1181,6 +1203,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     errand_words,
     errands,
     hall_screens,
+    helper_decisions,
     helper_hours,
     helper_units,
     helpers,
@@ -1208,6 +1231,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     proxies,
     queue_days,
     rating_entries,
+    rating_rounds,
     ratings,
     resident_merges,
     residents,

@@ -1,7 +1,7 @@
 //! Numbers for supervisors (督查): how many errands are open, late and on time; of units and matters, never of persons.
 
 use actix_web::{HttpResponse, get, web::Data};
-use chrono::{Days, NaiveDate};
+use chrono::NaiveDate;
 use diesel::{
     QueryableByName, RunQueryDsl,
     sql_types::{BigInt, Date, Integer, Nullable, Text, Uuid as SqlUuid},
@@ -13,17 +13,10 @@ use uuid::Uuid;
 use crate::{
     app::App,
     clock::local_date,
-    error::{Code, Error, FieldError, Result, Text as Words},
-    http::{
-        caller::{Can, Reach},
-        permissions::CountErrands,
-        valid::Query,
-    },
+    error::Result,
+    http::{caller::Can, period::Period, permissions::CountErrands, valid::Query},
     statement, text_enum, units,
 };
-
-/// The longest period, in days.
-const LONGEST: i64 = 366;
 
 text_enum! {
     /// What the numbers are of.
@@ -162,29 +155,11 @@ pub async fn count_errands(
 ) -> Result<HttpResponse> {
     let query = query.0;
     let today = local_date(app.clock.now());
-    let to = query.to.unwrap_or(today);
-    let from = query.from.unwrap_or(to - Days::new(30));
-    if from > to || (to - from).num_days() > LONGEST {
-        let text = Words::fixed(
-            "须不晚于 to，且相隔不超过 366 天",
-            "must not be after `to`, nor more than 366 days before it",
-        );
-        return Err(Error::invalid(vec![FieldError::query("from", "range", text)]));
-    }
+    let Period { from, to, .. } = Period::asked(query.from, query.to, today)?;
     let (scope, own) = (caller.scope, caller.unit);
     let (matter, by) = (query.matter_id, query.by.unwrap_or(By::Unit).as_str());
     let read = app.db.read("count_errands", move |conn| {
-        let unit = match (query.unit_id.or(own), scope.reach) {
-            (Some(unit), _) => unit,
-            (None, Reach::County) => {
-                let all = units::store::named(conn, scope.county, None)?;
-                all.first().ok_or(Code::NotFound)?.id
-            }
-            (None, _) => return Err(Code::Forbidden.into()),
-        };
-        if !units::store::exists_in(conn, scope, unit)? {
-            return Err(Code::NotFound.into());
-        }
+        let unit = units::store::counted(conn, scope, query.unit_id, own)?;
         Ok(Numbers { county: scope.county, unit, matter, by, from, to, today }.load::<Row>(conn)?)
     });
     let items = read.await?.into_iter().map(ErrandNumbers::from).collect();

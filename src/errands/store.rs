@@ -14,41 +14,14 @@ use super::{
     ledger::Entry,
     model::{Errand, ErrandState, Step},
 };
+pub use crate::http::caller::Seen;
 use crate::{
     clock::local_date,
     db::found,
     error::Result,
-    http::{
-        caller::{Caller, Reach, Scope},
-        idempotency::Keep,
-        permissions::Role,
-    },
+    http::{idempotency::Keep, permissions::Role},
     statement,
 };
-
-/// Who may see an errand, as binds: the resident and those who act for them; staff of the unit or above it, whoever holds it or is
-/// asked to, and the department that has it.
-#[derive(Clone, Copy, Debug)]
-pub struct Seen {
-    pub resident: Option<Uuid>,
-    pub staff: Option<Uuid>,
-    pub within: Option<Uuid>,
-    pub whole: bool,
-}
-
-impl Seen {
-    /// By the system.
-    pub const WHOLE: Self = Self { resident: None, staff: None, within: None, whole: true };
-
-    pub fn by(caller: &Caller, scope: Scope) -> Self {
-        let within = match scope.reach {
-            Reach::Unit(unit) => Some(unit),
-            Reach::Own(_) | Reach::County => None,
-        };
-        let resident = caller.is_resident().then_some(caller.subject);
-        Self { resident, staff: caller.staff(), within, whole: scope.reach == Reach::County }
-    }
-}
 
 /// What the clock of an errand `e` reads; see [`super::model::Marks`].
 macro_rules! marks {
@@ -201,16 +174,7 @@ pub struct Writing<'a> {
 pub fn write(conn: &mut PgConnection, writing: Writing) -> Result<bool> {
     let Writing { before, after, entry, words, under, keep, calendar, now } = writing;
     let (words_id, words) = words.unzip();
-    let keep = keep.map(|keep| {
-        let Keep { caller, operation, key, digest, status, location, etag, body, .. } = keep;
-        (caller, operation, key, digest, status, location, etag, body)
-    });
-    let (caller, operation, key, digest, status, location, etag, body) = match keep {
-        Some((caller, operation, key, digest, status, location, etag, body)) => {
-            (Some(caller), Some(operation), Some(key), Some(digest), Some(status), location, etag, Some(body))
-        }
-        None => Default::default(),
-    };
+    let (caller, operation, key, digest, status, location, etag, body) = Keep::binds(keep);
     // Ordered against a dismissal: whoever answers from now on, or is asked to, is still there.
     let changed = |now: Option<Uuid>, then: Option<Uuid>| now.filter(|_| now != then);
     let answers_now = changed(after.holder_id, before.holder_id).or(changed(after.offered_to, before.offered_to));

@@ -146,6 +146,7 @@ codes! {
     HelperUnfit 409 "helper_unfit" "不符合接单条件" "The helper does not fit";
     LoadReached 409 "load_reached" "手中的订单已达上限" "The helper holds as many orders as they can";
     NotAHelper 409 "not_a_helper" "您不是在岗的服务人员" "You are no active helper";
+    TooManyReturns 409 "too_many_returns" "今日退单次数已达上限，请联系调度员处理" "You have given back as many today as is possible; ask a dispatcher";
     OrderLimit 409 "order_limit" "未完成的订单已达上限" "The resident has as many open orders as is possible";
     TooManyNotes 409 "too_many_notes" "留言已达上限，请电话联系" "There are enough notes; please call";
     OrderTooEarly 409 "order_too_early" "还未到出发时间" "It is too early to set out";
@@ -158,6 +159,7 @@ codes! {
     NotServed 409 "not_served" "服务尚未完成，不能评价" "It is not finished; there is nothing to rate yet";
     AlreadyRated 409 "already_rated" "已评价" "It has been rated already";
     RatingClosed 409 "rating_closed" "评价已超过 24 小时，不能修改" "A rating can be changed for 24 hours only";
+    RatingChanges 409 "rating_changes" "评价修改次数已达上限" "It has been changed as often as is possible";
     OwnService 403 "own_service" "不能代为评价自己的服务" "Nobody rates, or writes down a rating of, what they did themselves";
     RatesOneself 409 "rates_oneself" "该居民可在小程序自行评价" "The resident can rate it in the mini-program";
     VersionStale 412 "version_stale" "数据已被他人修改，请重新读取" "Someone changed it meanwhile; read it again";

@@ -1,24 +1,22 @@
 //! A resident applies to be a volunteer (志愿者) or care staff (护理员).
 
 use actix_web::post;
-use chrono::{DateTime, Utc};
-use diesel::PgConnection;
 use serde::Deserialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 use validator::Validate;
 
 use super::{
-    model::{AppliedKind, Helper, HelperKind, MAY_APPLY, words_place},
+    model::{AppliedKind, MAY_APPLY, words_place},
     own::unknown_units,
-    rules, skills,
+    questions, rules, skills,
     store::{self, Application},
     views::{HelperView, Shown},
 };
 use crate::{
     audit::{self, Audit},
     clock::local_date,
-    error::{Code, Error, Result, Text},
+    error::{Code, Error, Result},
     geo::CoordinateSystem,
     http::{
         caller::{Caller, Can, Reach, Scope},
@@ -28,7 +26,6 @@ use crate::{
         permissions::ApplyHelper,
     },
     people::{self, IdentityLevel},
-    todos::{self, NewTodo},
 };
 
 /// What somebody would like to be, and what they say of themselves.
@@ -51,26 +48,6 @@ pub struct ApplyToHelp {
     #[validate(length(min = 2, max = 500))]
     #[schema(min_length = 2, max_length = 500)]
     words: Option<String>,
-}
-
-/// Asks the township to decide.
-fn ask(conn: &mut PgConnection, row: &Helper, now: DateTime<Utc>) -> Result<()> {
-    let title = match row.kind {
-        HelperKind::CareStaff => Text::fixed("有人申请成为护理员，请审核", "Somebody applies as care staff: decide"),
-        _ => Text::fixed("有人申请成为志愿者，请审核", "Somebody applies as a volunteer: decide"),
-    };
-    let todo = NewTodo {
-        county: row.county_id,
-        kind: todos::Kind::Decide,
-        unit: Some(store::township_of(conn, row.county_id, row.unit_id)?),
-        resident: row.resident_id,
-        about: Some(("helper", row.id)),
-        title,
-        holder: None,
-        due_at: None,
-        created_by: None,
-    };
-    todos::open(conn, todo, now).map(drop)
 }
 
 /// Apply to help
@@ -119,7 +96,7 @@ pub async fn apply_to_help(caller: Can<ApplyHelper>, command: Command<ApplyToHel
         };
         let asked = rules::distinct(&body.unit_ids).into_iter().filter(|other| *other != unit);
         store::set_units(conn, &row, asked.map(|unit| (unit, false)))?;
-        ask(conn, &row, now)?;
+        questions::ask_application(conn, &row, now)?;
         audit::record(conn, &who, now, &entry.of(row.id))?;
         let view = HelperView::one(conn, &inner, (lang, Shown::Own(CoordinateSystem::Wgs84)), row)?;
         Answer::created(format!("/v1/helpers/{}", view.id), view.version, &view)

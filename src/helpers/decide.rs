@@ -10,10 +10,10 @@ use uuid::Uuid;
 use validator::Validate;
 
 use super::{
-    hooks,
+    decisions, hooks,
     model::{Decision, Helper, HelperState, reason_place},
     own::unknown_units,
-    rules, skills,
+    questions, rules, skills,
     store::{self, Decided},
     views::{HelperView, Shown},
 };
@@ -34,7 +34,7 @@ use crate::{
     messages::{self, NewMessage},
     people,
     rooms::HelperGone,
-    todos, units,
+    units,
 };
 
 /// What a helper is granted.
@@ -76,8 +76,8 @@ fn not_oneself(who: &Caller, row: &Helper) -> Result<()> {
     if row.staff_id == Some(who.subject) { Err(Code::Forbidden.into()) } else { Ok(()) }
 }
 
-/// Writes what is granted, or tells every fault.
-fn grant(conn: &mut PgConnection, scope: Scope, row: &Helper, said: &GrantHelper) -> Result<()> {
+/// Writes what is granted, or tells every fault. What they asked for beyond the reach of whoever decides stays asked for, of the county.
+fn grant(conn: &mut PgConnection, scope: Scope, row: &Helper, said: &GrantHelper, now: DateTime<Utc>) -> Result<()> {
     let mut wrong = rules::skill_faults(&said.skills, &skills::active(conn, scope.county)?, Some(row), "/skills");
     let around = store::around(conn, scope.county, &[row.id])?.remove(&row.id).unwrap_or_default();
     let mut may: Vec<_> = around.units.iter().filter(|(_, granted)| *granted).map(|(unit, _)| *unit).collect();
@@ -96,12 +96,19 @@ fn grant(conn: &mut PgConnection, scope: Scope, row: &Helper, said: &GrantHelper
     }
     let mut further = rules::distinct(&said.unit_ids);
     further.retain(|unit| *unit != home);
-    Ok(store::grant(conn, row, (home, &rules::distinct(&said.skills), &further))?)
+    let asked: Vec<_> = around.units.iter().filter(|(_, granted)| !granted).map(|(unit, _)| *unit).collect();
+    let decided = store::units_within(conn, scope, &asked)?;
+    let left = |unit: &Uuid| !decided.contains(unit) && !further.contains(unit) && *unit != home;
+    let left: Vec<_> = asked.into_iter().filter(left).collect();
+    store::grant(conn, row, (home, &rules::distinct(&said.skills)), (&further, &left))?;
+    questions::settle(conn, row, now)?;
+    questions::ask_county(conn, row, !left.is_empty(), now)
 }
 
 /// Change what a helper is granted
 ///
-/// Skills, home unit and further units, the whole of it. What they asked for is thereby decided.
+/// Skills, home unit and further units, the whole of it. What they asked for within the caller's reach is thereby decided; the county is asked about
+/// the rest.
 #[utoipa::path(tag = "helpers", security(("token" = ["helpers:decide"])), params(("id" = Uuid, Path, description = "The helper"), IfMatchHeader),
     request_body = GrantHelper, responses((status = 200, description = "The helper", body = HelperView)))]
 #[put("/v1/helpers/{id}")]
@@ -119,8 +126,7 @@ pub async fn update_helper(
         let row = store::lock(conn, scope, id.0)?.ok_or(Code::NotFound)?;
         not_oneself(&who, &row)?;
         seen.check(row.version)?;
-        grant(conn, scope, &row, &command)?;
-        todos::drop_about(conn, scope.county, todos::Kind::Decide, ("helper_units", row.id), now)?;
+        grant(conn, scope, &row, &command, now)?;
         audit::record(conn, &who, now, &entry)?;
         let row = store::touch(conn, &row, now)?;
         HelperView::one(conn, &inner, (lang, Shown::Outside), row)
@@ -186,8 +192,9 @@ async fn decide<T>(
             return Err(rules::wrong_state(row.state));
         }
         seen.check(row.version)?;
-        if let Some(said) = &taken.grant {
-            grant(conn, scope, &row, said)?;
+        match &taken.grant {
+            Some(said) => grant(conn, scope, &row, said, now)?,
+            None => questions::settle(conn, &row, now)?,
         }
         if to == HelperState::Active {
             fit(conn, &inner, scope, &row, now)?;
@@ -195,9 +202,8 @@ async fn decide<T>(
         let seal = |reason: &String| inner.keys.seal(scope.county, &reason_place(row.id), reason.as_bytes());
         let decided = Decided { state: to, by: who.subject, reason: taken.reason.as_ref().map(seal) };
         let row = store::decide(conn, &row, &decided, now)?;
-        for about in ["helper", "helper_units"] {
-            todos::drop_about(conn, scope.county, todos::Kind::Decide, (about, row.id), now)?;
-        }
+        let said = (taken.decision, who.subject, taken.reason.as_deref());
+        decisions::record(conn, &inner, (scope.county, row.id), said, now)?;
         if taken.decision == Decision::Stop {
             hooks::gone(conn, &HelperGone { county: scope.county, helper: row.id, from: now, until: None, now })?;
         }

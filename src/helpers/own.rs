@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use actix_web::{HttpResponse, get, http::header, post, put, web::Data};
-use chrono::{DateTime, FixedOffset, NaiveTime, Utc};
+use chrono::{DateTime, FixedOffset, NaiveTime};
 use diesel::PgConnection;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -13,12 +13,13 @@ use validator::{Validate, ValidationError};
 use super::{
     hooks,
     model::{Helper, HelperState, Hours},
-    rules, store,
+    questions, rules, store,
     views::{HelperView, Shown},
 };
 use crate::{
     app::App,
     audit::{self, Audit},
+    clock::whole_micros,
     error::{Code, Error, FieldError, Lang, Result, Text},
     geo::{CoordinateSystem, Point},
     http::{
@@ -31,7 +32,6 @@ use crate::{
         valid::{Query, Valid},
     },
     rooms::HelperGone,
-    todos::{self, NewTodo},
 };
 
 /// The helper that somebody is, if any.
@@ -166,26 +166,6 @@ fn further(conn: &mut PgConnection, row: &Helper, asked: &[Uuid]) -> Result<(Vec
     Ok((all, new))
 }
 
-/// Asks the township about further units; drops the question when nothing is asked any more.
-fn ask_units(conn: &mut PgConnection, row: &Helper, all: &[(Uuid, bool)], now: DateTime<Utc>) -> Result<()> {
-    let about = ("helper_units", row.id);
-    if all.iter().all(|(_, granted)| *granted) {
-        return todos::drop_about(conn, row.county_id, todos::Kind::Decide, about, now);
-    }
-    let todo = NewTodo {
-        county: row.county_id,
-        kind: todos::Kind::Decide,
-        unit: Some(store::township_of(conn, row.county_id, row.unit_id)?),
-        resident: row.resident_id,
-        about: Some(about),
-        title: Text::fixed("服务人员申请增加服务区域，请审核", "A helper asks for further units to serve: decide"),
-        holder: None,
-        due_at: None,
-        created_by: None,
-    };
-    todos::open(conn, todo, now).map(drop)
-}
-
 /// Say where and when one helps
 ///
 /// The whole of it, in place of what was said before. Skills and further units are granted by the township.
@@ -220,9 +200,9 @@ pub async fn update_own_helper(
         store::set_hours(conn, &row, &hours)?;
         store::set_place(conn, &row, command.point, (command.radius_m, command.max_load))?;
         // While an application waits, the units are decided with it.
-        let nothing = units.iter().all(|(_, granted)| *granted);
-        if nothing || (new && row.state == HelperState::Active) {
-            ask_units(conn, &row, &units, now)?;
+        let asked: Vec<_> = units.iter().filter(|(_, granted)| !granted).map(|(unit, _)| *unit).collect();
+        if asked.is_empty() || (new && row.state == HelperState::Active) {
+            questions::ask_units(conn, &row, &asked, now)?;
         }
         audit::record(conn, &who, now, &entry.of(row.id))?;
         let row = store::touch(conn, &row, now)?;
@@ -254,13 +234,15 @@ pub async fn go_away(caller: Can<BeAway>, command: Command<GoAway>) -> Result<An
     let Command { key, lang, app, body, digest } = command;
     let once = Once::new(&caller, "go_away", key, digest);
     let (who, inner, now) = (Caller::clone(&caller), app.clone(), app.clock.now());
-    let from = body.from.map_or(now, |from| from.to_utc());
-    let until = body.until.map(|until| until.to_utc());
-    if until.is_some_and(|until| until <= from || until <= now) {
-        return Err(Error::field("/until", "range", "须晚于 from 和现在", "must be after `from` and after now"));
-    }
+    // As finely as it is kept: two times that differ by less are one.
+    let from = body.from.map_or(now, |from| whole_micros(from.to_utc()));
+    let until = body.until.map(|until| whole_micros(until.to_utc()));
     let entry = Audit::new("away", "helper", Uuid::nil());
     app.once(once, move |conn| {
+        // In here: what was said in time is answered the same when it is repeated later.
+        if until.is_some_and(|until| until <= from || until <= now) {
+            return Err(Error::field("/until", "range", "须晚于 from 和现在", "must be after `from` and after now"));
+        }
         let row = store::lock_own(conn, &who)?;
         if row.state != HelperState::Active {
             return Err(rules::wrong_state(row.state));

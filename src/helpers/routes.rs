@@ -7,6 +7,7 @@ use utoipa::IntoParams;
 use uuid::Uuid;
 
 use super::{
+    decisions,
     model::{HelperKind, HelperState},
     store::{self, Wanted},
     views::{HelperView, Shown},
@@ -80,7 +81,7 @@ pub async fn list_helpers(
 
 /// One helper
 ///
-/// Whoever decides about them also reads what they wrote, which is recorded.
+/// Whoever decides about them also reads what they wrote and everything that was decided before, which is recorded.
 #[utoipa::path(tag = "helpers", security(("token" = ["helpers:read"])), params(("id" = Uuid, Path, description = "The helper")),
     responses((status = 200, description = "The helper", body = HelperView)))]
 #[get("/v1/helpers/{id}")]
@@ -95,7 +96,8 @@ pub async fn get_helper(caller: Can<ReadHelpers>, id: Id, lang: Lang, app: Data<
     let looked = Audit::new("read", "helper", id.0).fields(vec!["words", "reason"]);
     let read = app.db.write("get_helper", move |conn| {
         let row = store::find(conn, scope, id.0)?.ok_or(Code::NotFound)?;
-        if matches!(shown, Shown::Words) && (row.words.is_some() || row.reason.is_some()) {
+        let said = row.words.is_some() || row.reason.is_some() || decisions::has_reasons(conn, row.county_id, row.id)?;
+        if matches!(shown, Shown::Words) && said {
             audit::record(conn, &who, now, &looked)?;
         }
         HelperView::one(conn, &inner, (lang, shown), row)

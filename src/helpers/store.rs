@@ -14,7 +14,6 @@ use uuid::Uuid;
 use super::model::{Around, Helper, HelperKind, HelperState, Hours};
 use crate::{
     db::{
-        changes::{self, Change},
         found,
         schema::{helper_hours, helper_units, helpers, staff, staff_posts, units},
     },
@@ -173,19 +172,12 @@ struct Place {
 
 statement! {
     struct TownshipOf { county: i32 as Integer, unit: Uuid as SqlUuid }
-    "SELECT CASE u.level WHEN 'village' THEN u.parent_id ELSE u.id END AS id FROM units u WHERE u.county_id = {county} AND u.id = {unit}"
+    "SELECT township_of({county}, {unit}) AS id"
 }
 
 /// The township of a village; a unit above the villages itself.
 pub fn township_of(conn: &mut PgConnection, county: i32, unit: Uuid) -> QueryResult<Uuid> {
     Ok(TownshipOf { county, unit }.get_result::<Place>(conn)?.id)
-}
-
-/// What phones learn of a helper.
-fn changed(row: &Helper) -> Change {
-    let (county, entity_id, unit_id) = (row.county_id, row.id, Some(row.unit_id));
-    let (resident_id, staff_id) = (row.resident_id, row.staff_id);
-    Change { county, entity: "helper", entity_id, unit_id, resident_id, staff_id, gone: false }
 }
 
 /// Somebody applies, for the first time or again; the rows of an earlier application make way.
@@ -201,7 +193,7 @@ pub struct Application {
 }
 
 pub fn insert(conn: &mut PgConnection, county: i32, new: &Application, now: DateTime<Utc>) -> QueryResult<Helper> {
-    let row = diesel::insert_into(helpers::table)
+    diesel::insert_into(helpers::table)
         .values((
             (helpers::county_id.eq(county), helpers::id.eq(new.id), helpers::kind.eq(new.kind)),
             (helpers::resident_id.eq(new.resident), helpers::unit_id.eq(new.unit)),
@@ -209,9 +201,7 @@ pub fn insert(conn: &mut PgConnection, county: i32, new: &Application, now: Date
             (helpers::created_at.eq(now), helpers::updated_at.eq(now)),
         ))
         .returning(Helper::as_returning())
-        .get_result(conn)?;
-    changes::record(conn, changed(&row), now)?;
-    Ok(row)
+        .get_result(conn)
 }
 
 /// Applies again with a row that [`lock_of_resident`] has locked.
@@ -231,14 +221,12 @@ pub fn apply_again(
     touch(conn, row, now)
 }
 
-/// A new version of a row, told to phones.
+/// A new version of a row; the database tells phones.
 pub fn touch(conn: &mut PgConnection, row: &Helper, now: DateTime<Utc>) -> QueryResult<Helper> {
-    let row = diesel::update(helpers::table.find((row.county_id, row.id)))
+    diesel::update(helpers::table.find((row.county_id, row.id)))
         .set((helpers::version.eq(helpers::version + 1), helpers::updated_at.eq(now)))
         .returning(Helper::as_returning())
-        .get_result(conn)?;
-    changes::record(conn, changed(&row), now)?;
-    Ok(row)
+        .get_result(conn)
 }
 
 /// What a decision leaves behind.
@@ -260,16 +248,18 @@ pub fn decide(conn: &mut PgConnection, row: &Helper, to: &Decided, now: DateTime
     touch(conn, row, now)
 }
 
-/// What staff grant: home unit, skills, further units. In place of what was granted before.
+/// What staff grant: home unit, skills, further units; and units that stay asked for. In place of what was there before.
 pub fn grant(
     conn: &mut PgConnection,
     row: &Helper,
-    (home, skills, further): (Uuid, &[String], &[Uuid]),
+    (home, skills): (Uuid, &[String]),
+    (further, asked): (&[Uuid], &[Uuid]),
 ) -> QueryResult<()> {
     diesel::update(helpers::table.find((row.county_id, row.id)))
         .set((helpers::unit_id.eq(home), helpers::skills.eq(skills)))
         .execute(conn)?;
-    set_units(conn, row, further.iter().map(|unit| (*unit, true)))
+    let granted = further.iter().map(|unit| (*unit, true));
+    set_units(conn, row, granted.chain(asked.iter().map(|unit| (*unit, false))))
 }
 
 /// The further units as they shall be.

@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{
+    decisions::{self, HelperDecisionView},
     model::{Around, Helper, HelperKind, HelperState, Hours, reason_place, words_place},
     store,
 };
@@ -44,7 +45,7 @@ impl From<Hours> for HelperHoursView {
     "resident_id": "0199a0c0-0000-7000-8000-00000000000a", "name": "林*山", "unit_id": "0199a0c0-0000-7000-8000-000000000001", "state": "active",
     "state_name": "服务中", "skills": ["care"], "claimed_skills": ["care", "repair"], "unit_ids": [], "asked_unit_ids": [], "hours": [],
     "radius_m": 3000, "max_load": null, "away_from": null, "away_until": null, "point": null, "words": null, "reason": null,
-    "decided_by": "0199a0c0-0000-7000-8000-0000000000a1", "decided_at": "2026-11-21T20:15:00+08:00", "version": 2, "created_at": "2026-11-21T20:10:00+08:00"}))]
+    "decided_by": "0199a0c0-0000-7000-8000-0000000000a1", "decided_at": "2026-11-21T20:15:00+08:00", "decisions": [], "version": 2, "created_at": "2026-11-21T20:10:00+08:00"}))]
 pub struct HelperView {
     pub id: Uuid,
     pub kind: HelperKind,
@@ -87,6 +88,8 @@ pub struct HelperView {
     /// The member of staff who decided last; none while nobody has, or when it follows from a post.
     pub decided_by: Option<Uuid>,
     pub decided_at: Option<DateTime<FixedOffset>>,
+    /// Everything that was ever decided, oldest first; shown like `words`.
+    pub decisions: Vec<HelperDecisionView>,
     pub version: i64,
     pub created_at: DateTime<FixedOffset>,
 }
@@ -141,6 +144,7 @@ impl HelperView {
             point,
             decided_by: row.decided_by,
             decided_at: local(row.decided_at),
+            decisions: Vec::new(),
             version: row.version,
             created_at: row.created_at.with_timezone(&CST),
         })
@@ -163,6 +167,12 @@ impl HelperView {
     }
 
     pub fn one(conn: &mut PgConnection, app: &App, as_seen: (Lang, Shown), row: Helper) -> Result<Self> {
-        Self::many(conn, app, as_seen, vec![row])?.pop().ok_or(Code::NotFound.into())
+        let (county, id) = (row.county_id, row.id);
+        let view = Self::many(conn, app, as_seen, vec![row])?.pop().ok_or(Code::NotFound)?;
+        let decisions = match as_seen.1 {
+            Shown::Outside => Vec::new(),
+            Shown::Words | Shown::Own(_) => decisions::of(conn, app, county, id)?,
+        };
+        Ok(Self { decisions, ..view })
     }
 }

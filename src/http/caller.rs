@@ -48,6 +48,30 @@ pub enum Reach {
     County,
 }
 
+/// Who may see a thing that belongs to a resident and that staff hold, as binds of its statement: the resident and those who act for them;
+/// whoever holds it; staff of a unit or above it.
+#[derive(Clone, Copy, Debug)]
+pub struct Seen {
+    pub resident: Option<Uuid>,
+    pub staff: Option<Uuid>,
+    pub within: Option<Uuid>,
+    pub whole: bool,
+}
+
+impl Seen {
+    /// By the system.
+    pub const WHOLE: Self = Self { resident: None, staff: None, within: None, whole: true };
+
+    pub fn by(caller: &Caller, scope: Scope) -> Self {
+        let within = match scope.reach {
+            Reach::Unit(unit) => Some(unit),
+            Reach::Own(_) | Reach::County => None,
+        };
+        let resident = caller.is_resident().then_some(caller.subject);
+        Self { resident, staff: caller.staff(), within, whole: scope.reach == Reach::County }
+    }
+}
+
 impl Caller {
     pub fn is_resident(&self) -> bool {
         self.role == Role::Resident

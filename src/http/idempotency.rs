@@ -171,6 +171,29 @@ statement! {
      VALUES ({county}, {caller}, {operation}, {key}, {digest}, {status}, {location}, {etag}, {body}, {at})"
 }
 
+/// An answer that is kept, or none, as binds of a statement that stores it with what it answers for: caller, operation, key, digest of the
+/// request, status, location, etag, body.
+pub type KeepBinds = (
+    Option<Uuid>,
+    Option<&'static str>,
+    Option<String>,
+    Option<Vec<u8>>,
+    Option<i16>,
+    Option<String>,
+    Option<String>,
+    Option<Vec<u8>>,
+);
+
+impl Keep {
+    /// For a statement of a room's own.
+    pub fn binds(keep: Option<Self>) -> KeepBinds {
+        let Some(Self { caller, operation, key, digest, status, location, etag, body, .. }) = keep else {
+            return Default::default();
+        };
+        (Some(caller), Some(operation), Some(key), Some(digest), Some(status), location, etag, Some(body))
+    }
+}
+
 #[derive(QueryableByName)]
 struct Found {
     #[diesel(sql_type = Bool)]
@@ -257,6 +280,14 @@ impl App {
         F: Fn(&mut PgConnection, &Keeping) -> Result<Answer> + Clone + Send + 'static,
     {
         self.count(&once).await?;
+        self.once_keeping_counted(once, work).await
+    }
+
+    /// [`once_keeping`](Self::once_keeping) for what has been counted before.
+    pub async fn once_keeping_counted<F>(self: &std::sync::Arc<Self>, once: Once, work: F) -> Result<Answer>
+    where
+        F: Fn(&mut PgConnection, &Keeping) -> Result<Answer> + Clone + Send + 'static,
+    {
         self.run_once(once, work).await
     }
 

@@ -10,6 +10,7 @@ pub mod files;
 pub mod idempotency;
 pub mod limits;
 pub mod page;
+pub mod period;
 pub mod permissions;
 pub mod resumable;
 pub mod serve;

@@ -24,7 +24,7 @@ use crate::{
     app::App,
     appointments, attachments, calendar, consents, data_requests, errands,
     error::{Error, Result},
-    messages, orders,
+    messages, orders, ratings,
 };
 
 pub use worker::{run, run_due};
@@ -147,7 +147,7 @@ pub async fn tick(app: &Arc<App>) -> Result<()> {
     let offered = appointments::waiting::offer_everywhere(app).await;
     let errands = errands::sweeps::run(app).await.and(errands::waits::run(app).await);
     let orders = orders::plan_series(app).await.and(orders::sweeps::run(app).await);
-    lapsed_and_reminded.and(offered).and(errands).and(orders)
+    lapsed_and_reminded.and(offered).and(errands).and(orders).and(ratings::asking::run(app).await)
 }
 
 async fn passes_of(app: &App, passes: &[(&'static str, Pass)], now: DateTime<Utc>) -> Result<()> {

@@ -18,6 +18,7 @@ use super::{
 use crate::{
     app::App,
     audit::{self, Audit},
+    clock::{local_date, local_midnight},
     error::{Code, Error, FieldError, Lang, Result, Retry, Text},
     http::{
         caller::{Caller, Scope},
@@ -120,6 +121,9 @@ impl Act {
         if let Some(helper) = helper.as_ref().filter(|helper| after.holder_id == Some(helper.id)) {
             name_holder(&mut after, helper, who);
         }
+        if let (Step::Return, true, Some(helper)) = (step, before.held, before.holder_id) {
+            self.may_return(conn, helper)?;
+        }
         if *step == Step::Finish {
             evidence::bring(conn, who, &before, &said.files, frame.now)?;
         }
@@ -150,6 +154,17 @@ impl Act {
         }
         ask_people(conn, *step, &after, frame.now)?;
         Ok(answer)
+    }
+
+    /// Whoever gives back one after the other only keeps others from taking them.
+    fn may_return(&self, conn: &mut PgConnection, helper: Uuid) -> Result<()> {
+        let Self { who, frame, .. } = self;
+        let today = local_midnight(local_date(frame.now));
+        let most = frame.settings.orders_returns_per_day;
+        if store::returned(conn, who.county, (helper, who.subject), today)? < most {
+            return Ok(());
+        }
+        Err(Error::new(Code::TooManyReturns).detail(format!("每天至多 {most} 单"), format!("At most {most} a day")))
     }
 
     /// The order, and the helper who takes it.
@@ -263,10 +278,10 @@ pub fn of_system(conn: &mut PgConnection, before: &Order, (step, said): (Step, &
     store::write(conn, writing)
 }
 
-/// Makes a move, once per key. Money that does not add up is seen by the supervisors too.
+/// Makes a move, once per key, which has been counted among the caller's writes. Money that does not add up is seen by the supervisors too.
 pub async fn act(app: &Arc<App>, once: Once, act: Act) -> Result<Answer> {
     let (inner, then) = (app.clone(), act.clone());
-    let answer = app.once_keeping(once, move |conn, keeping| act.run(conn, &inner, keeping)).await;
+    let answer = app.once_keeping_counted(once, move |conn, keeping| act.run(conn, &inner, keeping)).await;
     if answer.as_ref().is_err_and(|error| error.code == Code::MoneyDoesNotAddUp) {
         let ask = move |conn: &mut PgConnection| then.ask_about_money(conn);
         app.db.write("ask_about_money", ask).await?;
@@ -293,6 +308,8 @@ impl Act {
 
 /// Makes a move that a code may prove: each try is counted before anybody looks whether it is right.
 pub async fn act_with_code(app: &Arc<App>, once: Once, mut act: Act) -> Result<Answer> {
+    // First of all: whoever sends too much costs the database nothing, and no try of the code.
+    app.count(&once).await?;
     if act.said.code.is_some() {
         // A repetition is not one more try.
         if let Some(answer) = app.answered(once.clone()).await? {

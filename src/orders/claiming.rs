@@ -65,8 +65,8 @@ pub async fn claim_order(caller: Can<TakeOrders>, id: Id, command: Command<Order
     let glance = Glance { county, id: id.0, caller: me, operation, key: once.key.clone() };
     let look = app.db.read("glance_at_order", move |conn| found(glance.clone().get_result::<Glanced>(conn)));
     let seen = look.await?.ok_or(Code::NotFound)?;
+    app.count(&once).await?;
     if seen.state != OrderState::Open && seen.helps && !seen.answered {
-        app.count(&once).await?;
         return Err(Code::OrderTaken.into());
     }
     let frame = Frame::of(&app, &caller.county_key).await?;

@@ -49,7 +49,7 @@ pub struct ProveOrder {
     #[validate(length(min = 6, max = 12))]
     #[schema(min_length = 6, max_length = 12)]
     pub code: Option<String>,
-    /// An agent writes it down for somebody without a phone; recorded as such.
+    /// An agent writes it down for somebody without a phone; recorded as such. Staff who hold it: only the beginning, as their own word.
     #[serde(default)]
     pub without_phone: bool,
     /// How the agent knows; 2 to 1,000 characters, required with `without_phone`.

@@ -10,7 +10,7 @@ use diesel::{
 use uuid::Uuid;
 
 use super::{
-    model::{Order, OrderState},
+    model::{Order, OrderState, StartedHow},
     store::{columns, sides},
 };
 use crate::{http::page::After, statement};
@@ -35,6 +35,7 @@ pub struct Filter {
     pub kind: Option<Uuid>,
     pub holder: Option<Uuid>,
     pub series: Option<Uuid>,
+    pub started_how: Option<StartedHow>,
     /// Wanted in a time.
     pub from: Option<DateTime<Utc>>,
     pub until: Option<DateTime<Utc>>,
@@ -66,6 +67,7 @@ macro_rules! filtered {
     () => {
         " AND ({state}::text IS NULL OR o.state = {state}) AND ({kind}::uuid IS NULL OR o.kind_id = {kind}) \
           AND ({holder}::uuid IS NULL OR o.holder_id = {holder}) AND ({series}::uuid IS NULL OR o.series_id = {series}) \
+          AND ({started_how}::text IS NULL OR o.started_how = {started_how}) \
           AND ({from}::timestamptz IS NULL OR o.wanted_until > {from}) AND ({until}::timestamptz IS NULL OR o.wanted_from < {until}) \
           AND ({within}::uuid IS NULL OR unit_within({county}, o.unit_id, {within})) "
     };
@@ -78,7 +80,7 @@ macro_rules! lists {
             struct $page {
                 county: i32 as Integer, which: Uuid as SqlUuid, resident: Option<Uuid> as Nullable<SqlUuid>, staff: Option<Uuid> as Nullable<SqlUuid>,
                 within: Option<Uuid> as Nullable<SqlUuid>, state: Option<OrderState> as Nullable<Text>, kind: Option<Uuid> as Nullable<SqlUuid>,
-                holder: Option<Uuid> as Nullable<SqlUuid>, series: Option<Uuid> as Nullable<SqlUuid>, from: Option<DateTime<Utc>> as Nullable<Timestamptz>,
+                holder: Option<Uuid> as Nullable<SqlUuid>, series: Option<Uuid> as Nullable<SqlUuid>, started_how: Option<StartedHow> as Nullable<Text>, from: Option<DateTime<Utc>> as Nullable<Timestamptz>,
                 until: Option<DateTime<Utc>> as Nullable<Timestamptz>, today: NaiveDate as Date, after_at: DateTime<Utc> as Timestamptz,
                 after_id: Uuid as SqlUuid, limit: i64 as BigInt,
             }
@@ -90,7 +92,7 @@ macro_rules! lists {
             struct $count {
                 county: i32 as Integer, which: Uuid as SqlUuid, resident: Option<Uuid> as Nullable<SqlUuid>,
                 within: Option<Uuid> as Nullable<SqlUuid>, state: Option<OrderState> as Nullable<Text>, kind: Option<Uuid> as Nullable<SqlUuid>,
-                holder: Option<Uuid> as Nullable<SqlUuid>, series: Option<Uuid> as Nullable<SqlUuid>, from: Option<DateTime<Utc>> as Nullable<Timestamptz>,
+                holder: Option<Uuid> as Nullable<SqlUuid>, series: Option<Uuid> as Nullable<SqlUuid>, started_how: Option<StartedHow> as Nullable<Text>, from: Option<DateTime<Utc>> as Nullable<Timestamptz>,
                 until: Option<DateTime<Utc>> as Nullable<Timestamptz>, today: NaiveDate as Date,
             }
             concat!("SELECT count(*) AS n FROM ", $things, " t CROSS JOIN LATERAL (SELECT FROM orders o WHERE o.county_id = {county} AND ", $of, filtered!(),
@@ -120,10 +122,10 @@ struct Counted {
 macro_rules! page_of {
     ($asked:expr, $conn:expr, $after:expr, $limit:expr, $($of:pat $(if $guard:expr)? => $which:expr, $page:ident;)*) => {{
         let Asked { county, of, resident, staff, within, filter, today } = *$asked;
-        let Filter { state, kind, holder, series, from, until } = filter;
+        let Filter { state, kind, holder, series, started_how, from, until } = filter;
         let (after_at, after_id, limit) = ($after.at.max(DateTime::UNIX_EPOCH), $after.id, $limit);
         match of {
-            $($of $(if $guard)? => $page { county, which: $which, resident, staff, within, state, kind, holder, series, from, until, today, after_at, after_id, limit }.load($conn),)*
+            $($of $(if $guard)? => $page { county, which: $which, resident, staff, within, state, kind, holder, series, started_how, from, until, today, after_at, after_id, limit }.load($conn),)*
         }
     }};
 }
@@ -143,9 +145,9 @@ pub fn list(conn: &mut PgConnection, asked: &Asked, after: After, limit: i64) ->
 macro_rules! count_of {
     ($asked:expr, $conn:expr, $($of:pat $(if $guard:expr)? => $which:expr, $count:ident;)*) => {{
         let Asked { county, of, resident, within, filter, today, .. } = *$asked;
-        let Filter { state, kind, holder, series, from, until } = filter;
+        let Filter { state, kind, holder, series, started_how, from, until } = filter;
         match of {
-            $($of $(if $guard)? => $count { county, which: $which, resident, within, state, kind, holder, series, from, until, today }.get_result::<Counted>($conn),)*
+            $($of $(if $guard)? => $count { county, which: $which, resident, within, state, kind, holder, series, started_how, from, until, today }.get_result::<Counted>($conn),)*
         }
     }};
 }

@@ -20,7 +20,8 @@
 //! time does is one column, `due_at`, computed by [`rules::due`] with every move.
 //!
 //! **Nobody comes unseen.** The resident shows a code to start and another when it is done ([`codes`]); for somebody without a phone an agent
-//! writes it down, recorded as such. Who did not confirm is called: silence is never taken for content.
+//! writes it down, recorded as such. That may be the member of staff who holds it, because often nobody else is there: but only for the beginning,
+//! as their own word, which the numbers of supervisors count and the list finds. The end is never theirs to confirm. Who did not confirm is called: silence is never taken for content.
 
 pub mod acting;
 pub mod candidates;

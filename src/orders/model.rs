@@ -136,7 +136,7 @@ impl Step {
             Self::Settle => (&[Disputed], Some(Confirmed), By::Dispatcher),
             // Confirmed, disputed or as it was, as it was answered.
             Self::CallBack => (&[Finished], None, By::OtherStaff),
-            Self::Ask => (&[Open, OnTheWay, AtWork, Finished], None, By::System),
+            Self::Ask => (&[Open, OnTheWay, AtWork, Finished, Expired], None, By::System),
             Self::HandOver => (&[Claimed, OnTheWay, AtWork], None, By::System),
         }
     }
@@ -155,8 +155,10 @@ text_enum! {
     pub enum StartedHow {
         /// The resident's one-time code.
         Code = "code",
-        /// An agent wrote it down for somebody without a phone.
+        /// Another agent wrote it down for somebody without a phone.
         WithoutPhone = "without_phone",
+        /// Staff who hold it say so themselves; supervisors see how often.
+        OwnWord = "own_word",
     }
 }
 

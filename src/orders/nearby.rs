@@ -39,6 +39,7 @@ statement! {
          SELECT t.unit_id FROM (SELECT unit_id FROM me UNION SELECT f.unit_id FROM helper_units f JOIN me ON f.county_id = {county} AND f.helper_id = me.id AND f.granted \
            UNION SELECT p.unit_id FROM staff_posts p JOIN me ON p.county_id = {county} AND p.staff_id = me.staff_id AND p.ended_at IS NULL AND p.role IN ('specialist', 'village_cadre')) t \
          UNION SELECT u.id FROM tree t JOIN units u ON u.county_id = {county} AND u.parent_id = t.id), \
+       town (id) AS (SELECT township_of({county}, unit_id) FROM me UNION SELECT u.id FROM town t JOIN units u ON u.county_id = {county} AND u.parent_id = t.id), \
        looked AS ( \
          SELECT n.* FROM me CROSS JOIN LATERAL (SELECT o.* FROM orders o WHERE o.county_id = {county} AND o.state = 'open' AND o.lng IS NOT NULL \
            ORDER BY map_point(o.lng, o.lat) <-> map_point(me.lng, me.lat) LIMIT 1000) n WHERE me.lng IS NOT NULL \
@@ -50,7 +51,7 @@ statement! {
            o.evidence, o.money, distance_m(me.lng, me.lat, o.about_lng, o.about_lat) AS distance, me.id AS helper_id, me.resident_id AS own \
            FROM (SELECT l.*, round(l.lng * 200) / 200 AS about_lng, round(l.lat * 200) / 200 AS about_lat FROM looked l) o CROSS JOIN me \
           WHERE o.dispatch <> 'assign' AND o.wanted_until > {now} AND me.kind = ANY (o.taken_by) AND o.skills <@ me.skills \
-            AND (o.unit_id IN (SELECT id FROM tree) OR coalesce(distance_m(me.home_lng, me.home_lat, o.about_lng, o.about_lat) <= me.radius_m, false))), \
+            AND (o.unit_id IN (SELECT id FROM tree) OR coalesce(distance_m(me.home_lng, me.home_lat, o.about_lng, o.about_lat) <= me.radius_m, false) AND o.unit_id IN (SELECT id FROM town))), \
        nearest AS MATERIALIZED (SELECT * FROM fitting f ORDER BY f.distance NULLS LAST, f.wanted_until, f.id LIMIT 2 * {limit}) \
      SELECT f.id, f.kind_id, f.unit_id, f.wanted_from, f.wanted_until, f.at_once, f.skills, f.language, f.duration_minutes, f.evidence, f.money, f.distance, \
        (SELECT k.name FROM order_kinds k WHERE k.county_id = {county} AND k.id = f.kind_id) AS kind_name, \

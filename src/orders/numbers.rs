@@ -1,7 +1,7 @@
 //! Numbers for supervisors (督查): how many orders are open, ran out, were begun in time and confirmed; of units and kinds, never of persons.
 
 use actix_web::{HttpResponse, get, web::Data};
-use chrono::{DateTime, Days, NaiveDate, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use diesel::{
     QueryableByName, RunQueryDsl,
     sql_types::{BigInt, Integer, Nullable, Text, Timestamptz, Uuid as SqlUuid},
@@ -12,18 +12,11 @@ use uuid::Uuid;
 
 use crate::{
     app::App,
-    clock::{local_date, local_midnight},
-    error::{Code, Error, FieldError, Result, Text as Words},
-    http::{
-        caller::{Can, Reach},
-        permissions::CountOrders,
-        valid::Query,
-    },
+    clock::local_date,
+    error::Result,
+    http::{caller::Can, period::Period, permissions::CountOrders, valid::Query},
     statement, text_enum, units,
 };
-
-/// The longest period, in days.
-const LONGEST: i64 = 366;
 
 text_enum! {
     /// What the numbers are of.
@@ -51,6 +44,7 @@ statement! {
            count(*) FILTER (WHERE o.state = 'expired') AS expired, \
            count(*) FILTER (WHERE o.state = 'confirmed' AND o.ended_at >= {from} AND o.ended_at < {until}) AS confirmed, \
            count(*) FILTER (WHERE o.state = 'confirmed' AND o.ended_at >= {from} AND o.ended_at < {until} AND o.started_at <= o.wanted_until) AS in_time, \
+           count(*) FILTER (WHERE o.state = 'confirmed' AND o.ended_at >= {from} AND o.ended_at < {until} AND o.started_how = 'own_word') AS own_word, \
            count(*) FILTER (WHERE o.state = 'cancelled' AND o.ended_at >= {from} AND o.ended_at < {until}) AS cancelled \
          FROM tree t JOIN orders o ON o.county_id = {county} AND o.unit_id = t.id AND ({kind}::uuid IS NULL OR o.kind_id = {kind}) \
           AND (o.state NOT IN ('confirmed', 'cancelled') OR o.ended_at >= {from} AND o.ended_at < {until}) \
@@ -80,13 +74,15 @@ struct Row {
     #[diesel(sql_type = BigInt)]
     in_time: i64,
     #[diesel(sql_type = BigInt)]
+    own_word: i64,
+    #[diesel(sql_type = BigInt)]
     cancelled: i64,
 }
 
 /// The numbers of a unit or a kind.
 #[derive(Serialize, ToSchema)]
 #[schema(example = json!({"id": "0199a0c0-0000-7000-8000-000000000002", "name": "红星村委会", "open": 2, "held": 3, "unconfirmed": 1, "disputed": 0, "expired": 0,
-    "confirmed": 40, "in_time": 38, "in_time_rate": 0.95, "cancelled": 4}))]
+    "confirmed": 40, "in_time": 38, "in_time_rate": 0.95, "own_word": 1, "cancelled": 4}))]
 pub struct OrderNumbers {
     pub id: Uuid,
     pub name: String,
@@ -105,15 +101,30 @@ pub struct OrderNumbers {
     pub in_time: i64,
     /// `in_time` of `confirmed`, 0 to 1; none while nothing was confirmed.
     pub in_time_rate: Option<f64>,
+    /// Of those confirmed: nobody but whoever held it says that it began; `GET /v1/orders?started_how=own_word` lists them.
+    pub own_word: i64,
     /// Cancelled in the period.
     pub cancelled: i64,
 }
 
 impl From<Row> for OrderNumbers {
     fn from(row: Row) -> Self {
-        let Row { id, name, open, held, unconfirmed, disputed, expired, confirmed, in_time, cancelled } = row;
+        let Row { id, name, open, held, unconfirmed, disputed, expired, confirmed, in_time, own_word, cancelled } = row;
         let in_time_rate = (confirmed > 0).then(|| in_time as f64 / confirmed as f64);
-        Self { id, name, open, held, unconfirmed, disputed, expired, confirmed, in_time, in_time_rate, cancelled }
+        Self {
+            id,
+            name,
+            open,
+            held,
+            unconfirmed,
+            disputed,
+            expired,
+            confirmed,
+            in_time,
+            in_time_rate,
+            own_word,
+            cancelled,
+        }
     }
 }
 
@@ -156,33 +167,14 @@ pub async fn count_orders(
     query: Query<OrderNumbersQuery>,
 ) -> Result<HttpResponse> {
     let query = query.0;
-    let to = query.to.unwrap_or(local_date(app.clock.now()));
-    let from = query.from.unwrap_or(to - Days::new(30));
-    let next = to.checked_add_days(Days::new(1));
-    let Some(next) = next.filter(|_| from <= to && (to - from).num_days() <= LONGEST) else {
-        let text = Words::fixed(
-            "须不晚于 to，且相隔不超过 366 天",
-            "must not be after `to`, nor more than 366 days before it",
-        );
-        return Err(Error::invalid(vec![FieldError::query("from", "range", text)]));
-    };
+    let period = Period::asked(query.from, query.to, local_date(app.clock.now()))?;
     let (scope, own) = (caller.scope, caller.unit);
     let (kind, by) = (query.kind_id, query.by.unwrap_or(OrdersBy::Unit).as_str());
     let read = app.db.read("count_orders", move |conn| {
-        let unit = match (query.unit_id.or(own), scope.reach) {
-            (Some(unit), _) => unit,
-            (None, Reach::County) => {
-                let all = units::store::named(conn, scope.county, None)?;
-                all.first().ok_or(Code::NotFound)?.id
-            }
-            (None, _) => return Err(Code::Forbidden.into()),
-        };
-        if !units::store::exists_in(conn, scope, unit)? {
-            return Err(Code::NotFound.into());
-        }
-        let (from, until) = (local_midnight(from), local_midnight(next));
+        let unit = units::store::counted(conn, scope, query.unit_id, own)?;
+        let (from, until) = period.instants();
         Ok(Numbers { county: scope.county, unit, kind, by, from, until }.load::<Row>(conn)?)
     });
     let items = read.await?.into_iter().map(OrderNumbers::from).collect();
-    Ok(HttpResponse::Ok().json(OrderNumbersView { from, to, items }))
+    Ok(HttpResponse::Ok().json(OrderNumbersView { from: period.from, to: period.to, items }))
 }

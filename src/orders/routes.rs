@@ -11,7 +11,7 @@ use validator::Validate;
 
 use super::{
     lists::{self, Asked, Filter, Of},
-    model::{Order, OrderState, Step},
+    model::{Order, OrderState, StartedHow, Step},
     notes::{self, Note, NoteKind, NoteSide, Reads},
     rules::OrderError,
     store::{self, Moved, Seen, today},
@@ -58,6 +58,9 @@ struct OrdersQuery {
     holder_id: Option<Uuid>,
     /// Only of this series.
     series_id: Option<Uuid>,
+    /// Only those that began like this: `own_word` lists those that nobody but the holder vouches for.
+    #[param(inline)]
+    started_how: Option<StartedHow>,
     /// Only those wanted after this time; before that one.
     from: Option<DateTime<FixedOffset>>,
     until: Option<DateTime<FixedOffset>>,
@@ -121,9 +124,9 @@ pub async fn list_orders(
         };
         let utc = |at: Option<DateTime<FixedOffset>>| at.map(|at| at.to_utc());
         let (from, until) = (utc(query.from), utc(query.until));
-        let OrdersQuery { state, kind_id: kind, holder_id: holder, series_id: series, .. } = query;
+        let OrdersQuery { state, kind_id: kind, holder_id: holder, series_id: series, started_how, .. } = query;
         let resident = who.is_resident().then_some(who.subject);
-        let filter = Filter { state, kind, holder, series, from, until };
+        let filter = Filter { state, kind, holder, series, started_how, from, until };
         let asked = Asked { county: who.county, of, resident, staff: who.staff(), within, filter, today };
         let total = if count { Some(lists::count(conn, &asked)?) } else { None };
         Ok((lists::list(conn, &asked, after, limit)?, total))

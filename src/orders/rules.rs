@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Days, TimeDelta, Utc};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -11,7 +11,11 @@ use super::{
     kinds::{Dispatch, Evidence},
     model::{By, ConfirmedHow, Order, OrderState, StartedHow, Step},
 };
-use crate::{http::permissions::Role, settings::Settings};
+use crate::{
+    clock::{local_date, local_midnight},
+    http::permissions::Role,
+    settings::Settings,
+};
 
 /// What a move says without words; nothing personal.
 pub type Facts = BTreeMap<String, Value>;
@@ -23,6 +27,14 @@ const ASKED_AHEAD: TimeDelta = TimeDelta::hours(24);
 
 /// How long after the wanted time somebody is asked to see why it is not done.
 const LATE: TimeDelta = TimeDelta::hours(2);
+
+/// When people are asked anew about what ran out: the next morning, at this time of day.
+const MORNING: TimeDelta = TimeDelta::hours(9);
+
+/// The next morning.
+pub fn next_morning(now: DateTime<Utc>) -> DateTime<Utc> {
+    local_midnight(local_date(now) + Days::new(1)) + MORNING
+}
 
 /// Somebody who makes a move.
 #[derive(Clone, Copy, Debug)]
@@ -165,6 +177,9 @@ fn started(actor: Actor, said: &Said) -> Result<StartedHow, OrderError> {
             Err(OrderError::OtherSide)
         } else if said.words.is_none() {
             Err(required("/words", "须写明如何确认", "say how you know"))
+        } else if actor.held {
+            // Often nobody else is there, and whoever has to invent a witness invents a code. So it counts, as what it is.
+            Ok(StartedHow::OwnWord)
         } else {
             Ok(StartedHow::WithoutPhone)
         };
@@ -327,6 +342,8 @@ pub fn take(before: &Order, step: Step, actor: Actor, said: &Said, around: Aroun
     after.due_at = match (step, after.state) {
         // Nobody was reached: somebody tries again tomorrow.
         (Step::CallBack, OrderState::Finished) => Some(now + TimeDelta::hours(24)),
+        // Whoever was asked may have ticked it off without finding anybody.
+        (_, OrderState::Expired) => Some(next_morning(now)),
         _ => due(&after, settings),
     };
     (after.moves, after.version, after.updated_at) = (before.moves + 1, before.version + 1, now);

@@ -40,9 +40,10 @@ pub async fn assign_order(
 
 /// Give an order back (退单)
 ///
-/// By whoever holds it, or by a dispatcher: it goes back to the pool, and the resident is told that somebody else is looked for.
+/// By whoever holds it, or by a dispatcher: it goes back to the pool, and the resident is told that somebody else is looked for. One helper gives
+/// back `orders.returns_per_day` a day (409 `too_many_returns`); then a dispatcher sees to it.
 #[utoipa::path(tag = "orders", security(("token" = ["orders:do"])), params(("id" = Uuid, Path, description = "The order"), IdempotencyHeader),
-    request_body = OrderReason, responses((status = 200, description = "The order", body = OrderView)), extensions(("x-errors" = json!(["money_does_not_add_up", "order_state", "order_not_held"]))))]
+    request_body = OrderReason, responses((status = 200, description = "The order", body = OrderView)), extensions(("x-errors" = json!(["money_does_not_add_up", "order_state", "order_not_held", "too_many_returns"]))))]
 #[post("/v1/orders/{id}/return")]
 pub async fn return_order(caller: Can<DoOrders>, id: Id, command: Command<OrderReason>) -> Result<Answer> {
     commands::command(("return_order", Step::Return), caller, id, None, command).await
@@ -60,8 +61,8 @@ pub async fn set_out_for_order(caller: Can<DoOrders>, id: Id, command: Command<O
 
 /// Start
 ///
-/// With the start code that the resident shows. For somebody without a phone an agent writes it down (`without_phone`), recorded as such. Five wrong
-/// codes lock the codes of the order.
+/// With the start code that the resident shows. For somebody without a phone an agent writes it down (`without_phone`), recorded as such; staff who
+/// hold it themselves as `own_word`, which the numbers of supervisors count. Volunteers cannot. Five wrong codes lock the codes of the order.
 #[utoipa::path(tag = "orders", security(("token" = ["orders:do"])), params(("id" = Uuid, Path, description = "The order"), IdempotencyHeader),
     request_body = ProveOrder, responses((status = 200, description = "The order", body = OrderView)), extensions(("x-errors" = json!(["order_state", "order_not_held", "order_code_wrong", "order_codes_locked", "other_side"]))))]
 #[post("/v1/orders/{id}/start")]

@@ -11,41 +11,15 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::model::{ConfirmedHow, Order, OrderState, StartedHow, Step};
-pub use super::takers::{Reasons, Who, count_try, helper, helper_of, township, uncount_try, why};
+pub use super::takers::{Reasons, Who, count_try, helper, helper_of, returned, township, uncount_try, why};
+pub use crate::http::caller::Seen;
 use crate::{
     clock::local_date,
     db::found,
     error::Result,
-    http::{
-        caller::{Caller, Reach, Scope},
-        idempotency::Keep,
-        permissions::Role,
-    },
+    http::{idempotency::Keep, permissions::Role},
     statement,
 };
-
-/// Who may see an order, as binds: the resident's side, whoever holds it, staff of the unit or above it.
-#[derive(Clone, Copy, Debug)]
-pub struct Seen {
-    pub resident: Option<Uuid>,
-    pub staff: Option<Uuid>,
-    pub within: Option<Uuid>,
-    pub whole: bool,
-}
-
-impl Seen {
-    /// By the system.
-    pub const WHOLE: Self = Self { resident: None, staff: None, within: None, whole: true };
-
-    pub fn by(caller: &Caller, scope: Scope) -> Self {
-        let within = match scope.reach {
-            Reach::Unit(unit) => Some(unit),
-            Reach::Own(_) | Reach::County => None,
-        };
-        let resident = caller.is_resident().then_some(caller.subject);
-        Self { resident, staff: caller.staff(), within, whole: scope.reach == Reach::County }
-    }
-}
 
 /// The columns of an order `o` whose holder is `h`; `$own` are those that depend on who asks.
 macro_rules! columns {
@@ -176,28 +150,10 @@ pub struct Writing<'a> {
     pub now: DateTime<Utc>,
 }
 
-type Kept = (
-    Option<Uuid>,
-    Option<&'static str>,
-    Option<String>,
-    Option<Vec<u8>>,
-    Option<i16>,
-    Option<String>,
-    Option<String>,
-    Option<Vec<u8>>,
-);
-
-fn kept(keep: Option<Keep>) -> Kept {
-    let Some(Keep { caller, operation, key, digest, status, location, etag, body, .. }) = keep else {
-        return Default::default();
-    };
-    (Some(caller), Some(operation), Some(key), Some(digest), Some(status), location, etag, Some(body))
-}
-
 /// Writes it in one statement; false when somebody was faster.
 pub fn write(conn: &mut PgConnection, writing: Writing<'_>) -> Result<bool> {
     let Writing { before, after, step, actor, role, facts, keep, now } = writing;
-    let (caller, operation, key, digest, status, location, etag, body) = kept(keep);
+    let (caller, operation, key, digest, status, location, etag, body) = Keep::binds(keep);
     let write = Write {
         county: before.county_id,
         id: before.id,
@@ -248,7 +204,7 @@ pub fn give(
 ) -> Result<bool> {
     let Writing { before, after, step, actor, role, facts, keep, now } = writing;
     let (holder, holder_version) = (helper.id, helper.version);
-    let (caller, operation, key, digest, status, location, etag, body) = kept(keep);
+    let (caller, operation, key, digest, status, location, etag, body) = Keep::binds(keep);
     let give = Give {
         county: before.county_id,
         id: before.id,
@@ -277,6 +233,17 @@ pub fn give(
         now,
     };
     Ok(give.get_result::<Written>(conn)?.n == 1)
+}
+
+statement! {
+    struct PutOff { county: i32 as Integer, id: Uuid as SqlUuid, version: i64 as BigInt, due_at: DateTime<Utc> as Timestamptz }
+    "UPDATE orders SET due_at = {due_at} WHERE county_id = {county} AND id = {id} AND version = {version}"
+}
+
+/// Time looks at it again later, and nothing has happened; false when somebody was faster.
+pub fn put_off(conn: &mut PgConnection, order: &Order, due_at: DateTime<Utc>) -> QueryResult<bool> {
+    let Order { county_id: county, id, version, .. } = *order;
+    Ok(PutOff { county, id, version, due_at }.execute(conn)? == 1)
 }
 
 statement! {

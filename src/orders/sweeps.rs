@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::{
     acting::{self, Frame, todo},
     model::{Order, OrderState, Step},
-    rules::{Facts, Said},
+    rules::{self, Facts, Said},
     store::{self, Seen, today},
 };
 use crate::{
@@ -73,6 +73,10 @@ fn one(conn: &mut PgConnection, (county, id): (i32, Uuid), frame: &Frame) -> Res
     if order.due_at.is_none_or(|due| due > frame.now) {
         return Ok(false);
     }
+    // Somebody is at it, or has yet to begin: nothing to ask, and nothing to write down.
+    if order.state == OrderState::Expired && todos::waits(conn, county, todos::Kind::Decide, ("order_dispatch", id))? {
+        return Ok(store::put_off(conn, &order, rules::next_morning(frame.now))?);
+    }
     let (step, why) = match order.state {
         OrderState::Open if order.wanted_until <= frame.now => (Step::Expire, None),
         OrderState::Claimed => (Step::Return, Some("lease")),
@@ -102,7 +106,7 @@ fn tell_staff(conn: &mut PgConnection, order: &Order, now: DateTime<Utc>) -> Res
 /// Who has to act because time is up.
 fn ask(conn: &mut PgConnection, order: &Order, step: Step, now: DateTime<Utc>) -> Result<()> {
     let (about, words) = match (step, order.state) {
-        (Step::Expire, _) => (
+        (Step::Expire, _) | (Step::Ask, OrderState::Expired) => (
             ("order_dispatch", todos::Kind::Decide),
             ("过期无人接单，请安排", "ran out and nobody took it; find somebody"),
         ),

@@ -109,6 +109,29 @@ pub fn uncount_try(conn: &mut PgConnection, county: i32, id: Uuid) -> QueryResul
 }
 
 statement! {
+    /// Their row is locked, so that two at once count each other.
+    struct Returned { county: i32 as Integer, helper: Uuid as SqlUuid, actor: Uuid as SqlUuid, since: DateTime<Utc> as Timestamptz }
+    "WITH one AS (SELECT h.id FROM helpers h WHERE h.county_id = {county} AND h.id = {helper} FOR NO KEY UPDATE) \
+     SELECT (SELECT count(*) FROM order_moves m WHERE m.county_id = {county} AND m.from_holder = one.id AND m.step = 'return' AND m.at >= {since} AND m.actor_id = {actor}) AS n FROM one"
+}
+
+#[derive(QueryableByName)]
+struct Returns {
+    #[diesel(sql_type = BigInt)]
+    n: i64,
+}
+
+/// How many a helper has given back themselves since a time: what an absence, a lease or a dispatcher took from them does not count.
+pub fn returned(
+    conn: &mut PgConnection,
+    county: i32,
+    (helper, actor): (Uuid, Uuid),
+    since: DateTime<Utc>,
+) -> QueryResult<i64> {
+    Ok(Returned { county, helper, actor, since }.get_result::<Returns>(conn)?.n)
+}
+
+statement! {
     struct Above { county: i32 as Integer, unit: Uuid as SqlUuid }
     "SELECT (SELECT u.id FROM units u WHERE u.county_id = {county} AND u.level = 'township' AND unit_within({county}, {unit}, u.id)) AS id"
 }

@@ -80,6 +80,13 @@ pub fn id_number(app: &App, row: &Resident) -> Result<Option<IdNumber>> {
     Ok(model::open(&app.keys, row.county_id, row.id, row.id_number.as_deref())?)
 }
 
+/// The WeChat account of a record, opened; none if it has none.
+pub fn wechat_account(conn: &mut PgConnection, app: &App, county: i32, id: Uuid) -> Result<Option<String>> {
+    let sealed = store::wechat_of(conn, county, id)?;
+    let open = |sealed: Vec<u8>| app.keys.open_text(county, &model::place("wechat_openid", id), &sealed);
+    Ok(sealed.map(open).transpose()?)
+}
+
 /// Why somebody whose identity is not sure enough may not, and what to do.
 pub fn identity_needed(level: IdentityLevel) -> Error {
     let (zh, en) = match level {

@@ -155,6 +155,12 @@ pub fn update(conn: &mut PgConnection, read: &Resident, values: Values) -> Resul
     found(set.returning(Resident::as_returning()).get_result(conn))
 }
 
+/// The sealed WeChat account of a record.
+pub fn wechat_of(conn: &mut PgConnection, county: i32, id: Uuid) -> Result<Option<Vec<u8>>> {
+    let row = residents::table.find((county, id)).select(residents::wechat_openid);
+    Ok(found(row.first::<Option<Vec<u8>>>(conn))?.flatten())
+}
+
 /// The resident of a WeChat account, made at the first login. Two first logins at once: the second finds the first's.
 pub fn find_or_create_by_wechat(conn: &mut PgConnection, app: &App, county: i32, openid: &str) -> Result<Uuid> {
     let indexes = app.keys.blinds(county, "wechat_openid", openid);

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use validator::Validate;
 
 use super::{
-    model::{AboutKind, BAD, CHANGEABLE, GivenHow, Rating, words_place},
+    model::{AboutKind, BAD, CHANGEABLE, GivenHow, MOST_CHANGES, Rating, words_place},
     reasons,
     store::{self, New, Said},
     views::RatingView,
@@ -32,6 +32,7 @@ use crate::{
     },
     people, proxies,
     rooms::{ROOMS, Served},
+    staff,
     todos::{self, NewTodo},
 };
 
@@ -123,10 +124,16 @@ fn voice(
     }
 }
 
-/// Nobody gives, or writes down, a rating of what they did themselves.
-fn not_ones_own(conn: &mut PgConnection, who: &Caller, served_by: &[Uuid]) -> Result<()> {
+/// Nobody gives, or writes down, a rating of what they did themselves; nor by their own record as a resident, as far as both hang on one
+/// WeChat account.
+fn not_ones_own(conn: &mut PgConnection, app: &App, who: &Caller, served_by: &[Uuid]) -> Result<()> {
     let mut me = vec![who.subject];
     me.extend(helpers::id_of(conn, who)?);
+    if who.is_resident()
+        && let Some(openid) = people::wechat_account(conn, app, who.county, who.subject)?
+    {
+        me.extend(staff::with_wechat(conn, app, who.county, &openid)?);
+    }
     if served_by.iter().any(|one| me.contains(one)) { Err(Code::OwnService.into()) } else { Ok(()) }
 }
 
@@ -149,7 +156,8 @@ fn look_into(conn: &mut PgConnection, row: &Rating, due_at: Option<DateTime<Utc>
         due_at,
         created_by: None,
     };
-    todos::open(conn, todo, now).map(drop)
+    let rated: Vec<_> = row.served_by.iter().flatten().copied().collect();
+    todos::open_hidden_from(conn, todo, &rated, now).map(drop)
 }
 
 /// The end of the next working day.
@@ -181,7 +189,7 @@ pub async fn give_rating(caller: Can<GiveRatings>, command: Command<GiveRating>)
         let of = served(conn, who.county, kind, about)?.ok_or(Code::NotFound)?;
         let how = voice(conn, &who, scope, (of.resident, kind), local_date(now))?;
         check(&what)?;
-        not_ones_own(conn, &who, &of.by)?;
+        not_ones_own(conn, &inner, &who, &of.by)?;
         if of.finished_at.is_none() {
             return Err(Code::NotServed.into());
         }
@@ -200,11 +208,11 @@ pub async fn give_rating(caller: Can<GiveRatings>, command: Command<GiveRating>)
 
 /// Change a rating
 ///
-/// Within 24 hours after it was given, by whoever may give it; what was said before stays in its history. Staff change only what they
-/// wrote down themselves.
+/// Within 24 hours after it was given and five times at most, by the resident or whoever gave it; what was said before stays in its history.
+/// Relatives and staff change only what they said or wrote down themselves.
 #[utoipa::path(tag = "ratings", security(("token" = ["ratings:give"])), params(("id" = Uuid, Path, description = "The rating"), IfMatchHeader),
     request_body = ChangeRating, responses((status = 200, description = "As it is now", body = RatingView)),
-    extensions(("x-errors" = json!(["rating_closed", "own_service", "rates_oneself"]))))]
+    extensions(("x-errors" = json!(["rating_closed", "rating_changes", "own_service", "rates_oneself"]))))]
 #[put("/v1/ratings/{id}")]
 pub async fn change_rating(
     caller: Can<GiveRatings>,
@@ -221,16 +229,20 @@ pub async fn change_rating(
         let row = store::lock(conn, who.county, id.0)?.ok_or(Code::NotFound)?;
         // Nobody erases what was said meanwhile.
         people::present(conn, who.county, row.resident_id)?.ok_or(Code::NotFound)?;
-        if !who.is_resident() && row.given_by != who.subject {
+        // Of the resident's own word nobody else makes another; relatives and staff change what they said themselves.
+        if row.given_by != who.subject && row.resident_id != who.subject {
             return Err(Code::NotFound.into());
         }
         let how = voice(conn, &who, scope, (row.resident_id, row.about_kind), local_date(now))?;
         seen.check(row.version)?;
         check(&what)?;
         let served_by: Vec<_> = row.served_by.iter().flatten().copied().collect();
-        not_ones_own(conn, &who, &served_by)?;
+        not_ones_own(conn, &inner, &who, &served_by)?;
         if now >= row.created_at + CHANGEABLE {
             return Err(Code::RatingClosed.into());
+        }
+        if row.entries > MOST_CHANGES {
+            return Err(Code::RatingChanges.into());
         }
         let row = store::change(conn, &row, &said(&inner, who.county, (how, who.subject), entry, &what), now)?;
         // One that was bad stays somebody's to look into: it may have been changed because somebody asked for it.

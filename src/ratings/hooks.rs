@@ -25,16 +25,8 @@ pub const ROOM: Room = Room {
     ..Room::new("ratings")
 };
 
-statement! {
-    struct MergeRatings { county: i32 as Integer, from: Uuid as SqlUuid, into: Uuid as SqlUuid }
-    "UPDATE ratings SET resident_id = CASE WHEN resident_id = {from} THEN {into} ELSE resident_id END, \
-       given_by = CASE WHEN given_by = {from} THEN {into} ELSE given_by END \
-     WHERE county_id = {county} AND (resident_id = {from} OR given_by = {from})"
-}
-
 fn merge(conn: &mut PgConnection, merge: &Merge) -> Result<usize> {
-    let Merge { county, from, into, .. } = *merge;
-    Ok(MergeRatings { county, from, into }.execute(conn)?)
+    store::moved(conn, merge)
 }
 
 fn export(conn: &mut PgConnection, app: &App, person: Person) -> Result<Value> {

@@ -14,6 +14,9 @@ use crate::{
 /// How long a rating can be changed.
 pub const CHANGEABLE: TimeDelta = TimeDelta::hours(24);
 
+/// How often it can be changed meanwhile; each time is kept.
+pub const MOST_CHANGES: i16 = 5;
+
 /// Grades up to this one are bad: somebody gets in touch.
 pub const BAD: i16 = 2;
 

@@ -3,7 +3,7 @@
 use actix_web::{HttpResponse, get, web::Data};
 use chrono::{DateTime, Datelike, Days, Months, NaiveDate, Utc};
 use diesel::{
-    PgConnection, QueryableByName, RunQueryDsl,
+    QueryableByName, RunQueryDsl,
     sql_types::{Array, BigInt, Date, Integer, Nullable, Text, Uuid as SqlUuid},
 };
 use serde::{Deserialize, Serialize};
@@ -18,9 +18,9 @@ use super::{
 use crate::{
     app::App,
     clock::local_date,
-    error::{Code, Error, FieldError, Result, Text as Words},
+    error::{Error, FieldError, Result, Text as Words},
     http::{
-        caller::{Caller, Can, Reach, Scope},
+        caller::{Caller, Can},
         permissions::{CountRatings, ReadRatings},
         valid::Query,
     },
@@ -196,16 +196,6 @@ fn unsettled(now: DateTime<Utc>) -> NaiveDate {
     day.with_day(1).unwrap_or(day)
 }
 
-/// The unit that is meant.
-fn unit(conn: &mut PgConnection, scope: Scope, asked: Option<Uuid>, own: Option<Uuid>) -> Result<Uuid> {
-    let unit = match (asked.or(own), scope.reach) {
-        (Some(unit), _) => unit,
-        (None, Reach::County) => units::store::named(conn, scope.county, None)?.first().ok_or(Code::NotFound)?.id,
-        (None, _) => return Err(Code::Forbidden.into()),
-    };
-    if units::store::exists_in(conn, scope, unit)? { Ok(unit) } else { Err(Code::NotFound.into()) }
-}
-
 /// Count ratings
 ///
 /// For townships, supervisors and the county: by unit, kind and month, of a unit itself and of those right below it. Of the units in which the caller
@@ -224,7 +214,7 @@ pub async fn count_ratings(
     let (who, scope, kind) = (Caller::clone(&caller), caller.scope, query.about_kind);
     let sees_single = caller.scope_of::<ReadRatings>()?.is_some();
     let read = app.db.read("count_ratings", move |conn| {
-        let unit = unit(conn, scope, query.unit_id, who.unit)?;
+        let unit = units::store::counted(conn, scope, query.unit_id, who.unit)?;
         let Looking { hidden, .. } = looking(conn, &who, scope)?;
         let (county, settled) = (scope.county, unsettled(now).min(before));
         // A unit below, in which the caller works too, is asked for by itself.

@@ -22,6 +22,7 @@ use crate::{
         page::After,
         permissions::Role,
     },
+    rooms::Merge,
     statement,
     units::store::unit_within,
 };
@@ -48,12 +49,45 @@ pub struct New {
     pub served_by: Vec<Uuid>,
 }
 
-/// Phones of the resident learn of it; nobody else's: not even that there is a rating.
+/// A change that one resident's phone learns of; nobody else's: not even that there is a rating.
+fn changed(county: i32, rating: Uuid, resident: Uuid, gone: bool) -> Change {
+    let (entity_id, resident_id) = (rating, Some(resident));
+    Change { county, entity: "rating", entity_id, unit_id: None, resident_id, staff_id: None, gone }
+}
+
+/// Tells the resident, and whoever said it for them.
 fn tell(conn: &mut PgConnection, row: &Rating, now: DateTime<Utc>) -> QueryResult<()> {
-    let (county, entity_id, resident_id) = (row.county_id, row.id, Some(row.resident_id));
-    let change =
-        Change { county, entity: "rating", entity_id, unit_id: None, resident_id, staff_id: None, gone: false };
-    changes::record(conn, change, now)
+    changes::record(conn, changed(row.county_id, row.id, row.resident_id, false), now)?;
+    if row.given_how == GivenHow::Proxy {
+        changes::record(conn, changed(row.county_id, row.id, row.given_by, false), now)?;
+    }
+    Ok(())
+}
+
+/// Those of a record that is one with another from now on.
+pub fn moved(conn: &mut PgConnection, merge: &Merge) -> Result<usize> {
+    let Merge { county, from, into, now } = *merge;
+    let moved: Vec<MovedRating> = MoveRatings { county, from, into }.load(conn)?;
+    for rating in &moved {
+        changes::record(conn, changed(county, rating.id, from, true), now)?;
+        changes::record(conn, changed(county, rating.id, into, false), now)?;
+    }
+    Ok(moved.len())
+}
+
+statement! {
+    // Of two records that turn out to be one person, what the one said for the other is their own word.
+    struct MoveRatings { county: i32 as Integer, from: Uuid as SqlUuid, into: Uuid as SqlUuid }
+    "UPDATE ratings SET resident_id = CASE WHEN resident_id = {from} THEN {into} ELSE resident_id END, \
+       given_by = CASE WHEN given_by = {from} THEN {into} ELSE given_by END, version = version + 1, \
+       given_how = CASE WHEN given_how = 'proxy' AND resident_id IN ({from}, {into}) AND given_by IN ({from}, {into}) THEN 'resident' ELSE given_how END \
+     WHERE county_id = {county} AND (resident_id = {from} OR given_by = {from}) RETURNING id"
+}
+
+#[derive(QueryableByName)]
+struct MovedRating {
+    #[diesel(sql_type = SqlUuid)]
+    id: Uuid,
 }
 
 fn insert_entry(conn: &mut PgConnection, row: &Rating, said: &Said, now: DateTime<Utc>) -> QueryResult<usize> {
@@ -87,6 +121,9 @@ pub fn insert(conn: &mut PgConnection, county: i32, new: &New, said: &Said, now:
 
 /// Says it anew, of a row that is locked.
 pub fn change(conn: &mut PgConnection, row: &Rating, said: &Said, now: DateTime<Utc>) -> QueryResult<Rating> {
+    if row.given_how == GivenHow::Proxy && row.given_by != said.by {
+        changes::record(conn, changed(row.county_id, row.id, row.given_by, true), now)?;
+    }
     let row = diesel::update(ratings::table.find((row.county_id, row.id)))
         .set((
             (ratings::grade.eq(said.grade), ratings::reasons.eq(&said.reasons), ratings::changed_at.eq(now)),

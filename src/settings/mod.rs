@@ -8,5 +8,5 @@ pub mod routes;
 mod rules;
 mod store;
 
-pub use model::{Evidence, Settings, Totp};
+pub use model::{Evidence, Settings, Switch, Totp};
 pub use store::{load, set};

@@ -24,6 +24,14 @@ text_enum! {
     }
 }
 
+text_enum! {
+    /// Whether something is done at all.
+    pub enum Switch {
+        Off = "off",
+        On = "on",
+    }
+}
+
 /// What values a setting takes.
 #[derive(Clone, Copy, Debug)]
 pub enum Kind {
@@ -140,8 +148,12 @@ settings! {
         "“尽快上门”的订单等待多少分钟后过期", "Minutes after which an order that is wanted at once has run out";
     orders_call_back_hours: i64 = number(48, 1, 240, "hours"), "orders.call_back_hours",
         "完成后多少小时未确认即回访", "Hours without a confirmation after which the resident is called back";
+    orders_returns_per_day: i64 = number(3, 1, 50, "orders"), "orders.returns_per_day",
+        "一位服务人员一天最多自行退几单", "Orders that a helper can give back in a day; then a dispatcher sees to it";
     orders_series_days: i64 = number(7, 1, 30, "days"), "orders.series_days",
         "周期订单提前多少天生成", "Days ahead for which the orders of a series are made";
+    ratings_ask: Switch = Kind::Choice { default: "on", options: &["off", "on"] }, "ratings.ask",
+        "服务办结次日上午是否请居民评价", "Whether residents are asked the next morning to rate what was done";
     visits_position: Evidence = EVIDENCE, "visits.position",
         "走访时是否记录位置", "Whether a visit records a position";
     visits_photo: Evidence = EVIDENCE, "visits.photo",

@@ -41,6 +41,18 @@ use crate::{
 pub use cover::{CoveredPost, There, cover_of, covered_by, covered_posts, covers_until, on_duty, serves};
 pub use stale::disable_stale;
 
+/// The member of staff to whom a WeChat account is bound, if there is one: the only thing that tells that a resident and a member of staff are
+/// one person.
+pub fn with_wechat(
+    conn: &mut diesel::PgConnection,
+    app: &App,
+    county: i32,
+    openid: &str,
+) -> crate::error::Result<Option<uuid::Uuid>> {
+    let indexes = app.keys.blinds(county, credentials::OPENID, openid);
+    Ok(store::account_by_wechat(conn, county, &indexes)?.map(|account| account.id))
+}
+
 pub const ROOM: Room = Room {
     sealed: &[
         Sealed { table: "staff", column: "totp_secret", index: None },

@@ -15,7 +15,7 @@ pub mod routes;
 pub mod store;
 
 pub use model::{Kind, NewTodo};
-pub use store::{drop_about, open, waiting_about};
+pub use store::{drop_about, open, open_hidden_from, waiting_about, waits};
 
 use crate::rooms::{Room, Sealed};
 

@@ -1,7 +1,11 @@
 //! Todos in the database.
 
 use chrono::{DateTime, Utc};
-use diesel::{dsl::sql, prelude::*, sql_types::Bool};
+use diesel::{
+    dsl::{exists, not, sql},
+    prelude::*,
+    sql_types::Bool,
+};
 use uuid::Uuid;
 
 use super::model::{Kind, NewTodo, Todo, TodoState};
@@ -35,6 +39,16 @@ fn changed(todo: &Todo, staff_id: Option<Uuid>) -> Change {
 
 /// Opens a todo in the transaction of `conn`; one of the same kind about the same thing that still waits is left as it is.
 pub fn open(conn: &mut PgConnection, new: NewTodo, now: DateTime<Utc>) -> Result<Option<Todo>> {
+    open_hidden_from(conn, new, &[], now)
+}
+
+/// [`open`], unseen by some members of staff whom it is about.
+pub fn open_hidden_from(
+    conn: &mut PgConnection,
+    new: NewTodo,
+    hidden_from: &[Uuid],
+    now: DateTime<Utc>,
+) -> Result<Option<Todo>> {
     let cover = |holder| staff::cover_of(conn, new.county, holder, local_date(now));
     let holder = new.holder.map(cover).transpose()?;
     let state = if holder.is_some() { TodoState::Taken } else { TodoState::Open };
@@ -45,6 +59,7 @@ pub fn open(conn: &mut PgConnection, new: NewTodo, now: DateTime<Utc>) -> Result
             (todos::about.eq(new.about.map(|(about, _)| about)), todos::about_id.eq(new.about.map(|(_, id)| id))),
             (todos::title_zh.eq(new.title.zh.as_ref()), todos::title_en.eq(new.title.en.as_ref())),
             (todos::state.eq(state), todos::holder_id.eq(holder), todos::due_at.eq(new.due_at)),
+            todos::hidden_from.eq(hidden_from),
             (todos::created_by.eq(new.created_by), todos::created_at.eq(now), todos::updated_at.eq(now)),
         ))
         .on_conflict_do_nothing()
@@ -78,6 +93,13 @@ pub fn drop_about(
         changes::record(conn, changed(&todo, todo.holder_id), now)?;
     }
     Ok(())
+}
+
+/// Whether one still waits about a thing.
+pub fn waits(conn: &mut PgConnection, county: i32, kind: Kind, (about, id): (&str, Uuid)) -> QueryResult<bool> {
+    let of = todos::table.filter(todos::county_id.eq(county)).filter(todos::kind.eq(kind));
+    let of = of.filter(todos::about.eq(about)).filter(todos::about_id.eq(id)).filter(waiting());
+    diesel::select(exists(of)).get_result(conn)
 }
 
 /// What still waits about things of a kind.
@@ -171,6 +193,7 @@ type Visible = todos::BoxedQuery<'static, diesel::pg::Pg, todos::SqlType>;
 /// Those of a scope, and those that `me` holds wherever they belong.
 fn visible(scope: Scope, me: Uuid) -> Visible {
     let here = todos::table.filter(todos::county_id.eq(scope.county)).into_boxed();
+    let here = here.filter(not(todos::hidden_from.contains(vec![Some(me)])));
     match scope.reach {
         Reach::Own(own) => here.filter(todos::holder_id.eq(own)),
         Reach::Unit(unit) => {

@@ -132,6 +132,16 @@ pub fn exists_in(conn: &mut PgConnection, scope: Scope, unit: Uuid) -> QueryResu
     }
 }
 
+/// The unit that numbers are asked of: that one, or the caller's own; the county itself for those who reach all of it.
+pub fn counted(conn: &mut PgConnection, scope: Scope, asked: Option<Uuid>, own: Option<Uuid>) -> Result<Uuid> {
+    let unit = match (asked.or(own), scope.reach) {
+        (Some(unit), _) => unit,
+        (None, Reach::County) => named(conn, scope.county, None)?.first().ok_or(Code::NotFound)?.id,
+        (None, _) => return Err(Code::Forbidden.into()),
+    };
+    if exists_in(conn, scope, unit)? { Ok(unit) } else { Err(Code::NotFound.into()) }
+}
+
 /// The tenant key of a county for a session that goes on; 403 while the county is suspended.
 pub fn working_key(conn: &mut PgConnection, county: i32) -> Result<String> {
     let columns = (counties::key, counties::state);

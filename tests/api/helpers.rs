@@ -273,14 +273,16 @@ async fn helpers_say_where_and_when() {
 }
 
 #[actix_web::test]
-async fn a_distance_counts_anywhere_and_further_units_once_they_are_granted() {
+async fn a_distance_counts_in_the_home_township_and_further_units_once_they_are_granted() {
     let t = TestApp::new().await;
     let (lin, helper) = volunteer(&t, "lin", &["care"]).await;
     let (town, far) = (t.unit("均溪镇").await, t.unit("石牌镇").await);
     let put = |body: Value| t.put("/v1/helpers/me").by(&lin).header("if-match", "*").json(body).send();
     let point = json!({"lng": 117.965_846, "lat": 25.715_855, "coordinate_system": "wgs84"});
     put(json!({"point": point, "radius_m": 5000, "unit_ids": [town]})).await.ok();
-    assert!(serves(&t, &helper, far, "117.97, 25.72") && !serves(&t, &helper, far, "118.2, 25.9"));
+    assert!(serves(&t, &helper, town, "117.97, 25.72") && !serves(&t, &helper, town, "118.2, 25.9"));
+    // However far it reaches: nobody has decided about another township.
+    assert!(!serves(&t, &helper, far, "117.97, 25.72"));
     assert!(!serves(&t, &helper, town, "NULL, NULL"), "asked for, not granted");
     let junxi = t.staff("junxi").await;
     let todos = "SELECT count(*) AS n FROM todos WHERE about = 'helper_units' AND state = 'open'";
@@ -299,6 +301,7 @@ async fn a_distance_counts_anywhere_and_further_units_once_they_are_granted() {
     grant(&admin, json!({"skills": ["care"], "unit_ids": [town, far]})).await.ok();
     let kept = grant(&junxi, json!({"skills": ["care"], "unit_ids": [far]})).await.ok();
     assert_eq!(kept["unit_ids"], json!([far]));
+    assert!(serves(&t, &helper, far, "NULL, NULL"));
     assert_eq!(
         grant(&junxi, json!({"skills": [], "unit_ids": [], "unit_id": far})).await.problem(422, "invalid").faults(),
         ["/unit_id:unknown_unit"]

@@ -56,6 +56,13 @@ async fn nearest_first_and_only_what_one_fits_for() {
         "UPDATE helpers SET lng = 117.8, lat = 25.7, radius_m = 5000 WHERE id = '{}'",
         helper["id"].as_str().expect("an id")
     ));
+    // In another township only where somebody has granted it.
+    assert_eq!(ids(&nearby(&t, &lin, "").await), [near.clone(), far.clone(), unplaced.clone()]);
+    t.database.run(&format!(
+        "INSERT INTO helper_units (county_id, helper_id, unit_id, granted) VALUES (1, '{}', '{}', true)",
+        helper["id"].as_str().expect("an id"),
+        t.unit("石牌镇").await
+    ));
     assert_eq!(ids(&nearby(&t, &lin, "").await), [near.clone(), beyond.clone(), far, unplaced]);
     // What is taken is gone.
     let claimed = json!({"id": near});

@@ -6,7 +6,7 @@ use crate::{
     errands::villager,
     harness::TestApp,
     helpers::volunteer,
-    orders::{codes, get, inbox, path, placed, step},
+    orders::{codes, finished, get, inbox, path, placed, step},
 };
 
 #[actix_web::test]
@@ -139,4 +139,80 @@ async fn both_sides_hear_how_a_dispute_was_settled() {
     let heard = t.get(&format!("{}/notes", path(&order))).by(&who).send().await.ok();
     assert!(heard["items"].as_array().expect("items").iter().any(|note| note["words"] == words), "{heard}");
     t.get(&path(&order)).by(&helper).send().await.problem(404, "not_found");
+}
+
+#[actix_web::test]
+async fn the_holders_own_word_counts_as_what_it_is() {
+    let t = TestApp::new().await;
+    let (who, specialist, junxi) = (villager(&t, "chen").await, t.staff("specialist").await, t.staff("junxi").await);
+    let (lin, _) = volunteer(&t, "lin", &[]).await;
+    let vouched = json!({"without_phone": true, "words": "老人没有手机，当面开始"});
+    let meal = placed(&t, &who, "助餐").await;
+    step(&t, &lin, &meal, "claim", json!({})).await.ok();
+    step(&t, &lin, &meal, "start", vouched.clone()).await.problem(409, "other_side");
+    let order = placed(&t, &who, "政策咨询").await;
+    step(&t, &specialist, &order, "claim", json!({})).await.ok();
+    let bare = step(&t, &specialist, &order, "start", json!({"without_phone": true})).await.problem(422, "invalid");
+    assert_eq!(bare.faults(), ["/words:required"]);
+    let begun = step(&t, &specialist, &order, "start", vouched.clone()).await.ok();
+    assert_eq!((&begun["state"], &begun["started_how"]), (&json!("at_work"), &json!("own_word")));
+    step(&t, &specialist, &order, "finish", json!({"words": "讲解了政策"})).await.ok();
+    // The end is never theirs to confirm.
+    step(&t, &specialist, &order, "confirm", vouched).await.problem(422, "invalid");
+    step(&t, &who, &order, "confirm", json!({})).await.ok();
+    let other = finished(&t, &who, &specialist, "政策咨询").await;
+    step(&t, &who, &other, "confirm", json!({})).await.ok();
+    let numbers = t.get("/v1/orders/numbers").by(&junxi).send().await.ok();
+    let here = &numbers["items"][0];
+    assert_eq!((&here["confirmed"], &here["own_word"]), (&json!(2), &json!(1)));
+    let listed = t.get("/v1/orders?started_how=own_word&count=true").by(&junxi).send().await.ok();
+    assert_eq!((&listed["total"], &listed["items"][0]["id"]), (&json!(1), &order["id"]));
+    t.run_jobs().await;
+}
+
+#[actix_web::test]
+async fn nobody_gives_back_one_after_the_other() {
+    let t = TestApp::new().await;
+    let (who, specialist, junxi) = (villager(&t, "chen").await, t.staff("specialist").await, t.staff("junxi").await);
+    let mut last = Value::Null;
+    // What a dispatcher takes away does not count.
+    for by in [&junxi, &specialist, &specialist, &specialist] {
+        last = placed(&t, &who, "政策咨询").await;
+        step(&t, &specialist, &last, "claim", json!({})).await.ok();
+        step(&t, by, &last, "return", json!({"reason": "临时有事"})).await.ok();
+    }
+    let helper = json!({"helper_id": specialist.subject});
+    step(&t, &junxi, &last, "assign", helper.clone()).await.ok();
+    let refused = step(&t, &specialist, &last, "return", json!({"reason": "临时有事"})).await;
+    refused.problem(409, "too_many_returns");
+    assert_eq!(get(&t, &who, &last).await["state"], "claimed");
+    // The dispatcher sees to it; the next day is another.
+    step(&t, &junxi, &last, "return", json!({"reason": "已与特派员沟通"})).await.ok();
+    t.run_jobs().await;
+    t.set_time("2026-11-24T08:00:00+08:00");
+    let (who, specialist) = (t.resident("chen").await, t.staff("specialist").await);
+    let mut body = crate::orders::wish(&t, "政策咨询").await;
+    body["wanted_from"] = json!("2026-11-24T14:00:00+08:00");
+    body["wanted_until"] = json!("2026-11-24T16:00:00+08:00");
+    let next = t.post("/v1/orders").by(&who).json(body).send().await.created();
+    step(&t, &specialist, &next, "claim", json!({})).await.ok();
+    step(&t, &specialist, &next, "return", json!({"reason": "临时有事"})).await.ok();
+    t.run_jobs().await;
+}
+
+#[actix_web::test]
+async fn whoever_sends_too_much_uses_up_no_try_of_the_code() {
+    let t = TestApp::with(|setup| setup.config.writes_per_minute = 6).await;
+    let (who, specialist) = (villager(&t, "chen").await, t.staff("specialist").await);
+    let order = placed(&t, &who, "政策咨询").await;
+    step(&t, &specialist, &order, "claim", json!({})).await.ok();
+    step(&t, &specialist, &order, "worry", json!({})).await.ok();
+    let (start, _) = codes(&t, &who, &order).await;
+    let wrong = if start == "000000" { "000001" } else { "000000" };
+    for _ in 0..4 {
+        step(&t, &specialist, &order, "start", json!({"code": wrong})).await.problem(409, "order_code_wrong");
+    }
+    step(&t, &specialist, &order, "start", json!({"code": wrong})).await.problem(429, "too_many_requests");
+    assert_eq!(t.database.count("SELECT tries::bigint AS n FROM orders"), 4);
+    t.run_jobs().await;
 }

@@ -311,3 +311,39 @@ async fn kinds_are_the_countys_and_an_order_keeps_what_it_was_ordered_by() {
     assert!(refused.faults().contains(&"/kind_id:unknown_kind".to_owned()));
     assert_eq!(get(&t, &who, &placed).await["duration_minutes"], json!(30));
 }
+
+#[actix_web::test]
+async fn what_ran_out_is_asked_about_until_somebody_ends_it() {
+    let t = TestApp::new().await;
+    let who = villager(&t, "chen").await;
+    let order = placed(&t, &who, "政策咨询").await;
+    t.set_time("2026-11-23T16:00:00+08:00");
+    t.tick().await;
+    let asked = "SELECT count(*) AS n FROM todos WHERE about = 'order_dispatch'";
+    let moves = "SELECT count(*) AS n FROM order_moves WHERE step = 'ask'";
+    assert_eq!((t.database.count(asked), t.database.count(moves)), (1, 0));
+    // While somebody is at it there is nothing to ask.
+    t.set_time("2026-11-24T09:00:00+08:00");
+    t.tick().await;
+    assert_eq!((t.database.count(asked), t.database.count(moves)), (1, 0));
+    // Ticked off, and nobody has been found: it is asked anew the next morning, once.
+    let junxi = t.staff("junxi").await;
+    let page = t.get("/v1/todos?limit=100").by(&junxi).send().await.ok();
+    let todo = page["items"].as_array().expect("items").iter().find(|todo| todo["about"] == "order_dispatch");
+    let done = format!("/v1/todos/{}/done", todo.expect("a todo")["id"].as_str().expect("an id"));
+    t.post(&done).by(&junxi).json(json!({"note": "已知悉"})).send().await.ok();
+    t.tick().await;
+    assert_eq!(todos(&t, &junxi).await, Vec::<String>::new());
+    t.set_time("2026-11-25T09:00:00+08:00");
+    for _ in 0..2 {
+        t.tick().await;
+        assert_eq!((t.database.count(asked), t.database.count(moves)), (2, 1));
+    }
+    let (who, junxi) = (t.resident("chen").await, t.staff("junxi").await);
+    assert_eq!(todos(&t, &junxi).await.len(), 1);
+    step(&t, &who, &order, "cancel", json!({"reason": "不用了"})).await.ok();
+    assert_eq!(todos(&t, &junxi).await, Vec::<String>::new());
+    t.set_time("2026-11-27T09:00:00+08:00");
+    t.tick().await;
+    assert_eq!(t.database.count(asked), 2);
+}

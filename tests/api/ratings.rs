@@ -13,14 +13,14 @@ use crate::{
     queue::{act, arrive, booked, desk, id, line},
 };
 
-async fn rate(t: &TestApp, by: &Session, about: (&str, &str), body: Value) -> Reply {
+pub async fn rate(t: &TestApp, by: &Session, about: (&str, &str), body: Value) -> Reply {
     let mut whole = json!({"about_kind": about.0, "about_id": about.1});
     whole.as_object_mut().expect("an object").extend(body.as_object().expect("an object").clone());
     t.post("/v1/ratings").by(by).json(whole).send().await
 }
 
 /// An errand that its holder, the cadre, has delivered.
-async fn delivered(t: &TestApp, who: &Session) -> (Value, Session) {
+pub async fn delivered(t: &TestApp, who: &Session) -> (Value, Session) {
     let matter = matter(t, content("village")).await;
     let sent = submitted(t, who, matter).await;
     let cadre = t.staff("cadre").await;
@@ -32,13 +32,13 @@ async fn delivered(t: &TestApp, who: &Session) -> (Value, Session) {
     (done, cadre)
 }
 
-async fn todos(t: &TestApp, by: &Session) -> Vec<Value> {
+pub async fn todos(t: &TestApp, by: &Session) -> Vec<Value> {
     let page = t.get("/v1/todos?limit=200").by(by).send().await.ok();
     let all = page["items"].as_array().expect("items");
     all.iter().filter(|todo| todo["about"] == "rating").cloned().collect()
 }
 
-async fn ratings(t: &TestApp, by: &Session, query: &str) -> Vec<Value> {
+pub async fn ratings(t: &TestApp, by: &Session, query: &str) -> Vec<Value> {
     t.get(&format!("/v1/ratings?{query}")).by(by).send().await.ok()["items"].as_array().expect("items").clone()
 }
 
@@ -211,9 +211,15 @@ async fn relatives_rate_and_staff_write_down_what_others_did() {
     put(&daughter, json!({"grade": 4})).await.problem(404, "not_found");
     t.post(&format!("/v1/proxies/{booking}/end")).by(&daughter).send().await.ok();
     crate::proxies::authorised(&t, &cadre, &granny, &daughter, may("errand")).await;
-    let changed = put(&daughter, json!({"grade": 4, "reasons": ["fast"]})).await.ok();
-    assert_eq!((&changed["given_how"], changed["history"].as_array().map(Vec::len)), (&json!("proxy"), Some(2)));
+    // What an agent wrote down she neither changes nor reads.
+    put(&daughter, json!({"grade": 4, "reasons": ["fast"]})).await.problem(404, "not_found");
+    assert!(ratings(&t, &daughter, "").await.is_empty());
+    put(&specialist, json!({"grade": 4, "reasons": ["fast"]})).await.ok();
     assert_eq!(todos(&t, &junxi).await.len(), 1, "it stays somebody's to look into");
+    let (other, _) = delivered(&t, &chen).await;
+    t.database.run(&format!("UPDATE errands SET resident_id = '{granny}' WHERE id = '{}'", id(&other)));
+    let given = rate(&t, &daughter, ("errand", &id(&other)), json!({"grade": 4, "reasons": ["fast"]})).await.created();
+    assert_eq!(given["given_how"], "proxy");
     assert_eq!(ratings(&t, &daughter, "").await.len(), 1);
     t.run_jobs().await;
 }

@@ -226,14 +226,14 @@ async fn codes_cannot_be_tried_without_end_with_the_password_alone() {
     );
 }
 
-async fn wechat(t: &TestApp, who: &str, more: Value) -> Reply {
+pub async fn wechat(t: &TestApp, who: &str, more: Value) -> Reply {
     let code = format!("login.{who}.{}", uuid::Uuid::now_v7());
     let mut body = json!({"county": "350425", "code": code, "role": "village_cadre"});
     body.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
     t.post("/v1/sessions/wechat_staff").json(body).send().await
 }
 
-async fn bind_code(t: &TestApp, by: &Session) -> Reply {
+pub async fn bind_code(t: &TestApp, by: &Session) -> Reply {
     t.post("/v1/account/wechat_code").by(by).json(json!({})).send().await
 }
 
