@@ -186,6 +186,7 @@ async fn a_county_may_ask_nobody() {
     t.put("/v1/settings/ratings.ask").by(&admin).header("if-match", "*").json(off).send().await.ok();
     t.set_time("2026-11-24T09:00:00+08:00");
     t.tick().await;
-    let told = "SELECT count(*) + 10 * (SELECT count(*) FROM rating_rounds) AS n FROM messages WHERE kind = 'please_rate'";
+    let told =
+        "SELECT count(*) + 10 * (SELECT count(*) FROM rating_rounds) AS n FROM messages WHERE kind = 'please_rate'";
     assert_eq!(t.database.count(told), 10, "nobody, and nobody is looked for again today");
 }
