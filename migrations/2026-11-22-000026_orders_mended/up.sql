@@ -71,12 +71,13 @@ ALTER TABLE todos ADD COLUMN hidden_from uuid[] NOT NULL DEFAULT '{}';
 COMMENT ON COLUMN todos.hidden_from IS 'Members of staff who do not see it though it is of their unit, because it is about them.';
 CREATE INDEX ratings_served_by ON ratings USING gin (served_by);
 
-CREATE FUNCTION tells_the_rated(county integer, reader uuid, about text, about_id uuid, what text, actor uuid, moment timestamptz)
+CREATE FUNCTION tells_the_rated(county integer, reader uuid, entity text, entity_id uuid, what text, actor uuid, moment timestamptz)
 RETURNS boolean LANGUAGE sql STABLE AS $$
-  SELECT CASE about
-    WHEN 'rating' THEN EXISTS (SELECT FROM ratings r WHERE r.county_id = county AND r.id = about_id AND r.served_by @> ARRAY[reader])
+  -- No parameter is named like a column of ratings: the column would win.
+  SELECT CASE entity
+    WHEN 'rating' THEN EXISTS (SELECT FROM ratings r WHERE r.county_id = county AND r.id = entity_id AND r.served_by @> ARRAY[reader])
     WHEN 'resident' THEN what = 'reveal' AND actor <> reader AND EXISTS (
-      SELECT FROM ratings r WHERE r.county_id = county AND r.resident_id = about_id AND r.served_by @> ARRAY[reader] AND moment >= r.created_at
+      SELECT FROM ratings r WHERE r.county_id = county AND r.resident_id = entity_id AND r.served_by @> ARRAY[reader] AND moment >= r.created_at
         AND EXISTS (SELECT FROM rating_entries e WHERE e.county_id = county AND e.rating_id = r.id AND e.grade <= 2))
     ELSE false END
 $$;
