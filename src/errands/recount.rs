@@ -9,6 +9,7 @@ use diesel::{
         Array, BigInt, Binary, Bool, Date, Integer, Jsonb, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid,
     },
 };
+use futures_util::{StreamExt, TryStreamExt, stream};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -24,13 +25,30 @@ use crate::{app::App, error::Result, statement};
 
 /// Errands of one transaction.
 const BATCH: i64 = 500;
+/// Transactions at a time: while one waits for the database, another counts.
+const LANES: usize = 2;
 
 statement! {
-    struct Stale { county: i32 as Integer, last: Uuid as SqlUuid, digest: Vec<u8> as Binary, limit: i64 as BigInt }
+    /// Where each batch begins.
+    struct Starts { county: i32 as Integer, digest: Vec<u8> as Binary, batch: i64 as BigInt }
+    "SELECT s.id FROM (SELECT e.id, row_number() OVER (ORDER BY e.id) AS n FROM errands e \
+       WHERE e.county_id = {county} AND e.due_on IS NOT NULL AND e.calendar_digest IS DISTINCT FROM {digest}) s \
+     WHERE s.n % {batch} = 1 ORDER BY s.id"
+}
+
+#[derive(QueryableByName)]
+struct Start {
+    #[diesel(sql_type = SqlUuid)]
+    id: Uuid,
+}
+
+statement! {
+    /// The errands of a batch, from one to before the next one's first.
+    struct Stale { county: i32 as Integer, from: Uuid as SqlUuid, until: Uuid as SqlUuid, digest: Vec<u8> as Binary }
     concat!("SELECT e.id, e.version, e.state, e.matter_id, e.matter_version, e.due_on, e.rung, e.entries, e.head, \
        ", marks!(), " \
-     FROM errands e WHERE e.county_id = {county} AND e.due_on IS NOT NULL AND e.id > {last} AND e.calendar_digest IS DISTINCT FROM {digest} \
-     ORDER BY e.id LIMIT {limit} FOR NO KEY UPDATE OF e")
+     FROM errands e WHERE e.county_id = {county} AND e.due_on IS NOT NULL AND e.id >= {from} AND e.id < {until} AND e.calendar_digest IS DISTINCT FROM {digest} \
+     ORDER BY e.id FOR NO KEY UPDATE OF e")
 }
 
 #[derive(QueryableByName)]
@@ -101,10 +119,10 @@ fn entry(county: i32, row: &Row, due_on: Option<NaiveDate>, frame: &Frame) -> En
     entry
 }
 
-/// Counts a batch after the last one again; where the next one begins, if there is one.
-fn batch(conn: &mut PgConnection, app: &App, (county, last): (i32, Uuid), frame: &Frame) -> Result<Option<Uuid>> {
+/// Counts a batch again.
+fn batch(conn: &mut PgConnection, app: &App, (county, from, until): (i32, Uuid, Uuid), frame: &Frame) -> Result<()> {
     let digest = frame.basis();
-    let rows: Vec<Row> = Stale { county, last, digest: digest.clone(), limit: BATCH }.load(conn)?;
+    let rows: Vec<Row> = Stale { county, from, until, digest: digest.clone() }.load(conn)?;
     let mut all = Recounted {
         county,
         ids: Vec::new(),
@@ -142,18 +160,23 @@ fn batch(conn: &mut PgConnection, app: &App, (county, last): (i32, Uuid), frame:
         all.previous.push(entry.previous);
         all.hashes.push(moved.then_some(entry.hash));
     }
-    let next = rows.last().map(|row| row.id).filter(|_| rows.len() as i64 == BATCH);
     all.execute(conn)?;
-    Ok(next)
+    Ok(())
 }
 
 /// Counts every deadline of a county again that was counted by another calendar, or other settings of the lamp.
 pub async fn county(app: &Arc<App>, county: i32) -> Result<()> {
     let frame = Frame::of_county(app, county).await?;
-    let mut last = Some(Uuid::nil());
-    while let Some(from) = last {
+    let inner = frame.clone();
+    let starts = app
+        .db
+        .read("stale_errands", move |conn| Ok(Starts { county, digest: inner.basis(), batch: BATCH }.load(conn)?));
+    let starts: Vec<_> = starts.await?.into_iter().map(|start: Start| start.id).collect();
+    // The last one takes in what was filed meanwhile.
+    let ends = starts.iter().skip(1).copied().chain([Uuid::max()]);
+    let batches = starts.iter().copied().zip(ends).map(|(from, until)| {
         let (frame, inner) = (frame.clone(), app.clone());
-        last = app.db.write("recount_errands", move |conn| batch(conn, &inner, (county, from), &frame)).await?;
-    }
-    Ok(())
+        app.db.write("recount_errands", move |conn| batch(conn, &inner, (county, from, until), &frame))
+    });
+    stream::iter(batches).buffer_unordered(LANES).try_collect().await
 }

@@ -1,7 +1,7 @@
 //! Open orders near a helper that they can take: by an index of places, and of the units that they serve.
 //!
-//! Only so many are looked at, however many lie open: the nearest ones on the map, and of each unit served those that run out first,
-//! which also brings what has no point. Of these whoever asks sees what they fit for. Distances are those to a grid of half a kilometre:
+//! Only so many are looked at, however many lie open: the nearest ones on the map until enough fit, and of each unit served those that run
+//! out first, which also brings what has no point. Distances are those to a grid of half a kilometre:
 //! asking from several places does not tell where somebody lives.
 
 use actix_web::{HttpResponse, get, web::Data};
@@ -25,40 +25,52 @@ use crate::{
     statement,
 };
 
+/// Whether the helper `me` can take the order `o`, its place apart; what costs most comes last.
+macro_rules! fits {
+    () => {
+        "o.dispatch <> 'assign' AND o.wanted_until > {now} AND me.kind = ANY (o.taken_by) AND o.skills <@ me.skills AND o.id <> ALL (me.returned) \
+           AND (me.resident_id IS NULL OR me.resident_id NOT IN (o.resident_id, coalesce(o.ordered_by_resident, o.resident_id)) \
+             AND NOT acts_for({county}, o.resident_id, me.resident_id, 'order', {today})) \
+           AND helper_free({county}, me.id, greatest({now}, o.wanted_from))"
+    };
+}
+
 statement! {
     pub struct Nearby {
         county: i32 as Integer, resident: Option<Uuid> as Nullable<SqlUuid>, staff: Option<Uuid> as Nullable<SqlUuid>, lng: Option<f64> as Nullable<Double>,
         lat: Option<f64> as Nullable<Double>, today: NaiveDate as Date, now: DateTime<Utc> as Timestamptz, limit: i64 as BigInt,
     }
-    // Whether they are free is asked of no more than could be shown: it is the only thing that costs something.
-    "WITH RECURSIVE me AS MATERIALIZED ( \
+    // Read in the order of the index, and no further than it takes to find enough.
+    concat!("WITH RECURSIVE me AS MATERIALIZED ( \
          SELECT h.id, h.kind, h.skills, h.unit_id, h.staff_id, h.resident_id, h.lng AS home_lng, h.lat AS home_lat, h.radius_m, \
-           coalesce({lng}, h.lng) AS lng, CASE WHEN {lng}::float8 IS NULL THEN h.lat ELSE {lat} END AS lat FROM helpers h \
-          WHERE h.county_id = {county} AND h.state = 'active' AND CASE WHEN {staff}::uuid IS NOT NULL THEN h.staff_id = {staff} ELSE h.resident_id = {resident} END), \
+           coalesce({lng}, h.lng) AS lng, CASE WHEN {lng}::float8 IS NULL THEN h.lat ELSE {lat} END AS lat, \
+           ARRAY(SELECT m.order_id FROM order_moves m WHERE m.county_id = {county} AND m.step = 'return' AND m.from_holder = h.id AND m.at > {now} - interval '1 day') AS returned \
+           FROM helpers h \
+          WHERE h.county_id = {county} AND h.state = 'active' AND (h.staff_id = {staff} OR h.resident_id = {resident})), \
        tree (id) AS ( \
          SELECT t.unit_id FROM (SELECT unit_id FROM me UNION SELECT f.unit_id FROM helper_units f JOIN me ON f.county_id = {county} AND f.helper_id = me.id AND f.granted \
            UNION SELECT p.unit_id FROM staff_posts p JOIN me ON p.county_id = {county} AND p.staff_id = me.staff_id AND p.ended_at IS NULL AND p.role IN ('specialist', 'village_cadre')) t \
          UNION SELECT u.id FROM tree t JOIN units u ON u.county_id = {county} AND u.parent_id = t.id), \
        town (id) AS (SELECT township_of({county}, unit_id) FROM me UNION SELECT u.id FROM town t JOIN units u ON u.county_id = {county} AND u.parent_id = t.id), \
-       looked AS ( \
-         SELECT n.* FROM me CROSS JOIN LATERAL (SELECT o.* FROM orders o WHERE o.county_id = {county} AND o.state = 'open' AND o.lng IS NOT NULL \
-           ORDER BY map_point(o.lng, o.lat) <-> map_point(me.lng, me.lat) LIMIT 1000) n WHERE me.lng IS NOT NULL \
-         UNION ALL \
-         SELECT n.* FROM tree t CROSS JOIN LATERAL (SELECT o.* FROM orders o WHERE o.county_id = {county} AND o.unit_id = t.id AND o.state = 'open' \
-           ORDER BY o.wanted_until, o.id LIMIT {limit}) n), \
-       fitting AS ( \
-         SELECT DISTINCT o.id, o.resident_id, o.ordered_by_resident, o.kind_id, o.unit_id, o.wanted_from, o.wanted_until, o.at_once, o.skills, o.language, o.duration_minutes, \
-           o.evidence, o.money, distance_m(me.lng, me.lat, o.about_lng, o.about_lat) AS distance, me.id AS helper_id, me.resident_id AS own \
-           FROM (SELECT l.*, round(l.lng * 200) / 200 AS about_lng, round(l.lat * 200) / 200 AS about_lat FROM looked l) o CROSS JOIN me \
-          WHERE o.dispatch <> 'assign' AND o.wanted_until > {now} AND me.kind = ANY (o.taken_by) AND o.skills <@ me.skills \
-            AND (o.unit_id IN (SELECT id FROM tree) OR coalesce(distance_m(me.home_lng, me.home_lat, o.about_lng, o.about_lat) <= me.radius_m, false) AND o.unit_id IN (SELECT id FROM town))), \
-       nearest AS MATERIALIZED (SELECT * FROM fitting f ORDER BY f.distance NULLS LAST, f.wanted_until, f.id LIMIT 2 * {limit}) \
-     SELECT f.id, f.kind_id, f.unit_id, f.wanted_from, f.wanted_until, f.at_once, f.skills, f.language, f.duration_minutes, f.evidence, f.money, f.distance, \
-       (SELECT k.name FROM order_kinds k WHERE k.county_id = {county} AND k.id = f.kind_id) AS kind_name, \
-       (SELECT u.name FROM units u WHERE u.county_id = {county} AND u.id = f.unit_id) AS unit_name \
-     FROM nearest f WHERE (f.own IS NULL OR f.own NOT IN (f.resident_id, coalesce(f.ordered_by_resident, f.resident_id)) AND NOT acts_for({county}, f.resident_id, f.own, 'order', {today})) \
-       AND helper_free({county}, f.helper_id, greatest({now}, f.wanted_from)) \
-     ORDER BY f.distance NULLS LAST, f.wanted_until, f.id LIMIT {limit}"
+       found AS ( \
+         SELECT n.id, n.wanted_until, distance_m(me.lng, me.lat, grid(n.lng), grid(n.lat)) AS distance FROM me CROSS JOIN LATERAL ( \
+           SELECT o.id, o.wanted_until, o.lng, o.lat FROM ( \
+             SELECT x.*, map_point(grid(x.lng), grid(x.lat)) <-> map_point(me.lng, me.lat) AS steps FROM orders x \
+              WHERE x.county_id = {county} AND x.state = 'open' AND x.lng IS NOT NULL ORDER BY steps LIMIT 1000) o \
+            WHERE ", fits!(), " AND (o.unit_id IN (SELECT id FROM tree) \
+              OR coalesce(distance_m(me.home_lng, me.home_lat, grid(o.lng), grid(o.lat)) <= me.radius_m, false) AND o.unit_id IN (SELECT id FROM town)) \
+            ORDER BY o.steps LIMIT {limit}) n WHERE me.lng IS NOT NULL \
+         UNION \
+         SELECT n.id, n.wanted_until, distance_m(me.lng, me.lat, grid(n.lng), grid(n.lat)) FROM me CROSS JOIN tree t CROSS JOIN LATERAL ( \
+           SELECT o.id, o.wanted_until, o.lng, o.lat FROM ( \
+             SELECT x.* FROM orders x WHERE x.county_id = {county} AND x.unit_id = t.id AND x.state = 'open' ORDER BY x.wanted_until, x.id LIMIT 100) o \
+            WHERE ", fits!(), " ORDER BY o.wanted_until, o.id LIMIT {limit}) n), \
+       nearest AS (SELECT * FROM found f ORDER BY f.distance NULLS LAST, f.wanted_until, f.id LIMIT {limit}) \
+     SELECT o.id, o.kind_id, o.unit_id, o.wanted_from, o.wanted_until, o.at_once, o.skills, o.language, o.duration_minutes, o.evidence, o.money, f.distance, \
+       k.name AS kind_name, u.name AS unit_name \
+     FROM nearest f JOIN orders o ON o.county_id = {county} AND o.id = f.id JOIN order_kinds k ON k.county_id = {county} AND k.id = o.kind_id \
+       JOIN units u ON u.county_id = {county} AND u.id = o.unit_id \
+     ORDER BY f.distance NULLS LAST, f.wanted_until, f.id")
 }
 
 statement! {
@@ -198,7 +210,7 @@ fn point(query: &NearbyQuery) -> Result<Option<Point>> {
 /// List open orders near me that I can take
 ///
 /// For helpers: those that they fit for, by kind, skills, place and hours, nearest first. What a dispatcher assigns is not among them. Of the orders with a point, the 1,000
-/// nearest are looked at; of each unit that one serves, also those that run out first.
+/// nearest are looked at; of each unit that one serves, also the 100 that run out first.
 #[utoipa::path(tag = "orders", security(("token" = ["orders:take"])), params(NearbyQuery),
     responses((status = 200, description = "What can be taken", body = NearbyOrdersView)), extensions(("x-errors" = json!(["not_a_helper"]))))]
 #[get("/v1/orders/nearby")]
