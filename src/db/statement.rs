@@ -42,3 +42,31 @@ macro_rules! statement {
         impl<C> diesel::RunQueryDsl<C> for $name {}
     };
 }
+
+/// A row of a [`statement!`] of which many are read at once: each column is read where it stands, and looked for by its name only where
+/// another stands there, since looking for forty names in forty costs more than reading them.
+#[macro_export]
+macro_rules! row {
+    ($(#[$meta:meta])* pub struct $name:ident { $($(#[$doc:meta])* $field:ident: $rust:ty as $sql:ty $(= $via:ty)?),+ $(,)? }) => {
+        $(#[$meta])*
+        #[derive(Clone, Debug)]
+        pub struct $name { $($(#[$doc])* pub $field: $rust),+ }
+
+        impl diesel::deserialize::QueryableByName<diesel::pg::Pg> for $name {
+            fn build<'a>(row: &impl diesel::row::NamedRow<'a, diesel::pg::Pg>) -> diesel::deserialize::Result<Self> {
+                use diesel::{deserialize::FromSql, pg::Pg, row::Field};
+                let mut places = 0..;
+                $(let $field = {
+                    let there = places.next().and_then(|place: usize| diesel::row::Row::get(row, place));
+                    let named = there.filter(|field| field.field_name() == Some(stringify!($field)));
+                    let field = named.or_else(|| diesel::row::Row::get(row, stringify!($field)));
+                    let field = field.ok_or_else(|| diesel::result::Error::DeserializationError(concat!("no column ", stringify!($field)).into()))?;
+                    $crate::row!(@as $rust, $sql $(, $via)?; field.value())
+                };)+
+                Ok(Self { $($field),+ })
+            }
+        }
+    };
+    (@as $rust:ty, $sql:ty; $value:expr) => { <$rust as FromSql<$sql, Pg>>::from_nullable_sql($value)? };
+    (@as $rust:ty, $sql:ty, $via:ty; $value:expr) => { <$via as FromSql<$sql, Pg>>::from_nullable_sql($value)?.into() };
+}
