@@ -114,6 +114,8 @@ fn generate(mut config: Config, order: Generate) -> Result<()> {
     size.open_errands = order.open_errands.unwrap_or(size.open_errands);
     size.past_orders = order.past_orders.unwrap_or(size.past_orders);
     size.open_orders = order.open_orders.unwrap_or(size.open_orders);
+    size.volunteers = order.volunteers.unwrap_or(size.volunteers);
+    size.ratings = order.ratings.unwrap_or(size.ratings);
     let order = generator::Order { county: order.county, size, seed: order.seed };
     let made = in_app(config, async |app| generator::run(app, &order).await)?;
     match made {

@@ -30,7 +30,7 @@ pub fn generate(database: &Database, amounts: Amounts) -> Result<()> {
     let mut generate = Command::new(env!("CARGO_BIN_EXE_lianxin"));
     let Amounts { past_appointments, past_errands, open_errands, open_orders } = amounts;
     generate.args(["generate", "--size", "20000", "--past-appointments", &past_appointments.to_string()]);
-    generate.args(["--past-orders", "0", "--open-orders", &open_orders.to_string()]);
+    generate.args(["--past-orders", "0", "--open-orders", &open_orders.to_string(), "--volunteers", "0"]);
     generate.args(["--past-errands", &past_errands.to_string(), "--open-errands", &open_errands.to_string()]);
     generate
         .envs([("LIANXIN_MODE", "development"), ("LOG", "warn")])

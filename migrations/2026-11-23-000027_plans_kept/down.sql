@@ -1,3 +1,7 @@
+DROP INDEX errands_resident, errands_unit, errands_state;
+CREATE INDEX errands_resident ON errands (county_id, resident_id, unit_id, created_at, id);
+CREATE INDEX errands_unit ON errands (county_id, unit_id, created_at, id);
+CREATE INDEX errands_state ON errands (county_id, unit_id, state, created_at, id);
 DROP INDEX orders_near;
 CREATE INDEX orders_near ON orders USING gist (county_id, map_point(lng, lat)) WHERE state = 'open' AND lng IS NOT NULL;
 DROP FUNCTION grid;

@@ -24,3 +24,9 @@ $$;
 COMMENT ON FUNCTION grid IS 'The nearest line of a grid of 0.005 degrees, about half a kilometre.';
 DROP INDEX orders_near;
 CREATE INDEX orders_near ON orders USING gist (county_id, map_point(grid(lng), grid(lat))) WHERE state = 'open' AND lng IS NOT NULL;
+
+-- A page of a unit's errands, or of a name's, is found in the index alone.
+DROP INDEX errands_resident, errands_unit, errands_state;
+CREATE INDEX errands_resident ON errands (county_id, resident_id, unit_id, created_at, id) INCLUDE (submitted_on);
+CREATE INDEX errands_unit ON errands (county_id, unit_id, created_at, id) INCLUDE (submitted_on);
+CREATE INDEX errands_state ON errands (county_id, unit_id, state, created_at, id) INCLUDE (submitted_on);

@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::{
     clock::Lamp,
+    keys::{AllInStateAtUnit, AllNamed, AtUnit, namesakes},
     model::{ErrandState, Line},
     store::with_department,
 };
@@ -66,7 +67,7 @@ impl Sort {
 }
 
 /// Which of them.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
     pub state: Option<ErrandState>,
     pub lamp: Option<Lamp>,
@@ -99,6 +100,8 @@ macro_rules! listed {
     };
 }
 
+pub(super) use listed;
+
 /// The conditions of [`Filter`] on an errand `e`; `dated`: only those with a due date.
 macro_rules! filtered {
     () => {
@@ -121,12 +124,14 @@ macro_rules! below {
     };
 }
 
+pub(super) use below;
+
 /// A statement with the binds of every list.
 macro_rules! asking {
     ($name:ident { $($bind:ident: $rust:ty as $sql:ty),+ } $text:expr) => {
-        statement! {
-            struct $name {
-                county: i32 as Integer, me: Option<Uuid> as Nullable<SqlUuid>, within: Option<Uuid> as Nullable<SqlUuid>, state: Option<ErrandState> as Nullable<Text>,
+        $crate::statement! {
+            pub(super) struct $name {
+                county: i32 as diesel::sql_types::Integer, me: Option<Uuid> as Nullable<SqlUuid>, within: Option<Uuid> as Nullable<SqlUuid>, state: Option<ErrandState> as Nullable<Text>,
                 matter: Option<Uuid> as Nullable<SqlUuid>, holder: Option<Uuid> as Nullable<SqlUuid>, dated: bool as Bool,
                 due_before: Option<NaiveDate> as Nullable<Date>, lamp: Option<&'static str> as Nullable<Text>, today: NaiveDate as Date,
                 $($bind: $rust as $sql),+
@@ -135,6 +140,7 @@ macro_rules! asking {
         }
     };
 }
+pub(super) use asking;
 
 /// After a place in the order of a list, as many as the page has.
 macro_rules! page {
@@ -205,8 +211,10 @@ lists! {
          WHERE {me}::uuid IS NULL AND ({within}::uuid IS NULL OR unit_within({county}, e.unit_id, {within})) ";
 }
 
+asking! { CountAtUnit { unit: Uuid as SqlUuid }
+concat!("SELECT count(*) AS n FROM ", below!("{unit}"), " t CROSS JOIN LATERAL (SELECT FROM errands e WHERE e.county_id = {county} AND e.unit_id = t.id AND e.submitted_on IS NOT NULL OFFSET 0) e") }
+
 parts! { listed!();
-    AtUnit, CountAtUnit { unit: Uuid as SqlUuid } below!("{unit}"), "e.unit_id = t.id AND e.submitted_on IS NOT NULL";
     InStateAtUnit, CountInStateAtUnit { unit: Uuid as SqlUuid } below!("{unit}"), "e.unit_id = t.id AND e.state = {state} AND e.submitted_on IS NOT NULL";
     HeldAtUnit, CountHeldAtUnit { unit: Uuid as SqlUuid } below!("{unit}"), "e.unit_id = t.id AND e.holder_id = {holder} AND e.submitted_on IS NOT NULL";
     OfMatterAtUnit, CountOfMatterAtUnit { unit: Uuid as SqlUuid } below!("{unit}"), "e.unit_id = t.id AND e.matter_id = {matter} AND e.submitted_on IS NOT NULL";
@@ -222,20 +230,11 @@ dated_parts! { listed!();
 }
 
 dated_parts! { listed!("t.name", "t.unit_name");
-    // Of all who have the name, those that one of the other lists shows too; from one unit to the next of each, so that what
-    // namesakes have elsewhere is not read.
+    // Of all who have the name, those that one of the other lists shows too.
     Named, NamedByDue, CountNamed {
         names: Vec<Vec<u8>> as Array<Binary>, resident: Option<Uuid> as Nullable<SqlUuid>, unit: Option<Uuid> as Nullable<SqlUuid>,
         staff: Option<Uuid> as Nullable<SqlUuid>, member: Option<Uuid> as Nullable<SqlUuid>
-    } concat!(
-            "(SELECT n.id, n.name, d.unit_id, (SELECT name FROM units u WHERE u.county_id = {county} AND u.id = d.unit_id) AS unit_name \
-               FROM residents n CROSS JOIN LATERAL (WITH RECURSIVE step (unit_id) AS ( \
-                 (SELECT f.unit_id FROM errands f WHERE f.county_id = {county} AND f.resident_id = n.id ORDER BY f.unit_id LIMIT 1) UNION ALL \
-                 SELECT (SELECT f.unit_id FROM errands f WHERE f.county_id = {county} AND f.resident_id = n.id AND f.unit_id > s.unit_id ORDER BY f.unit_id LIMIT 1) \
-                   FROM step s WHERE s.unit_id IS NOT NULL) SELECT unit_id FROM step WHERE unit_id IS NOT NULL) d \
-               WHERE n.county_id = {county} AND n.name_index = ANY ({names}) AND ({resident}::uuid IS NULL OR n.id = {resident}) \
-                 AND ({unit}::uuid IS NULL OR d.unit_id IN ", below!("{unit}"), "))"
-        ),
+    } namesakes!(concat!(" AND ({resident}::uuid IS NULL OR n.id = {resident}) AND ({unit}::uuid IS NULL OR d.unit_id IN ", below!("{unit}"), ")")),
         concat!(
             "e.resident_id = t.id AND e.unit_id = t.unit_id \
              AND ({member}::uuid IS NULL OR ", with_department!(), " AND e.department_id IN ", departments!("{member}"), ") \
@@ -307,7 +306,7 @@ macro_rules! ask {
 /// The statement for what is asked, of those in one order.
 macro_rules! choose {
     ($asked:expr, $conn:expr, $load:ident,
-     ($resident:ident, $filed_by:ident, $staff:ident, $named:ident, $unit:ident, $in_state:ident, $held:ident, $of_matter:ident, $running:ident, $department:ident, $in_state_there:ident),
+     ($resident:ident, $filed_by:ident, $staff:ident, $named:ident, $unit:ident, $all_in_state:ident, $in_state:ident, $held:ident, $of_matter:ident, $running:ident, $department:ident, $in_state_there:ident),
      { $($key:ident),* }) => {{
         let (dated, filter) = ($asked.dated(), $asked.filter.clone());
         let mostly_over = filter.state.is_none_or(|state| state == ErrandState::Archived);
@@ -329,6 +328,9 @@ macro_rules! choose {
             Of::Unit(unit) if dated && filter.state.is_none() => ask!($asked, $running { unit, $($key),* }).$load($conn),
             Of::Unit(unit) if mostly_over && filter.holder.is_some() => ask!($asked, $held { unit, $($key),* }).$load($conn),
             Of::Unit(unit) if mostly_over && filter.matter.is_some() => ask!($asked, $of_matter { unit, $($key),* }).$load($conn),
+            Of::Unit(unit) if filter.state.is_some() && filter == (Filter { state: filter.state, ..Filter::default() }) => {
+                ask!($asked, $all_in_state { unit, $($key),* }).$load($conn)
+            }
             Of::Unit(unit) if filter.state.is_some() => ask!($asked, $in_state { unit, $($key),* }).$load($conn),
             Of::Unit(unit) => ask!($asked, $unit { unit, $($key),* }).$load($conn),
             Of::Department(staff) if dated || filter.state.is_some() => {
@@ -344,9 +346,13 @@ macro_rules! choose {
 
 fn by_created_at(conn: &mut PgConnection, asked: &Asked, after: After, limit: i64) -> QueryResult<Vec<Line>> {
     let (after_at, after_id) = (after.at.max(DateTime::UNIX_EPOCH), after.id);
+    if let (Some(names), Of::Unit(unit), true) = (&asked.name, asked.of, asked.filter == Filter::default()) {
+        let names = names.clone();
+        return ask!(asked, AllNamed { names, unit, after_at, after_id, limit }).load(conn);
+    }
     choose!(
         asked, conn, load,
-        (OfResident, FiledBy, OfStaff, Named, AtUnit, InStateAtUnit, HeldAtUnit, OfMatterAtUnit, RunningAtUnit, WithDepartment, InStateWithDepartment),
+        (OfResident, FiledBy, OfStaff, Named, AtUnit, AllInStateAtUnit, InStateAtUnit, HeldAtUnit, OfMatterAtUnit, RunningAtUnit, WithDepartment, InStateWithDepartment),
         { after_at, after_id, limit }
     )
 }
@@ -355,7 +361,7 @@ fn by_due_on(conn: &mut PgConnection, asked: &Asked, after: After, limit: i64) -
     let (after_on, after_id) = (local_date(after.at.max(DateTime::UNIX_EPOCH)), after.id);
     choose!(
         asked, conn, load,
-        (OfResidentByDue, FiledByByDue, OfStaffByDue, NamedByDue, RunningAtUnitByDue, RunningAtUnitByDue, RunningAtUnitByDue, RunningAtUnitByDue, RunningAtUnitByDue,
+        (OfResidentByDue, FiledByByDue, OfStaffByDue, NamedByDue, RunningAtUnitByDue, RunningAtUnitByDue, RunningAtUnitByDue, RunningAtUnitByDue, RunningAtUnitByDue, RunningAtUnitByDue,
          InStateWithDepartmentByDue, InStateWithDepartmentByDue),
         { after_on, after_id, limit }
     )
@@ -381,6 +387,7 @@ fn counted(conn: &mut PgConnection, asked: &Asked) -> QueryResult<Counted> {
             CountOfStaff,
             CountNamed,
             CountAtUnit,
+            CountInStateAtUnit,
             CountInStateAtUnit,
             CountHeldAtUnit,
             CountOfMatterAtUnit,

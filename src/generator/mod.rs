@@ -1,5 +1,5 @@
 //! A realistic county that never was: centres with windows and staff, residents, appointments of two years and the next days,
-//! errands with their ledgers, orders with their moves.
+//! errands with their ledgers, volunteers, orders with their moves, ratings of orders.
 //!
 //! For demonstrations, measurements and front ends that want to see a full list. Everything is written by COPY in batches, so
 //! that memory does not grow with the county, and everything is drawn from the seed: the same seed and size on the same day give
@@ -20,6 +20,8 @@ mod errands;
 mod names;
 mod orders;
 mod people;
+mod ratings;
+mod volunteers;
 
 use std::{str::FromStr, sync::Arc};
 
@@ -52,8 +54,10 @@ const MAKERS: &[(&str, Maker)] = &[
     ("booked appointments", |world| Box::pin(appointments::make_booked(world))),
     ("past errands", |world| Box::pin(errands::make_past(world))),
     ("open errands", |world| Box::pin(errands::make_open(world))),
+    ("volunteers", |world| Box::pin(volunteers::make(world))),
     ("past orders", |world| Box::pin(orders::make_past(world))),
     ("open orders", |world| Box::pin(orders::make_open(world))),
+    ("ratings", |world| Box::pin(ratings::make(world))),
 ];
 
 /// Rows in one COPY and one transaction: well within the time that a statement has.
@@ -70,12 +74,16 @@ pub struct Size {
     pub open_errands: usize,
     pub past_orders: usize,
     pub open_orders: usize,
+    /// Residents who help.
+    pub volunteers: usize,
+    /// Of past orders; no more than these.
+    pub ratings: usize,
 }
 
 impl FromStr for Size {
     type Err = String;
 
-    /// A name, or a number of residents with five appointments each, and an errand and an order of every second one.
+    /// A name, or a number of residents with five appointments each, an errand and an order of every second one, a rating of every second order, and a volunteer among fifty.
     fn from_str(text: &str) -> Result<Self, String> {
         let (residents, past_appointments) = match text {
             "small" => (1_000, 5_000),
@@ -94,6 +102,8 @@ impl FromStr for Size {
             open_errands: open,
             past_orders: past,
             open_orders: open,
+            volunteers: residents / 50,
+            ratings: past / 2,
         })
     }
 }
@@ -183,6 +193,13 @@ impl World {
     /// The id of a resident; nobody has to remember them all.
     fn resident(&self, resident: usize) -> Uuid {
         self.dice("resident.id", resident).id(self.registered(resident))
+    }
+
+    /// Where a resident lives, by the place of the village among the centres.
+    fn village_of(&self, resident: usize) -> Option<usize> {
+        self.centres
+            .iter()
+            .position(|centre| !centre.township && (centre.people.0..centre.people.1).contains(&resident))
     }
 
     /// Writes rows in batches.

@@ -28,3 +28,4 @@ mod store;
 mod views;
 
 pub use hooks::ROOM;
+pub use model::words_place;

@@ -39,6 +39,11 @@ const REASONS: &[Reason] = &[
     reason("asked_for_money", BAD, "索要费用或财物", "asked for money or gifts"),
 ];
 
+/// The keys of those that go with a grade.
+pub fn fitting(grade: i16) -> impl Iterator<Item = &'static str> {
+    REASONS.iter().filter(move |reason| reason.grades.contains(&grade)).map(|reason| reason.key)
+}
+
 /// What is wrong with reasons given with a grade.
 pub fn faults(grade: i16, given: &[String]) -> Vec<FieldError> {
     let fits = |key: &str| REASONS.iter().any(|reason| reason.key == key && reason.grades.contains(&grade));

@@ -14,6 +14,8 @@ const SIZE: Size = Size {
     open_errands: 60,
     past_orders: 80,
     open_orders: 40,
+    volunteers: 30,
+    ratings: 40,
 };
 
 fn order(seed: u64) -> Order {
@@ -51,6 +53,11 @@ fn plain(t: &TestApp) -> Vec<String> {
             "id, number, kind_id, resident_id, unit_id, state, wanted_from, wanted_until, lng, lat, holder_id, started_at, moves, created_at",
         ),
         ("order_moves", "*"),
+        ("helpers", "id, kind, resident_id, unit_id, state, skills, lng, lat, radius_m, decided_by, created_at"),
+        ("helper_hours", "*"),
+        ("helper_decisions", "*"),
+        ("ratings", "*"),
+        ("rating_entries", "id, rating_id, seq, grade, reasons, given_how, given_by, at"),
     ];
     let digest = |(table, columns): &(&str, &str)| {
         let sql = format!(
@@ -306,4 +313,41 @@ async fn its_orders_stand_where_their_moves_lead() {
         let steps: Vec<_> = moves["items"].as_array().expect("items").iter().map(|one| one["step"].clone()).collect();
         assert_eq!(steps, ["order", "claim", "set_out", "start", "finish", "confirm"]);
     }
+}
+
+#[actix_web::test]
+async fn its_volunteers_help_and_are_rated() {
+    let t = generated(1).await;
+    let count = |sql: &str| t.database.count(&format!("SELECT count(*) AS n FROM {sql}"));
+    let (volunteers, active) =
+        (count("helpers WHERE kind = 'volunteer'"), count("helpers WHERE kind = 'volunteer' AND state = 'active'"));
+    assert!((25..=30).contains(&volunteers) && active < volunteers && active > 15, "{active} of {volunteers}");
+    assert_eq!(count("helper_decisions"), active);
+    assert_eq!(count("helpers h JOIN residents r ON r.id = h.resident_id WHERE r.unit_id <> h.unit_id"), 0);
+    // Nobody did what they cannot, or for themselves, and every move is somebody's.
+    let theirs = "orders o JOIN helpers h ON h.id = o.holder_id AND h.kind = 'volunteer' WHERE o.state = 'confirmed'";
+    assert!(count(theirs) > 0);
+    assert_eq!(
+        count(&format!(
+            "{theirs} AND NOT (o.skills <@ h.skills AND 'volunteer' = ANY (o.taken_by) AND h.resident_id <> o.resident_id AND h.state = 'active' AND h.decided_at < o.created_at)"
+        )),
+        0
+    );
+    let strangers = "order_moves m WHERE m.actor_role = 'resident' AND NOT EXISTS (SELECT FROM residents r WHERE r.id = m.actor_id)";
+    assert_eq!(count(strangers), 0);
+    // What was rated was done before, by whoever served, and the numbers tell the same.
+    let ratings = count("ratings");
+    assert!((38..=40).contains(&ratings), "{ratings}");
+    let wrong = "ratings g LEFT JOIN orders o ON o.id = g.about_id AND o.resident_id = g.resident_id AND o.unit_id = g.unit_id AND o.state = 'confirmed' \
+        AND o.ended_at < g.created_at AND o.holder_id = ANY (g.served_by) WHERE o.id IS NULL";
+    assert_eq!((count(wrong), count("rating_entries")), (0, ratings));
+    let (admin, helper) = (
+        t.staff("admin").await,
+        t.database.text("SELECT h.id::text AS text FROM orders o JOIN helpers h ON h.id = o.holder_id AND h.kind = 'volunteer' WHERE o.state = 'confirmed' AND o.ended_at >= '2026-01-01' ORDER BY o.id LIMIT 1"),
+    );
+    let hours = t.get(&format!("/v1/helpers/{helper}/hours?year=2026")).by(&admin).send().await.ok();
+    let done = count(&format!("orders WHERE holder_id = '{helper}' AND ended_at >= '2026-01-01 00:00+08'"));
+    assert_eq!(hours["orders"], done);
+    let page = t.get("/v1/ratings?count=true&limit=1").by(&admin).send().await.ok();
+    assert_eq!(page["total"], ratings);
 }

@@ -128,6 +128,8 @@ async fn a_closed_record_helps_no_more() {
         (&told["skills"], &told["radius_m"], &told["point"]["lng"]),
         (&json!(["care"]), &json!(1000), &json!(117.8))
     );
+    let decided = told["decisions"].as_array().expect("a list");
+    assert_eq!((decided.len(), &decided[0]["decision"], &decided[0]["reason"]), (1, &json!("approve"), &Value::Null));
     crate::data_requests::ask(&t, &lin, lin.subject, json!({"kind": "close"})).await;
     t.run_jobs().await;
     t.pass(chrono::TimeDelta::minutes(2));
