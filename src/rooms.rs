@@ -20,6 +20,7 @@ use crate::{
     helpers,
     http::caller::Caller,
     messages, opening, orders, people, proxies, queue, ratings, sessions, staff, todos,
+    visits,
 };
 
 /// Every room that has something to say.
@@ -40,6 +41,7 @@ pub const ROOMS: &[Room] = &[
     helpers::ROOM,
     orders::ROOM,
     ratings::ROOM,
+    visits::ROOM,
 ];
 
 type OfDay = fn(&mut PgConnection, &Day) -> Result<Vec<Entry>>;

@@ -28,6 +28,7 @@ use crate::{
     error::{Code, Error, Result},
     people, proxies,
     rooms::Room,
+    visits,
 };
 
 pub const ROOM: Room = Room { merge: Some(subject::merge), export: Some(subject::export), ..Room::new("consents") };
@@ -37,7 +38,11 @@ pub type Effect = fn(&mut PgConnection, i32, Uuid, DateTime<Utc>) -> Result<()>;
 
 /// A room that holds something only because of a consent adds its line.
 const EFFECTS: &[(Purpose, Effect)] =
-    &[(Purpose::IdNumber, people::subject::forget_id_number), (Purpose::Under14, proxies::guardian_missing)];
+    &[
+    (Purpose::IdNumber, people::subject::forget_id_number),
+    (Purpose::Under14, proxies::guardian_missing),
+    (Purpose::Position, visits::forget_positions),
+];
 
 /// Refuses with `consent_required` unless the resident's latest answer is "given" to the text in effect. A county that has
 /// published no text asks for none. Locks the resident's record: call it in the transaction that stores what needs the consent.

@@ -156,6 +156,10 @@ codes! {
     MoneyNotAsked 409 "money_not_asked" "该类订单不涉及钱款" "No money passes through anybody's hands with this kind of order";
     SeriesState 409 "series_state" "周期订单当前状态不允许此操作" "The series is not in a state for this";
     MoneyLineAnswered 409 "money_line_answered" "该笔已答复" "The line has been answered already";
+    VisitConflict 409 "visit_conflict" "该编号已有内容不同的走访记录" "Something else is there under the id of this visit";
+    TooManyConflicts 409 "too_many_conflicts" "该编号的不同版本过多，请使用新的编号" "There are too many versions under this id; use a new one";
+    ConflictSettled 409 "conflict_settled" "该版本已处理" "This version has been settled already";
+    TodoWaits 409 "todo_waits" "同类待办尚未完成" "Such a todo is waiting already";
     NotServed 409 "not_served" "服务尚未完成，不能评价" "It is not finished; there is nothing to rate yet";
     AlreadyRated 409 "already_rated" "已评价" "It has been rated already";
     RatingClosed 409 "rating_closed" "评价已超过 24 小时，不能修改" "A rating can be changed for 24 hours only";

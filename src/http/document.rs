@@ -34,6 +34,7 @@ use crate::{
         (name = "errands", description = "代办: errands from filing to the archive, their ledger and clock; mandates (委托)"),
         (name = "helpers", description = "服务人员: specialists, cadres, volunteers and care staff; skills, units, hours, applications"),
         (name = "orders", description = "接单: help that is ordered and whoever comes; kinds, claims, codes, notes, disputes"),
+        (name = "visits", description = "走访: check-ins, amendments, versions, photos; findings (民情登记) and what is made of them; numbers"),
         (name = "ratings", description = "好差评: ratings of what was received, and their totals"),
         (name = "departments", description = "县直部门: departments of the county government"),
         (name = "residents", description = "群众: residents and their data"),

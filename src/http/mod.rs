@@ -24,7 +24,7 @@ use crate::{
     appointments, attachments, audit, calendar, consents, data_requests, departments, desk, errands,
     error::{Code, Error, Result},
     helpers, jobs, matters, messages, opening, orders, people, proxies, queue, ratings, sessions, settings, staff,
-    telemetry, todos, units, windows,
+    telemetry, todos, units, visits, windows,
 };
 
 /// Every route of the API: mounted and documented from this one list.
@@ -256,6 +256,22 @@ pub fn routes(list: &mut ServiceConfig) {
         .service(ratings::routes::list_ratings)
         .service(ratings::routes::get_rating)
         .service(ratings::giving::change_rating)
+        .service(visits::check_in_routes::check_in_visits)
+        .service(visits::check_in_routes::check_in_visit)
+        .service(visits::routes::list_visits)
+        // Before the id, which it would be taken for.
+        .service(visits::numbers::count_visits)
+        .service(visits::routes::get_visit)
+        .service(visits::amendments::amend_visit)
+        .service(visits::conflicts::list_visit_conflicts)
+        .service(visits::conflicts::settle_visit)
+        .service(visits::photos::add_visit_photos)
+        .service(visits::finding_routes::write_finding)
+        .service(visits::finding_routes::list_findings)
+        .service(visits::finding_routes::get_finding)
+        .service(visits::cases::make_errand)
+        .service(visits::cases::make_order)
+        .service(visits::cases::make_todo)
         .service(messages::routes::list_messages)
         .service(messages::routes::read_message)
         .service(messages::routes::list_message_grants)

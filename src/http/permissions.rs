@@ -204,6 +204,14 @@ permissions! {
     ReadRatings "ratings:read": Resident Own, TownshipStaff Township, Supervisor Township, CountyAdmin County;
     /// See totals of ratings; of the units in which one works only those of past months, and of five or more.
     CountRatings "ratings:count": Specialist Village, VillageCadre Village, TownshipStaff Township, Supervisor Township, CountyAdmin County;
+    /// Check in visits to households within one's reach, write down what they found and what is made of it.
+    CheckInVisits "visits:check_in": Specialist Village, VillageCadre Village, TownshipStaff Township;
+    /// See visits, their versions and what they found; those of others with an audit entry.
+    ReadVisits "visits:read": Specialist Village, VillageCadre Village, TownshipStaff Township, CountyAdmin County;
+    /// Amend visits and settle versions: one's own, the township anybody's.
+    AmendVisits "visits:amend": Specialist Village, VillageCadre Village, TownshipStaff Township, CountyAdmin County;
+    /// See how many households are due, seen and not found, by unit.
+    CountVisits "visits:count": TownshipStaff Township, Supervisor Township, CountyAdmin County;
     /// Set up and end the screens and kiosks of a hall.
     WriteScreens "screens:write": VillageCadre Village, TownshipStaff Township, CountyAdmin County;
 }
