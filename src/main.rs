@@ -37,7 +37,7 @@ enum Cli {
     /// Imports a file: all of it or nothing; importing it again changes nothing.
     #[command(subcommand)]
     Import(Import),
-    /// Fills a county with windows, residents, appointments, errands and orders that look real, once; the same seed gives the same county.
+    /// Fills a county with windows, residents, appointments, errands, orders, households and visits that look real, once; the same seed gives the same county.
     /// Development only.
     Generate(Generate),
     /// Members of staff.
@@ -129,6 +129,12 @@ struct Generate {
     /// Orders of the next days that nobody has taken yet; instead of those that belong to the size
     #[arg(long)]
     open_orders: Option<usize>,
+    /// Households of three; instead of those that belong to the size
+    #[arg(long)]
+    households: Option<usize>,
+    /// Visits to them in the last two years; instead of those that belong to the size
+    #[arg(long)]
+    visits: Option<usize>,
     /// Also into a production installation. The people are not real, and nothing takes them out again.
     #[arg(long)]
     into_production: bool,

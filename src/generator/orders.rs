@@ -86,7 +86,7 @@ fn write(conn: &mut PgConnection, rows: &[Drawn]) -> QueryResult<usize> {
 }
 
 /// Where a village lies: anywhere, but always there.
-fn village(world: &World, place: usize) -> (f64, f64) {
+pub(super) fn village(world: &World, place: usize) -> (f64, f64) {
     let mut dice = world.dice("place", place);
     let mut off = |most: i64| dice.between(-most, most) as f64 / 1e6;
     (MIDDLE.0 + off(VILLAGES), MIDDLE.1 + off(VILLAGES))

@@ -8,7 +8,7 @@ use diesel::{
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::{app::App, error::Result, geo::Point, people::searched_name, statement};
+use crate::{app::App, error::Result, geo::Point, people::PersonName, statement};
 
 /// A household to be created on the spot.
 #[derive(Clone, Debug)]
@@ -18,7 +18,7 @@ pub struct OnTheSpot {
     /// The village.
     pub unit: Uuid,
     /// What it is called.
-    pub name: String,
+    pub name: PersonName,
     pub address: Option<String>,
     pub home: Option<Point>,
 }
@@ -53,9 +53,9 @@ pub fn create_on_the_spot(
         let seal = |column: &str, text: &str| {
             hex(&app.keys.seal(county, &format!("households.{column}/{}", one.id), text.as_bytes()))
         };
-        let index = app.keys.blind(county, "household_name", &searched_name(&one.name));
+        let index = one.name.blind(&app.keys, county);
         let home = one.home.map(Point::to_wgs84);
-        json!({"id": one.id, "unit": one.unit, "name": seal("name", &one.name), "name_index": hex(&index),
+        json!({"id": one.id, "unit": one.unit, "name": seal("name", one.name.as_ref()), "name_index": hex(&index),
             "address": one.address.as_ref().map(|address| seal("address", address)),
             "lng": home.map(|point| point.lng), "lat": home.map(|point| point.lat),
             "given_lng": one.home.map(|point| point.lng), "given_lat": one.home.map(|point| point.lat),

@@ -7,17 +7,16 @@ use uuid::Uuid;
 use validator::Validate;
 
 use super::model::{NoPosition, Reading, Said, VisitOutcome, VisitPlace};
-use crate::geo::Point;
+use crate::{geo::Point, people::PersonName};
 
 /// A household that the phone has met for the first time; who lives there is added later.
 #[derive(Clone, Debug, Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"name": "陈阿婆", "address": "红星村 3 组 12 号"}))]
 pub struct NewOnTheSpot {
-    /// What it is called, usually its head, 1 to 50 characters.
-    #[validate(length(min = 1, max = 50))]
-    #[schema(min_length = 1, max_length = 50)]
-    pub name: String,
+    /// What it is called, usually after its head, 1 to 50 characters.
+    #[schema(inline)]
+    pub name: PersonName,
     /// The village; the caller's own by default.
     pub unit_id: Option<Uuid>,
     /// 2 to 200 characters.

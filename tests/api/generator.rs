@@ -14,6 +14,8 @@ const SIZE: Size = Size {
     open_errands: 60,
     past_orders: 80,
     open_orders: 40,
+    households: 20,
+    visits: 90,
 };
 
 fn order(seed: u64) -> Order {
@@ -51,6 +53,10 @@ fn plain(t: &TestApp) -> Vec<String> {
             "id, number, kind_id, resident_id, unit_id, state, wanted_from, wanted_until, lng, lat, holder_id, started_at, moves, created_at",
         ),
         ("order_moves", "*"),
+        ("households", "id, unit_id, holder_id, name_index, lng, lat, created_at"),
+        ("household_members", "*"),
+        ("household_points", "*"),
+        ("visits", "*"),
     ];
     let digest = |(table, columns): &(&str, &str)| {
         let sql = format!(

@@ -53,10 +53,18 @@ pub async fn household(t: &TestApp, by: &Session) -> Uuid {
     id
 }
 
+/// They live there, since long ago.
+pub fn live_in(t: &TestApp, household: Uuid, resident: Uuid) {
+    t.database.run(&format!(
+        "INSERT INTO household_members (county_id, id, household_id, resident_id, relation, since_on, created_at) \
+         VALUES (1, gen_random_uuid(), '{household}', '{resident}', 'head', '2020-01-01', '2020-01-01')"
+    ));
+}
+
 /// Somebody of 红星村 who lives there and has agreed that positions are kept.
 pub async fn agreeing_member(t: &TestApp, household: Uuid) -> Session {
     let who = villager(t, "chen").await;
-    crate::households::live_in(t, household, who.subject).await;
+    live_in(t, household, who.subject);
     let body = json!({"purpose": "position", "version": 1, "answer": "given"});
     t.post(&format!("/v1/residents/{}/consents", who.subject)).by(&who).json(body).send().await.created();
     who
@@ -316,7 +324,7 @@ async fn bad_input_is_told_clearly_and_nothing_is_half_kept() {
         (json!({"device_at": "2025-10-01T08:00:00+08:00"}), "/visit/device_at:too_old"),
         (json!({"position": reading(190.0, 25.0), "no_position_reason": null}), "/visit/position/lng:range"),
         (json!({"position": reading(HOME.1, HOME.0 - 90.0), "no_position_reason": "denied"}), "/visit/no_position_reason:not_both"),
-        (json!({"outcome": "met"}), "/visit/outcome:enum"),
+        (json!({"outcome": "met"}), "/visit/outcome:unknown_value"),
         (json!({"note": ""}), "/visit/note:length"),
         (json!({"photos": [home, home]}), "/visit/photos/1:twice"),
         (json!({"id": Uuid::nil()}), "/visit/id:nil"),

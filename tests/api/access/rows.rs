@@ -3,7 +3,7 @@
 /// Operation, method, path, body. `{r}` is a resident of 红星村, `{a}` their appointment in 均溪镇, `{m}` their message,
 /// `{w}` a window there, `{t}` a matter, `{u}` 均溪镇, `{v}` 红星村, `{j}` a job, `{y}` who may act for `{r}`, `{o}` a todo of 红星村,
 /// `{g}` 县残联, `{k}` the ID number of a child, `{d}` a data request of `{r}`, `{f}` a file and `{z}` an errand of theirs, `{q}` a mandate,
-/// `{c}` an original that they handed over, `{l}` a trip, `{he}` an application to help, `{ra}` a rating of `{r}`, `{or}` an order of `{r}`, `{ok}` a kind of order, `{os}` a series of orders of `{r}`, `{e}` their entry of the waiting list.
+/// `{c}` an original that they handed over, `{l}` a trip, `{he}` an application to help, `{ra}` a rating of `{r}`, `{vi}` a visit of 红星村, `{fi}` a finding of it, `{vc}` another version of it, `{or}` an order of `{r}`, `{ok}` a kind of order, `{os}` a series of orders of `{r}`, `{e}` their entry of the waiting list.
 pub type Row = (&'static str, &'static str, &'static str, &'static str);
 
 pub const ROWS: &[Row] = &[
@@ -422,6 +422,36 @@ pub const ROWS: &[Row] = &[
     ("refuse_helper", "POST", "/v1/helpers/{he}/refuse", r#"{"reason": "名额已满"}"#),
     ("stop_helper", "POST", "/v1/helpers/{he}/stop", r#"{"reason": "多次爽约"}"#),
     ("resume_helper", "POST", "/v1/helpers/{he}/resume", "{}"),
+    (
+        "check_in_visit",
+        "POST",
+        "/v1/visits",
+        r#"{"sent_at": "2026-11-23T08:00:00+08:00", "visit": {"id": "{r}", "household_id": "{hh}", "device_at": "2026-11-23T07:00:00+08:00", "outcome": "seen", "place": "home"}}"#,
+    ),
+    (
+        "check_in_visits",
+        "POST",
+        "/v1/visits/batch",
+        r#"{"sent_at": "2026-11-23T08:00:00+08:00", "visits": [{"id": "{vi}"}]}"#,
+    ),
+    ("list_visits", "GET", "/v1/visits", ""),
+    ("count_visits", "GET", "/v1/visits/numbers", ""),
+    ("get_visit", "GET", "/v1/visits/{vi}", ""),
+    ("amend_visit", "POST", "/v1/visits/{vi}/amendments", r#"{"note": "补充"}"#),
+    ("list_visit_conflicts", "GET", "/v1/visits/{vi}/conflicts", ""),
+    ("settle_visit", "POST", "/v1/visits/{vi}/settle", r#"{"conflict_id": "{vc}", "how": "keep"}"#),
+    (
+        "add_visit_photos",
+        "POST",
+        "/v1/visits/{vi}/photos",
+        r#"{"photos": [{"photo_id": "{vi}", "attachment_id": "{vi}"}]}"#,
+    ),
+    ("write_finding", "POST", "/v1/visits/{vi}/findings", r#"{"kind": "note", "words": "腿脚不便"}"#),
+    ("list_findings", "GET", "/v1/findings", ""),
+    ("get_finding", "GET", "/v1/findings/{fi}", ""),
+    ("make_errand", "POST", "/v1/findings/{fi}/errand", r#"{"matter_id": "{t}"}"#),
+    ("make_order", "POST", "/v1/findings/{fi}/order", r#"{"kind_id": "{ok}"}"#),
+    ("make_todo", "POST", "/v1/findings/{fi}/todo", r#"{"kind": "call", "title": "打个电话"}"#),
     ("list_rating_reasons", "GET", "/v1/ratings/reasons", ""),
     ("count_ratings", "GET", "/v1/ratings/numbers", ""),
     ("give_rating", "POST", "/v1/ratings", r#"{"about_kind": "errand", "about_id": "{z}", "grade": 5}"#),
