@@ -369,16 +369,3 @@ BEGIN
   RETURN task.id;
 END $$;
 COMMENT ON FUNCTION visit_tasks_resolve IS 'To be called for a visit that met somebody (outcome seen), once, in its transaction: the task whose window its day lies in is resolved by it, and the next counts from that day. The task, or none.';
-
-CREATE FUNCTION household_tags_consent() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-  WITH gone AS (
-    DELETE FROM household_tags t USING household_tag_kinds k
-     WHERE t.county_id = NEW.county_id AND t.resident_id = NEW.resident_id AND k.county_id = t.county_id AND k.key = t.tag AND k.consent = NEW.purpose
-    RETURNING t.household_id)
-  UPDATE households h SET version = h.version + 1, updated_at = NEW.at
-   WHERE h.county_id = NEW.county_id AND h.id IN (SELECT household_id FROM gone);
-  RETURN NULL;
-END $$;
-COMMENT ON FUNCTION household_tags_consent IS 'A consent is withdrawn or refused: the tags that rest on it are gone, ended ones too.';
-CREATE TRIGGER household_tags_consent AFTER INSERT ON consents FOR EACH ROW WHEN (NEW.answer <> 'given') EXECUTE FUNCTION household_tags_consent();
