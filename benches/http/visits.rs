@@ -8,6 +8,7 @@ use uuid::Uuid;
 use crate::{
     ROUNDS, Subject,
     errands::County,
+    load::Measured,
     process::Amounts,
     report::{Case, Round},
     story,
@@ -63,18 +64,19 @@ impl Story {
     }
 }
 
+fn load(subject: &mut Subject, story: &Story, batch: bool) -> Result<Measured> {
+    let expected: &[u16] = if batch { &[200] } else { &[201] };
+    subject.load(expected, &|_, into| {
+        into.extend(if batch { story.batch() } else { story.one() });
+        Ok(())
+    })
+}
+
 /// The same in both, in turns.
 fn beside(few: (&mut Subject, &Story), many: (&mut Subject, &Story), batch: bool) -> Result<Round> {
-    let expected: &[u16] = if batch { &[200] } else { &[201] };
-    let load = |(subject, story): (&mut Subject, &Story)| {
-        subject.load(expected, &|_, into| {
-            into.extend(if batch { story.batch() } else { story.one() });
-            Ok(())
-        })
-    };
-    let theirs = load(few)?;
+    let theirs = load(few.0, few.1, batch)?;
     let their_tail = Some(theirs.p99.as_secs_f64() / theirs.p50.as_secs_f64());
-    Ok(Round { theirs: theirs.rate, their_tail, ours: load(many)? })
+    Ok(Round { theirs: theirs.rate, their_tail, ours: load(many.0, many.1, batch)? })
 }
 
 pub fn cases(peak_kib: &mut u64) -> Result<Vec<Case>> {
