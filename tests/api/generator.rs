@@ -122,6 +122,10 @@ async fn it_is_full_once_and_fits() {
         ),
         0
     );
+    // Seen now and then, each where they live.
+    assert_eq!((count("households"), count("visits"), count("visits WHERE outcome <> 'seen'") < 25), (20, 90, true));
+    let elsewhere = "visits v JOIN households h ON h.id = v.household_id WHERE h.unit_id <> v.unit_id OR v.occurred_at > v.recorded_at";
+    assert_eq!((count(elsewhere), count("changes WHERE entity = 'visit'")), (0, 0));
     // Nobody is told.
     assert_eq!((count("outbox"), count("messages"), count("todos")), (0, 0, 0));
 
