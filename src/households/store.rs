@@ -231,12 +231,14 @@ pub fn around(conn: &mut PgConnection, county: i32, ids: &[Uuid]) -> QueryResult
     let of = visit_partners::table.filter(visit_partners::county_id.eq(county));
     let of = of.filter(visit_partners::household_id.eq_any(ids)).filter(visit_partners::until_on.is_null());
     for partner in of.select(Partner::as_select()).load(conn)? {
-        all.entry(partner.household_id).or_default().partner = Some(partner);
+        let id = partner.household_id;
+        all.entry(id).or_default().partner = Some(partner);
     }
     let of = visit_tasks::table.filter(visit_tasks::county_id.eq(county));
     let of = of.filter(visit_tasks::household_id.eq_any(ids)).filter(visit_tasks::state.eq(TaskState::Open));
     for task in of.select(VisitTask::as_select()).load(conn)? {
-        all.entry(task.household_id).or_default().task = Some(task);
+        let id = task.household_id;
+        all.entry(id).or_default().task = Some(task);
     }
     Ok(all)
 }
