@@ -42,7 +42,8 @@ impl Story {
             "SELECT h.id::text AS value FROM households h JOIN units u ON u.id = h.unit_id WHERE u.parent_id = '{unit}' AND h.state = 'active' ORDER BY md5(h.id::text) LIMIT {ROUND}"
         ))?;
         ensure!(households.len() == ROUND, "only {} households in the township", households.len());
-        let sent_at = database.text("SELECT to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"') AS value")?;
+        let sent_at =
+            database.text("SELECT to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"') AS value")?;
         Ok(Self { token: story::township_staff(server)?, households, sent_at, turn: AtomicUsize::new(0) })
     }
 
@@ -100,7 +101,12 @@ pub fn cases(peak_kib: &mut u64) -> Result<Vec<Case>> {
     *peak_kib = most.max(*peak_kib);
     let against = "the same with 10,000";
     Ok(vec![
-        Case { name: "a check-in (`POST /v1/visits`) with 10,000,000 visits", against, aim: Some(0.83), rounds: single },
+        Case {
+            name: "a check-in (`POST /v1/visits`) with 10,000,000 visits",
+            against,
+            aim: Some(0.83),
+            rounds: single,
+        },
         Case { name: "50 check-ins in a batch with 10,000,000 visits", against, aim: Some(0.83), rounds: batches },
     ])
 }

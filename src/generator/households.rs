@@ -8,7 +8,11 @@ use diesel::{
 use uuid::Uuid;
 
 use super::{BATCH, Dice, World, centres::Centre, names, orders::village};
-use crate::{clock::{local_date, local_midnight}, people::searched_name, statement};
+use crate::{
+    clock::{local_date, local_midnight},
+    people::searched_name,
+    statement,
+};
 
 /// Who live together, by their numbers.
 const TOGETHER: usize = 3;
@@ -67,7 +71,8 @@ fn write(conn: &mut PgConnection, rows: &[Drawn]) -> QueryResult<usize> {
         times: rows.iter().map(|row| row.at).collect(),
     };
     write.execute(conn)?;
-    let members = || rows.iter().flat_map(|row| row.members.iter().enumerate().map(move |(place, id)| (row, place, *id)));
+    let members =
+        || rows.iter().flat_map(|row| row.members.iter().enumerate().map(move |(place, id)| (row, place, *id)));
     let relation = |(_, place, _): (&Drawn, usize, Uuid)| ["head", "spouse", "child"][place.min(TOGETHER - 1)];
     let members_of = WriteMembers {
         county,
@@ -93,7 +98,8 @@ fn home(world: &World, number: usize) -> Option<(usize, &Centre, usize)> {
 /// The first so many that have a village.
 fn homes(world: &World) -> impl Iterator<Item = (usize, usize, &Centre, usize)> {
     let most = world.size.residents / TOGETHER;
-    let there = (0..most).filter_map(move |number| home(world, number).map(|(place, centre, first)| (number, place, centre, first)));
+    let there = (0..most)
+        .filter_map(move |number| home(world, number).map(|(place, centre, first)| (number, place, centre, first)));
     there.take(world.size.households)
 }
 
@@ -177,12 +183,7 @@ fn write_visits(conn: &mut PgConnection, rows: &[Visit]) -> QueryResult<usize> {
 }
 
 /// A visit of a day, sent in the evening.
-fn visit(
-    world: &World,
-    mut dice: Dice,
-    (household, unit, agents): &(Uuid, Uuid, Vec<Uuid>),
-    day: NaiveDate,
-) -> Visit {
+fn visit(world: &World, mut dice: Dice, (household, unit, agents): &(Uuid, Uuid, Vec<Uuid>), day: NaiveDate) -> Visit {
     let at = local_midnight(day) + TimeDelta::minutes(8 * 60) + dice.minutes(0, 10 * 60);
     let outcome = *dice.weighted(&[(88, "seen"), (10, "not_found"), (2, "declined")]);
     let (county, staff, sent_at) = (world.county, *dice.pick(agents), local_midnight(day) + TimeDelta::hours(19));

@@ -121,10 +121,8 @@ pub fn may(who: &Caller, visit: &Visit) -> Result<()> {
     if visit.own || matches!(who.role, Role::TownshipStaff | Role::CountyAdmin) {
         return Ok(());
     }
-    Err(Error::new(Code::Forbidden).detail(
-        "由走访人本人或乡镇补正",
-        "Whoever made the visit amends it, or the township",
-    ))
+    Err(Error::new(Code::Forbidden)
+        .detail("由走访人本人或乡镇补正", "Whoever made the visit amends it, or the township"))
 }
 
 /// What is to be added, at least one thing.

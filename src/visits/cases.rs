@@ -15,8 +15,8 @@ use super::{
 };
 use crate::{
     app::App,
-    error::{Code, Error, Lang, Result, Text},
     errands::{self, Draft, Filing, Provided},
+    error::{Code, Error, Lang, Result, Text},
     geo::Point,
     http::{
         caller::{Caller, Can, Scope, Seen},

@@ -294,7 +294,8 @@ pub async fn check_in_visit(caller: Can<CheckInVisits>, command: Command<CheckIn
 
 fn conflict(visit: Uuid) -> Error {
     let look = format!("/v1/visits/{visit}/conflicts");
-    Error::new(Code::VisitConflict).detail(format!("两个版本均已保留：{look}"), format!("Both versions are kept: {look}"))
+    Error::new(Code::VisitConflict)
+        .detail(format!("两个版本均已保留：{look}"), format!("Both versions are kept: {look}"))
 }
 
 /// A refusal undoes what it was found out in: the other version is written apart. It is kept once, however often it comes.

@@ -222,7 +222,12 @@ statement! {
 #[utoipa::path(tag = "visits", security(("token" = ["visits:amend"])), params(("id" = Uuid, Path, description = "The visit"), IdempotencyHeader, IfMatchHeader),
     request_body = SettleVisit, responses((status = 200, description = "The visit", body = VisitView)), extensions(("x-errors" = json!(["conflict_settled"]))))]
 #[post("/v1/visits/{id}/settle")]
-pub async fn settle_visit(caller: Can<AmendVisits>, id: Id, stale: IfMatch, command: Command<SettleVisit>) -> Result<Answer> {
+pub async fn settle_visit(
+    caller: Can<AmendVisits>,
+    id: Id,
+    stale: IfMatch,
+    command: Command<SettleVisit>,
+) -> Result<Answer> {
     let Command { key, lang, app, body: SettleVisit { conflict_id, how }, digest } = command;
     let once = Once::new(&caller, "settle_visit", key, digest);
     let (who, seen, now) = (Caller::clone(&caller), Seen::by(&caller, caller.scope), app.clock.now());

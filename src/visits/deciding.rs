@@ -182,7 +182,10 @@ impl Plan {
         around: Around<'_>,
     ) -> std::result::Result<Household, FieldError> {
         let unknown = || {
-            let (zh, en) = ("没有这一户，或不在您的走访范围；新的户须写明 household", "there is no such household within your reach; of a new one say `household`");
+            let (zh, en) = (
+                "没有这一户，或不在您的走访范围；新的户须写明 household",
+                "there is no such household within your reach; of a new one say `household`",
+            );
             fault("/household_id", "unknown_household", zh, en)
         };
         match (known.households.get(&check_in.household_id), &check_in.household) {

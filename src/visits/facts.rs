@@ -5,9 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use chrono::{DateTime, NaiveDate, Utc};
 use diesel::{
     PgConnection, QueryableByName, RunQueryDsl,
-    sql_types::{
-        Array, BigInt, Binary, Bool, Date, Double, Integer, Nullable, Text, Timestamptz, Uuid as SqlUuid,
-    },
+    sql_types::{Array, BigInt, Binary, Bool, Date, Double, Integer, Nullable, Text, Timestamptz, Uuid as SqlUuid},
 };
 use uuid::Uuid;
 
@@ -16,7 +14,14 @@ use super::{
     request::CheckIn,
     rules::{Home, Kept},
 };
-use crate::{app::App, clock::local_date, error::Result, geo::{CoordinateSystem, Point}, http::caller::Seen, statement};
+use crate::{
+    app::App,
+    clock::local_date,
+    error::Result,
+    geo::{CoordinateSystem, Point},
+    http::caller::Seen,
+    statement,
+};
 
 statement! {
     /// Everything that is known of ids of visits, households and villages. Households are locked, in the order of their ids: whatever else becomes of
@@ -220,7 +225,8 @@ impl Row {
         let said = self.words.as_ref().map(open).transpose()?;
         let position = self.coordinate_system.zip(self.raw_lng.zip(self.raw_lat)).zip(self.accuracy_m);
         let mocked = self.mocked.unwrap_or(false);
-        let reading = |((coordinate_system, (lng, lat)), accuracy_m)| Reading { lng, lat, coordinate_system, accuracy_m, mocked };
+        let reading =
+            |((coordinate_system, (lng, lat)), accuracy_m)| Reading { lng, lat, coordinate_system, accuracy_m, mocked };
         Ok(Kept { said, position: position.map(reading), left_out: self.left_out.clone().unwrap_or_default() })
     }
 

@@ -82,12 +82,19 @@ fn merge(conn: &mut PgConnection, merge: &Merge) -> Result<usize> {
     Ok(MergeFindings { county, from, into }.execute(conn)?)
 }
 
+/// Visits to the households that somebody belonged to on that day; also under the ids of households that turned out to be these.
+macro_rules! theirs {
+    () => {
+        "(SELECT x.id FROM household_members m CROSS JOIN LATERAL household_ids(m.county_id, m.household_id) h (id) \
+           JOIN visits x ON x.county_id = m.county_id AND x.household_id = h.id AND x.on_date >= m.since_on AND (m.until_on IS NULL OR x.on_date < m.until_on) \
+           WHERE m.county_id = {county} AND m.resident_id = {resident})"
+    };
+}
+
 statement! {
-    /// Visits to the household that somebody belonged to on that day.
     struct VisitsOf { county: i32 as Integer, resident: Uuid as SqlUuid }
-    "SELECT v.id, v.on_date, v.occurred_at, coalesce(v.amended_outcome, v.outcome) AS outcome, v.lng, v.lat, v.said \
-     FROM household_members m JOIN visits v ON v.county_id = m.county_id AND v.household_id IN (SELECT household_ids(m.county_id, m.household_id)) AND v.on_date >= m.since_on AND (m.until_on IS NULL OR v.on_date < m.until_on) \
-     WHERE m.county_id = {county} AND m.resident_id = {resident} ORDER BY v.occurred_at, v.id LIMIT 10000"
+    concat!("SELECT v.id, v.on_date, v.occurred_at, coalesce(v.amended_outcome, v.outcome) AS outcome, v.lng, v.lat, v.said FROM visits v \
+       WHERE v.county_id = {county} AND v.id IN ", theirs!(), " ORDER BY v.occurred_at, v.id LIMIT 10000")
 }
 
 #[derive(QueryableByName)]
@@ -138,21 +145,20 @@ fn export(conn: &mut PgConnection, app: &App, person: Person) -> Result<Value> {
             "lng": row.lng, "lat": row.lat, "note": note}));
     }
     for row in (FindingsOf { county, resident }).load::<OneFinding>(conn)? {
-        let open =
-            |sealed: &Vec<u8>| app.keys.open_text(county, &place("visit_findings", "words", row.id), sealed);
+        let open = |sealed: &Vec<u8>| app.keys.open_text(county, &place("visit_findings", "words", row.id), sealed);
         let words = row.words.as_ref().map(open).transpose()?;
         findings.push(json!({"id": row.id, "kind": row.kind, "at": row.at.with_timezone(&CST), "words": words}));
     }
     Ok(json!({"visits": visits, "findings": findings}))
 }
 
-/// Visits `v` to households in which somebody was on that day, and nobody is left now whose record is open.
+/// Of these visits `v` those to households in which nobody else is left whose record is open.
 macro_rules! alone {
     () => {
-        "v.county_id = {county} AND EXISTS (SELECT FROM household_members m WHERE m.county_id = {county} AND m.resident_id = {resident} AND v.household_id IN (SELECT household_ids(m.county_id, m.household_id)) \
-           AND v.on_date >= m.since_on AND (m.until_on IS NULL OR v.on_date < m.until_on)) \
-         AND NOT EXISTS (SELECT FROM household_members m JOIN residents r ON r.county_id = m.county_id AND r.id = m.resident_id \
-           WHERE m.county_id = {county} AND v.household_id IN (SELECT household_ids(m.county_id, m.household_id)) AND m.resident_id <> {resident} AND m.until_on IS NULL AND r.closed_at IS NULL)"
+        concat!("v.county_id = {county} AND v.id IN ", theirs!(), " \
+           AND NOT EXISTS (SELECT FROM households g JOIN household_members m ON m.county_id = g.county_id AND m.household_id = coalesce(g.merged_into, g.id) AND m.until_on IS NULL \
+             JOIN residents r ON r.county_id = m.county_id AND r.id = m.resident_id AND r.closed_at IS NULL \
+             WHERE g.county_id = {county} AND g.id = v.household_id AND m.resident_id <> {resident})")
     };
 }
 
@@ -200,25 +206,18 @@ fn erase(conn: &mut PgConnection, _: &App, person: Person) -> Result<usize> {
     Ok(findings + EraseVisits { county, resident }.execute(conn)?)
 }
 
-/// Visits `v` of a time in which somebody belonged to the household.
-macro_rules! with_them {
-    () => {
-        "FROM household_members m WHERE m.county_id = {county} AND m.resident_id = {resident} AND m.county_id = v.county_id AND v.household_id IN (SELECT household_ids(m.county_id, m.household_id)) \
-           AND v.on_date >= m.since_on AND (m.until_on IS NULL OR v.on_date < m.until_on)"
-    };
-}
-
 statement! {
     struct ForgetOthers { county: i32 as Integer, resident: Uuid as SqlUuid }
-    concat!("UPDATE visit_conflicts c SET coordinate_system = NULL, raw_lng = NULL, raw_lat = NULL, accuracy_m = NULL, mocked = false, left_out = left_out || ARRAY['position_withdrawn'] \
-       FROM visits v WHERE c.county_id = {county} AND v.county_id = c.county_id AND v.id = c.visit_id AND c.raw_lng IS NOT NULL AND EXISTS (SELECT ", with_them!(), ")")
+    concat!("UPDATE visit_conflicts c SET coordinate_system = NULL, raw_lng = NULL, raw_lat = NULL, accuracy_m = NULL, mocked = false, \
+         left_out = c.left_out || ARRAY['position_withdrawn'] \
+       WHERE c.county_id = {county} AND c.raw_lng IS NOT NULL AND c.visit_id IN ", theirs!())
 }
 
 statement! {
     struct ForgetPoints { county: i32 as Integer, resident: Uuid as SqlUuid }
     concat!("UPDATE visits v SET coordinate_system = NULL, raw_lng = NULL, raw_lat = NULL, lng = NULL, lat = NULL, accuracy_m = NULL, mocked = false, distance_m = NULL, \
          flags = array_remove(array_remove(v.flags, 'far'), 'vague'), left_out = v.left_out || ARRAY['position_withdrawn'], version = v.version + 1 \
-       WHERE v.county_id = {county} AND v.lng IS NOT NULL AND EXISTS (SELECT ", with_them!(), ")")
+       WHERE v.county_id = {county} AND v.lng IS NOT NULL AND v.id IN ", theirs!())
 }
 
 /// Where a household was visited goes when one of it takes the consent back, of all the time that they belonged to it.

@@ -103,7 +103,8 @@ pub fn list(conn: &mut PgConnection, asked: &Asked, after: Option<After>, limit:
     let ((after_at, after_id), limit) = (place(after), limit + 1);
     macro_rules! page {
         ($of:ident, $which:expr) => {
-            $of { county, which: $which, staff, within, outcome, flag, from, until, after_at, after_id, limit }.load(conn)
+            $of { county, which: $which, staff, within, outcome, flag, from, until, after_at, after_id, limit }
+                .load(conn)
         };
     }
     match of {

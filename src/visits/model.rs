@@ -5,9 +5,7 @@ use std::ops::RangeInclusive;
 use chrono::{DateTime, FixedOffset, NaiveDate, Utc};
 use diesel::{
     QueryableByName,
-    sql_types::{
-        Array, BigInt, Binary, Bool, Date, Double, Integer, Nullable, Text, Timestamptz, Uuid as SqlUuid,
-    },
+    sql_types::{Array, BigInt, Binary, Bool, Date, Double, Integer, Nullable, Text, Timestamptz, Uuid as SqlUuid},
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -129,7 +127,8 @@ impl Reading {
         if lies(self.lng, self.lat) || !lies(self.lat, self.lng) {
             return Ok(());
         }
-        let words = "经纬度颠倒：lng 是经度，lat 是纬度|east and north are swapped: lng is degrees east, lat degrees north";
+        let words =
+            "经纬度颠倒：lng 是经度，lat 是纬度|east and north are swapped: lng is degrees east, lat degrees north";
         Err(ValidationError::new("swapped").with_message(words.into()))
     }
 
@@ -268,8 +267,15 @@ mod tests {
 
     #[test]
     fn east_and_north_that_changed_places_are_told() {
-        let reading = |lng, lat| Reading { lng, lat, coordinate_system: CoordinateSystem::Wgs84, accuracy_m: 5.0, mocked: false };
-        for (lng, lat, right) in [(117.85, 25.69, true), (25.69, 117.85, false), (25.69, 87.0, false), (0.0, 0.0, true), (-70.0, -30.0, true)] {
+        let reading =
+            |lng, lat| Reading { lng, lat, coordinate_system: CoordinateSystem::Wgs84, accuracy_m: 5.0, mocked: false };
+        for (lng, lat, right) in [
+            (117.85, 25.69, true),
+            (25.69, 117.85, false),
+            (25.69, 87.0, false),
+            (0.0, 0.0, true),
+            (-70.0, -30.0, true),
+        ] {
             assert_eq!(reading(lng, lat).check().is_ok(), right, "{lng} {lat}");
         }
         // Told beside the range, not instead of it.

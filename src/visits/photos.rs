@@ -131,10 +131,8 @@ pub async fn add_visit_photos(caller: Can<CheckInVisits>, id: Id, command: Comma
         }
         let there: Vec<Is> = There { county: who.county, visit: row.id }.load(conn)?;
         let new = new_ones(&row, &there, &body.photos)?;
-        let placed: Vec<_> = new
-            .iter()
-            .map(|(index, photo)| (photo.attachment_id, format!("/photos/{index}/attachment_id")))
-            .collect();
+        let placed: Vec<_> =
+            new.iter().map(|(index, photo)| (photo.attachment_id, format!("/photos/{index}/attachment_id"))).collect();
         // Of the household, not of one person: closing one record does not take them away.
         let to = Attach {
             county: who.county,

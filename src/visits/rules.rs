@@ -213,9 +213,7 @@ mod tests {
     fn what_is_off_is_flagged() {
         use VisitFlag as F;
         let settings = Settings::default();
-        let reading = |lat: f64, accuracy: f64, mocked: bool| {
-            json!({"position": {"lng": 117.8474, "lat": lat, "coordinate_system": "wgs84", "accuracy_m": accuracy, "mocked": mocked}})
-        };
+        let reading = |lat: f64, accuracy: f64, mocked: bool| json!({"position": {"lng": 117.8474, "lat": lat, "coordinate_system": "wgs84", "accuracy_m": accuracy, "mocked": mocked}});
         let cases = [
             (json!({}), RIGHT, vec![]),
             // 0.009° north are a kilometre.
@@ -296,7 +294,8 @@ mod tests {
             Kept { said: Some(kept.bytes().expect("JSON")), position: kept.position, left_out: left_out.to_vec() }
         };
         let nearer = json!({"lng": 117.8474, "lat": 25.6991, "coordinate_system": "wgs84", "accuracy_m": 11.0});
-        let (other, nearer) = (check_in(json!({"note": "身体不好"})).said(), check_in(json!({"position": nearer})).said());
+        let (other, nearer) =
+            (check_in(json!({"note": "身体不好"})).said(), check_in(json!({"position": nearer})).said());
         for left_out in [&[][..], &[LeftOut::PositionOff], &[LeftOut::PositionWithdrawn], &[LeftOut::PhotosOff]] {
             let kept = of(left_out);
             assert!(kept.is_same(&said).expect("told"), "{left_out:?}");

@@ -160,9 +160,7 @@ impl VisitView {
     pub fn of(conn: &mut PgConnection, app: &App, lang: Lang, row: &Visit) -> Result<Self> {
         let photos = match row.photos.is_empty() {
             true => Vec::new(),
-            false => {
-                Photos { county: row.county_id, visit: row.id, named: row.photos.clone() }.load::<Photo>(conn)?
-            }
+            false => Photos { county: row.county_id, visit: row.id, named: row.photos.clone() }.load::<Photo>(conn)?,
         };
         let photo = |photo: Photo| VisitPhoto {
             photo_id: photo.photo_id,

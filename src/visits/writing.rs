@@ -91,7 +91,10 @@ fn visit(new: &NewVisit) -> Value {
 
 fn conflict(new: &NewConflict) -> Value {
     let NewConflict { id, visit, unit, weighed, said: sealed } = new;
-    row(weighed, json!({"id": id, "visit": visit, "household": weighed.said.household_id, "unit": unit, "said": hex(sealed)}))
+    row(
+        weighed,
+        json!({"id": id, "visit": visit, "household": weighed.said.household_id, "unit": unit, "said": hex(sealed)}),
+    )
 }
 
 /// Writes what a plan wants. Somebody who wrote a visit of the same id meanwhile was faster: all of it is looked at anew.

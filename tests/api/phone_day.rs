@@ -61,7 +61,8 @@ async fn a_day_offline_ends_with_each_thing_once() {
     let specialist = t.staff("specialist").await;
     let known = household(&t, &specialist).await;
     // Its clock shows a day of 2019.
-    let mut phone = Phone { off: -TimeDelta::days(2_500) - TimeDelta::hours(5), visits: Vec::new(), photos: Vec::new() };
+    let mut phone =
+        Phone { off: -TimeDelta::days(2_500) - TimeDelta::hours(5), visits: Vec::new(), photos: Vec::new() };
     let mut when = Vec::new();
     let new: Vec<_> = (0..12).map(|_| Uuid::now_v7()).collect();
     for (number, household) in new.iter().enumerate() {
@@ -74,7 +75,10 @@ async fn a_day_offline_ends_with_each_thing_once() {
     }
     for outcome in ["not_found", "seen"] {
         t.pass(TimeDelta::minutes(20));
-        when.push((phone.visit(&t, known, json!({"outcome": outcome, "position": null, "no_position_reason": "no_signal"})), t.app.clock.now()));
+        when.push((
+            phone.visit(&t, known, json!({"outcome": outcome, "position": null, "no_position_reason": "no_signal"})),
+            t.app.clock.now(),
+        ));
     }
     // In the evening there is a network, and the answers get lost.
     t.set_time("2026-11-23T18:00:00+08:00");
@@ -102,7 +106,10 @@ async fn a_day_offline_ends_with_each_thing_once() {
         let body = json!({"photos": [{"photo_id": photo_id, "attachment_id": sent["id"]}]});
         let (there, again) = three_times(&t, &specialist, &format!("/v1/visits/{visit}/photos"), body).await;
         let (there, again) = (there.ok(), again.ok());
-        assert_eq!((&there["photos"], &there["photos_missing"], &there["version"]), (&again["photos"], &json!(0), &again["version"]));
+        assert_eq!(
+            (&there["photos"], &there["photos_missing"], &there["version"]),
+            (&again["photos"], &json!(0), &again["version"])
+        );
         assert_eq!(there["photos"][0]["attachment_id"], sent["id"]);
         t.get(&format!("/v1/attachments/{}", sent["id"].as_str().expect("an id"))).by(&specialist).send().await.ok();
     }

@@ -126,7 +126,10 @@ async fn a_task_is_resolved_because_a_visit_is_there() {
          UPDATE households SET category_id = '{home}', updated_at = '2026-11-23T08:00:00+08:00', version = version + 1 WHERE id = '{home}'"
     ));
     // Seen today, when it was made: due in thirty days.
-    let due = |state: &str| t.database.text(&format!("SELECT coalesce(min(due_on)::text, '') AS text FROM visit_tasks WHERE state = '{state}'"));
+    let due = |state: &str| {
+        t.database
+            .text(&format!("SELECT coalesce(min(due_on)::text, '') AS text FROM visit_tasks WHERE state = '{state}'"))
+    };
     assert_eq!((due("open"), due("resolved")), ("2026-12-23".into(), String::new()));
     t.set_time("2026-12-20T10:00:00+08:00");
     let specialist = t.staff("specialist").await;
@@ -141,9 +144,13 @@ async fn a_task_is_resolved_because_a_visit_is_there() {
     assert_eq!(due("resolved"), "", "too early, and nobody there");
     at("18", json!({})).await.created();
     assert_eq!((due("open"), due("resolved")), ("2027-01-17".into(), "2026-12-23".into()));
-    let numbers = t.get("/v1/visits/numbers?from=2026-12-01&to=2026-12-31").by(&t.staff("junxi").await).send().await.ok();
+    let numbers =
+        t.get("/v1/visits/numbers?from=2026-12-01&to=2026-12-31").by(&t.staff("junxi").await).send().await.ok();
     let here = &numbers["items"][0];
-    assert_eq!((&here["households"], &here["due"], &here["met"], &here["visits"]), (&json!(1), &json!(1), &json!(1), &json!(3)));
+    assert_eq!(
+        (&here["households"], &here["due"], &here["met"], &here["visits"]),
+        (&json!(1), &json!(1), &json!(1), &json!(3))
+    );
     assert_eq!((&here["seen"], &here["not_found"]), (&json!(1), &json!(0)));
     t.run_jobs().await;
 }
@@ -151,7 +158,8 @@ async fn a_task_is_resolved_because_a_visit_is_there() {
 #[actix_web::test]
 async fn numbers_are_of_units_and_of_nobody() {
     let t = TestApp::new().await;
-    let (specialist, junxi, supervisor) = (t.staff("specialist").await, t.staff("junxi").await, t.staff("supervisor").await);
+    let (specialist, junxi, supervisor) =
+        (t.staff("specialist").await, t.staff("junxi").await, t.staff("supervisor").await);
     let (one, two) = (household(&t, &specialist).await, household(&t, &specialist).await);
     check_in(&t, &specialist, &visit(one, json!({"outcome": "not_found"}))).await.created();
     let three = Uuid::now_v7();
@@ -160,7 +168,11 @@ async fn numbers_are_of_units_and_of_nobody() {
     for by in [&junxi, &supervisor] {
         let numbers = t.get("/v1/visits/numbers").by(by).send().await.ok();
         let here = &numbers["items"][0];
-        assert_eq!((&here["households"], &here["seen"], &here["not_found"], &here["visits"]), (&json!(3), &json!(2), &json!(1), &json!(4)), "{numbers}");
+        assert_eq!(
+            (&here["households"], &here["seen"], &here["not_found"], &here["visits"]),
+            (&json!(3), &json!(2), &json!(1), &json!(4)),
+            "{numbers}"
+        );
         assert_eq!(numbers["items"].as_array().map(Vec::len), Some(1));
         let text = numbers.to_string();
         for person in [specialist.subject, two] {

@@ -98,7 +98,10 @@ async fn a_visit_is_checked_in_once() {
     assert_eq!(made.header("location"), path(&said));
     let made = made.body;
     assert_eq!((&made["outcome"], &made["note"], &made["own"]), (&json!("seen"), &json!("身体还好"), &json!(true)));
-    assert_eq!((&made["skew_seconds"], &made["on_date"], &made["flags"]), (&json!(0), &json!("2026-11-23"), &json!([])));
+    assert_eq!(
+        (&made["skew_seconds"], &made["on_date"], &made["flags"]),
+        (&json!(0), &json!("2026-11-23"), &json!([]))
+    );
     assert_eq!(made["occurred_at"], "2026-11-23T07:30:00+08:00");
     // Under another key, and from a phone that has learnt meanwhile that the household is there.
     let same = check_in(&t, &specialist, &said).await.ok();
@@ -115,7 +118,10 @@ async fn a_visit_is_checked_in_once() {
     get(&t, &specialist, &said).await;
     assert_eq!(count(&t, "audit_log WHERE action = 'read_visit'"), 1);
     let page = t.get("/v1/visits?count=true").by(&cadre).send().await.ok();
-    assert_eq!((&page["total"], &page["items"][0]["id"], &page["items"][0]["note"]), (&json!(1), &said["id"], &Value::Null));
+    assert_eq!(
+        (&page["total"], &page["items"][0]["id"], &page["items"][0]["note"]),
+        (&json!(1), &said["id"], &Value::Null)
+    );
     let of = |query: String| t.get(&format!("/v1/visits?count=true&{query}")).by(&specialist).send();
     for (query, expected) in [
         (format!("household_id={home}"), 1),
@@ -149,7 +155,10 @@ async fn a_batch_answers_per_item_and_one_bad_item_spoils_none() {
         json!("nothing"),
         visit(two, json!({"household": spot("林家")})),
         visit(one, json!({"id": first["id"], "note": "另一次"})),
-        visit(one, json!({"position": {"lng": 25.6991, "lat": 117.8474, "coordinate_system": "wgs84", "accuracy_m": -1}, "no_position_reason": null})),
+        visit(
+            one,
+            json!({"position": {"lng": 25.6991, "lat": 117.8474, "coordinate_system": "wgs84", "accuracy_m": -1}, "no_position_reason": null}),
+        ),
     ];
     let items = batch(&t, &specialist, "2026-11-23T08:00:00+08:00", &all).await;
     assert_eq!(
@@ -160,7 +169,9 @@ async fn a_batch_answers_per_item_and_one_bad_item_spoils_none() {
         let errors = items[index]["refusal"]["errors"].as_array().expect("errors");
         let mut faults: Vec<_> = errors
             .iter()
-            .map(|error| format!("{}:{}", error["pointer"].as_str().expect("a place"), error["code"].as_str().expect("a code")))
+            .map(|error| {
+                format!("{}:{}", error["pointer"].as_str().expect("a place"), error["code"].as_str().expect("a code"))
+            })
             .collect();
         faults.sort();
         faults
@@ -179,10 +190,14 @@ async fn a_batch_answers_per_item_and_one_bad_item_spoils_none() {
     assert_eq!(again[0]["result"], "same");
     assert_eq!(again[8]["conflict_id"], items[8]["conflict_id"]);
     assert_eq!((count(&t, "visits"), count(&t, "households"), count(&t, "visit_conflicts")), (3, 2, 1));
-    let none = t.post("/v1/visits/batch").by(&specialist).json(json!({"sent_at": "2026-11-23T08:00:00+08:00", "visits": []}));
+    let none =
+        t.post("/v1/visits/batch").by(&specialist).json(json!({"sent_at": "2026-11-23T08:00:00+08:00", "visits": []}));
     none.send().await.problem(422, "invalid");
     let many: Vec<_> = (0..51).map(|_| visit(one, json!({}))).collect();
-    let many = t.post("/v1/visits/batch").by(&specialist).json(json!({"sent_at": "2026-11-23T08:00:00+08:00", "visits": many}));
+    let many = t
+        .post("/v1/visits/batch")
+        .by(&specialist)
+        .json(json!({"sent_at": "2026-11-23T08:00:00+08:00", "visits": many}));
     assert_eq!(many.send().await.problem(422, "invalid").faults(), ["/visits:length"]);
     t.run_jobs().await;
 }
@@ -214,7 +229,8 @@ async fn the_same_id_with_other_content_or_from_somebody_else_is_a_conflict_with
     check_in(&t, &cadre, &first).await.problem(409, "visit_conflict");
     let versions = t.get(&format!("{}/conflicts", path(&first))).by(&specialist).send().await.ok();
     assert_eq!((&versions["first"]["note"], &versions["first"]["outcome"]), (&json!("身体还好"), &json!("seen")));
-    let others: Vec<_> = versions["items"].as_array().expect("items").iter().map(|one| (&one["note"], &one["staff_name"])).collect();
+    let others: Vec<_> =
+        versions["items"].as_array().expect("items").iter().map(|one| (&one["note"], &one["staff_name"])).collect();
     assert_eq!(others, [(&json!("没有人在家"), &json!("红星村特派员")), (&json!("身体还好"), &json!("红星村代办员"))]);
     assert_eq!(get(&t, &junxi, &first).await["open_conflicts"], 2);
     let settle = |by: &Session, tag: &str, index: usize, how: &str| {
@@ -224,7 +240,10 @@ async fn the_same_id_with_other_content_or_from_somebody_else_is_a_conflict_with
     settle(&cadre, "*", 0, "keep").await.problem(403, "forbidden");
     settle(&specialist, "\"1\"", 0, "amend").await.problem(412, "version_stale");
     let amended = settle(&specialist, "*", 0, "amend").await.ok();
-    assert_eq!((&amended["outcome"], &amended["outcome_said"], &amended["open_conflicts"]), (&json!("not_found"), &json!("seen"), &json!(1)));
+    assert_eq!(
+        (&amended["outcome"], &amended["outcome_said"], &amended["open_conflicts"]),
+        (&json!("not_found"), &json!("seen"), &json!(1))
+    );
     assert_eq!(amended["amendments"][0]["note"], "没有人在家");
     settle(&junxi, "*", 0, "keep").await.problem(409, "conflict_settled");
     assert_eq!(settle(&junxi, "*", 1, "keep").await.ok()["open_conflicts"], 0);
@@ -246,7 +265,10 @@ async fn what_is_right_instead_is_a_further_entry() {
     let added = amend(&specialist, json!({"outcome": "seen", "note": "后来在地里见到"})).await.created();
     assert_eq!(added["note"], "后来在地里见到");
     let seen = get(&t, &cadre, &said).await;
-    assert_eq!((&seen["outcome"], &seen["outcome_said"], &seen["note"]), (&json!("seen"), &json!("not_found"), &json!("身体还好")));
+    assert_eq!(
+        (&seen["outcome"], &seen["outcome_said"], &seen["note"]),
+        (&json!("seen"), &json!("not_found"), &json!("身体还好"))
+    );
     assert_eq!((&seen["amendment_count"], &seen["version"]), (&json!(1), &json!(2)));
     let page = t.get("/v1/visits?outcome=not_found&count=true").by(&cadre).send().await.ok();
     assert_eq!(page["total"], 0);
@@ -281,7 +303,10 @@ async fn a_position_is_flagged_and_kept_only_where_somebody_agreed() {
     let withdraw = format!("/v1/residents/{}/consents/position/withdraw", who.subject);
     t.post(&withdraw).by(&who).json(json!({})).send().await.ok();
     let gone = get(&t, &specialist, &near).await;
-    assert_eq!((&gone["position"], &gone["distance_m"], &gone["note"]), (&Value::Null, &Value::Null, &json!("身体还好")));
+    assert_eq!(
+        (&gone["position"], &gone["distance_m"], &gone["note"]),
+        (&Value::Null, &Value::Null, &json!("身体还好"))
+    );
     assert_eq!(gone["left_out"], json!(["position_withdrawn"]));
     let same = check_in(&t, &specialist, &near).await.ok();
     assert_eq!((same["position"].clone(), count(&t, "visit_conflicts")), (Value::Null, 0));
@@ -295,14 +320,18 @@ async fn a_county_decides_what_evidence_there_is() {
     let home = household(&t, &specialist).await;
     agreeing_member(&t, home).await;
     let photo = Uuid::now_v7();
-    let all = || visit(home, json!({"no_position_reason": null, "position": reading(HOME.0, HOME.1), "photos": [photo]}));
+    let all =
+        || visit(home, json!({"no_position_reason": null, "position": reading(HOME.0, HOME.1), "photos": [photo]}));
     let bare = || visit(home, json!({"no_position_reason": null}));
     check_in(&t, &specialist, &bare()).await.created();
     set(&t, "visits.position", "off").await;
     set(&t, "visits.photo", "off").await;
     let off = check_in(&t, &specialist, &all()).await.created();
     assert_eq!(off["left_out"], json!(["position_off", "photos_off"]));
-    assert_eq!((&off["position"], &off["photos"], count(&t, "visits WHERE lng IS NOT NULL")), (&Value::Null, &json!([]), 0));
+    assert_eq!(
+        (&off["position"], &off["photos"], count(&t, "visits WHERE lng IS NOT NULL")),
+        (&Value::Null, &json!([]), 0)
+    );
     set(&t, "visits.position", "required").await;
     set(&t, "visits.photo", "required").await;
     let faults = check_in(&t, &specialist, &bare()).await.problem(422, "invalid").faults();
@@ -323,7 +352,10 @@ async fn bad_input_is_told_clearly_and_nothing_is_half_kept() {
         (json!({"device_at": "2026-11-23T08:00:01+08:00"}), "/visit/device_at:after_sent_at"),
         (json!({"device_at": "2025-10-01T08:00:00+08:00"}), "/visit/device_at:too_old"),
         (json!({"position": reading(190.0, 25.0), "no_position_reason": null}), "/visit/position/lng:range"),
-        (json!({"position": reading(HOME.1, HOME.0 - 90.0), "no_position_reason": "denied"}), "/visit/no_position_reason:not_both"),
+        (
+            json!({"position": reading(HOME.1, HOME.0 - 90.0), "no_position_reason": "denied"}),
+            "/visit/no_position_reason:not_both",
+        ),
         (json!({"outcome": "met"}), "/visit/outcome:unknown_value"),
         (json!({"note": ""}), "/visit/note:length"),
         (json!({"photos": [home, home]}), "/visit/photos/1:twice"),
