@@ -52,7 +52,11 @@ pub struct MergeHousehold {
 
 /// Members go over; of two heads the one who stays is head.
 fn members(conn: &mut PgConnection, from: &Household, into: &Household) -> QueryResult<usize> {
-    let of = |id| household_members::table.filter(household_members::county_id.eq(from.county_id)).filter(household_members::household_id.eq(id));
+    let of = |id| {
+        household_members::table
+            .filter(household_members::county_id.eq(from.county_id))
+            .filter(household_members::household_id.eq(id))
+    };
     let head = of(into.id).filter(household_members::relation.eq(Relation::Head));
     let headed = diesel::select(diesel::dsl::exists(head.filter(household_members::until_on.is_null())));
     if headed.get_result(conn)? {
@@ -64,8 +68,13 @@ fn members(conn: &mut PgConnection, from: &Household, into: &Household) -> Query
 
 /// Tags go over; what is said of both already ends with the one that vanishes.
 fn tags(conn: &mut PgConnection, from: &Household, into: &Household, today: NaiveDate) -> QueryResult<usize> {
-    let of = |id| household_tags::table.filter(household_tags::county_id.eq(from.county_id)).filter(household_tags::household_id.eq(id));
-    let said: Vec<String> = of(into.id).filter(household_tags::until_on.is_null()).select(household_tags::tag).load(conn)?;
+    let of = |id| {
+        household_tags::table
+            .filter(household_tags::county_id.eq(from.county_id))
+            .filter(household_tags::household_id.eq(id))
+    };
+    let said: Vec<String> =
+        of(into.id).filter(household_tags::until_on.is_null()).select(household_tags::tag).load(conn)?;
     let twice = of(from.id).filter(household_tags::tag.eq_any(said)).filter(household_tags::until_on.is_null());
     diesel::update(twice).set(household_tags::until_on.eq(today)).execute(conn)?;
     diesel::update(of(from.id)).set(household_tags::household_id.eq(into.id)).execute(conn)
