@@ -6,7 +6,7 @@ use actix_web::{post, web::Data};
 use chrono::{DateTime, NaiveDate, Utc};
 use diesel::{
     prelude::*,
-    sql_types::{Bool, Integer, Timestamptz, Uuid as SqlUuid},
+    sql_types::{Integer, Timestamptz, Uuid as SqlUuid},
 };
 use serde::Deserialize;
 use utoipa::ToSchema;
@@ -15,7 +15,7 @@ use validator::Validate;
 
 use super::{
     holding::add_partner,
-    model::{Household, HouseholdState, Relation, place},
+    model::{Household, Relation, place},
     routes::answer,
     store::{self, Sight},
     views::HouseholdView,
@@ -107,14 +107,7 @@ statement! {
 
 statement! {
     struct Plan { county: i32 as Integer, household: Uuid as SqlUuid, now: DateTime<Utc> as Timestamptz }
-    "SELECT household_plan({county}, {household}, {now}) IS NULL AS done"
-}
-
-#[derive(QueryableByName)]
-struct Done {
-    #[diesel(sql_type = Bool)]
-    #[allow(dead_code, reason = "a function that returns nothing still answers a row")]
-    done: bool,
+    "SELECT household_plan({county}, {household}, {now})"
 }
 
 /// What the one that stays lacks it takes from the other, sealed anew under its own id.
@@ -174,12 +167,11 @@ pub async fn merge_household(
         Vanish { county: who.county, from: from.id, into: into.id, now }.execute(conn)?;
         fill(conn, &inner, &from, &into)?;
         if from.last_visit_on > into.last_visit_on && into.category_id.is_some() {
-            Plan { county: who.county, household: into.id, now }.get_result::<Done>(conn)?;
+            Plan { county: who.county, household: into.id, now }.execute(conn)?;
         }
         for id in [into.id, from.id] {
             audit::record(conn, &who, now, &entry.of(id))?;
         }
-        debug_assert_eq!(into.state, HouseholdState::Active, "it was locked as such");
         let row = store::touch(conn, (who.county, into.id), now)?;
         answer(conn, &inner, (&who, lang), row)
     })
