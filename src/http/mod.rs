@@ -23,8 +23,8 @@ use utoipa_actix_web::service_config::ServiceConfig;
 use crate::{
     appointments, attachments, audit, calendar, consents, data_requests, departments, desk, errands,
     error::{Code, Error, Result},
-    helpers, households, jobs, matters, messages, opening, orders, people, proxies, queue, ratings, sessions, settings, staff,
-    telemetry, todos, units, visits, windows,
+    helpers, households, jobs, matters, messages, opening, orders, people, proxies, queue, ratings, sessions, settings,
+    staff, telemetry, todos, units, visits, windows,
 };
 
 /// Every route of the API: mounted and documented from this one list.

@@ -121,8 +121,7 @@ pub fn may(who: &Caller, visit: &Visit) -> Result<()> {
     if visit.own || matches!(who.role, Role::TownshipStaff | Role::CountyAdmin) {
         return Ok(());
     }
-    Err(Error::new(Code::Forbidden)
-        .detail("由走访人本人或乡镇补正", "Whoever made the visit amends it, or the township"))
+    Err(Code::NotVisitor.into())
 }
 
 /// What is to be added, at least one thing.
@@ -144,7 +143,7 @@ pub struct AmendVisit {
 /// A further entry; what was said first stays. An outcome counts instead of the one before: `seen` resolves the household's task of that day. By whoever made the visit, or the
 /// township.
 #[utoipa::path(tag = "visits", security(("token" = ["visits:amend"])), params(("id" = Uuid, Path, description = "The visit"), IdempotencyHeader),
-    request_body = AmendVisit, responses((status = 201, description = "The entry", body = AmendmentView)))]
+    request_body = AmendVisit, responses((status = 201, description = "The entry", body = AmendmentView)), extensions(("x-errors" = json!(["not_visitor"]))))]
 #[post("/v1/visits/{id}/amendments")]
 pub async fn amend_visit(caller: Can<AmendVisits>, id: Id, command: Command<AmendVisit>) -> Result<Answer> {
     let Command { key, app, body, digest, .. } = command;

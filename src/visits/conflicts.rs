@@ -220,7 +220,7 @@ statement! {
 ///
 /// `keep`: what is there is right. `amend`: the other version's outcome, place and note are added to the visit. By whoever made the visit, or the township; once.
 #[utoipa::path(tag = "visits", security(("token" = ["visits:amend"])), params(("id" = Uuid, Path, description = "The visit"), IdempotencyHeader, IfMatchHeader),
-    request_body = SettleVisit, responses((status = 200, description = "The visit", body = VisitView)), extensions(("x-errors" = json!(["conflict_settled"]))))]
+    request_body = SettleVisit, responses((status = 200, description = "The visit", body = VisitView)), extensions(("x-errors" = json!(["conflict_settled", "not_visitor"]))))]
 #[post("/v1/visits/{id}/settle")]
 pub async fn settle_visit(
     caller: Can<AmendVisits>,

@@ -115,7 +115,7 @@ fn new_ones(visit: &Visit, there: &[Is], said: &[ArrivedPhoto]) -> Result<Vec<(u
 ///
 /// Files that were uploaded, each as one of the photos that the visit named. Sending them again changes nothing. By whoever made the visit.
 #[utoipa::path(tag = "visits", security(("token" = ["visits:check_in"])), params(("id" = Uuid, Path, description = "The visit"), IdempotencyHeader),
-    request_body = AddPhotos, responses((status = 200, description = "The visit", body = VisitView)))]
+    request_body = AddPhotos, responses((status = 200, description = "The visit", body = VisitView)), extensions(("x-errors" = json!(["not_visitor"]))))]
 #[post("/v1/visits/{id}/photos")]
 pub async fn add_visit_photos(caller: Can<CheckInVisits>, id: Id, command: Command<AddPhotos>) -> Result<Answer> {
     let Command { key, lang, app, body, digest } = command;
@@ -126,8 +126,7 @@ pub async fn add_visit_photos(caller: Can<CheckInVisits>, id: Id, command: Comma
         store::lock(conn, who.county, id.0)?;
         let row = store::find(conn, who.county, seen, id.0)?.ok_or(Code::NotFound)?;
         if !row.own {
-            let (zh, en) = ("由走访人本人上传", "Whoever made the visit adds its photos");
-            return Err(Error::new(Code::Forbidden).detail(zh, en));
+            return Err(Code::NotVisitor.into());
         }
         let there: Vec<Is> = There { county: who.county, visit: row.id }.load(conn)?;
         let new = new_ones(&row, &there, &body.photos)?;

@@ -15,7 +15,6 @@ use crate::{geo::Point, people::PersonName};
 #[schema(example = json!({"name": "陈阿婆", "address": "红星村 3 组 12 号"}))]
 pub struct NewOnTheSpot {
     /// What it is called, usually after its head, 1 to 50 characters.
-    #[schema(inline)]
     pub name: PersonName,
     /// The village; the caller's own by default.
     pub unit_id: Option<Uuid>,

@@ -237,7 +237,7 @@ async fn the_same_id_with_other_content_or_from_somebody_else_is_a_conflict_with
         let body = json!({"conflict_id": versions["items"][index]["id"], "how": how});
         t.post(&format!("{}/settle", path(&first))).by(by).header("if-match", tag).json(body).send()
     };
-    settle(&cadre, "*", 0, "keep").await.problem(403, "forbidden");
+    settle(&cadre, "*", 0, "keep").await.problem(409, "not_visitor");
     settle(&specialist, "\"1\"", 0, "amend").await.problem(412, "version_stale");
     let amended = settle(&specialist, "*", 0, "amend").await.ok();
     assert_eq!(
@@ -260,7 +260,7 @@ async fn what_is_right_instead_is_a_further_entry() {
     let said = visit(home, json!({"outcome": "not_found"}));
     check_in(&t, &specialist, &said).await.created();
     let amend = |by: &Session, body: Value| t.post(&format!("{}/amendments", path(&said))).by(by).json(body).send();
-    amend(&cadre, json!({"note": "不是我的"})).await.problem(403, "forbidden");
+    amend(&cadre, json!({"note": "不是我的"})).await.problem(409, "not_visitor");
     amend(&specialist, json!({})).await.problem(422, "invalid");
     let added = amend(&specialist, json!({"outcome": "seen", "note": "后来在地里见到"})).await.created();
     assert_eq!(added["note"], "后来在地里见到");
