@@ -38,7 +38,7 @@ interop: services
 	cargo build --quiet
 	@$(OWN) LIANXIN_DATA=.lianxin/interop LOG=error SEED=$(SEED) $(BIN) with-services -- sh scripts/interop.sh
 
-## Measures endpoints against pgbench and a constant handler in one run; ratios go to benches/results.md. ONLY=hot, ONLY=history, ONLY=errands or ONLY=orders
+## Measures endpoints against pgbench and a constant handler in one run; ratios go to benches/results.md. ONLY=hot, ONLY=history, ONLY=errands, ONLY=orders or ONLY=visits
 ## measures that part alone and keeps nothing.
 bench: services
 	cargo build --quiet --release

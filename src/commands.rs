@@ -112,6 +112,8 @@ fn generate(mut config: Config, order: Generate) -> Result<()> {
     size.past_appointments = order.past_appointments.unwrap_or(size.past_appointments);
     size.past_errands = order.past_errands.unwrap_or(size.past_errands);
     size.open_errands = order.open_errands.unwrap_or(size.open_errands);
+    size.households = order.households.unwrap_or(size.households);
+    size.visits = order.visits.unwrap_or(size.visits);
     size.past_orders = order.past_orders.unwrap_or(size.past_orders);
     size.open_orders = order.open_orders.unwrap_or(size.open_orders);
     size.volunteers = order.volunteers.unwrap_or(size.volunteers);

@@ -16,6 +16,8 @@
 //! | [`orders`] | help ordered online and done at the door: kinds, series, claims and leases, codes, evidence, money, numbers |
 //! | [`ratings`] | what whoever was served says of an appointment, errand or order, and who must never see it |
 //! | [`helpers`] | who comes when help is ordered: specialists and cadres by their posts, volunteers and care staff by approval; skills, places, hours |
+//! | [`households`] | households: members, home points, tags, partners, categories, and the visits that are due |
+//! | [`visits`] | check-ins of visits to households, one by one or a day at once, whatever is repeated; amendments, versions, photos that arrive later, findings and what is made of them, numbers |
 //! | [`windows`] | windows, and the free slots that follow from rules, exceptions, calendar and bookings |
 //! | [`opening`] | changing what is open: rules, dated exceptions, absences; and what becomes of those who have booked |
 //! | [`appointments`] | holding, booking, moving, cancelling; the waiting list; what people are told, and reminders |
@@ -84,6 +86,7 @@ pub mod error;
 pub mod generator;
 pub mod geo;
 pub mod helpers;
+pub mod households;
 pub mod http;
 pub mod import;
 pub mod jobs;
@@ -106,5 +109,6 @@ pub mod staff;
 pub mod telemetry;
 pub mod todos;
 pub mod units;
+pub mod visits;
 pub mod wechat;
 pub mod windows;

@@ -37,7 +37,7 @@ enum Cli {
     /// Imports a file: all of it or nothing; importing it again changes nothing.
     #[command(subcommand)]
     Import(Import),
-    /// Fills a county with windows, residents, appointments, errands, volunteers, orders and ratings that look real, once; the same seed gives the same county.
+    /// Fills a county with windows, residents, appointments, errands, volunteers, orders, ratings, households and visits that look real, once; the same seed gives the same county.
     /// Development only.
     Generate(Generate),
     /// Members of staff.
@@ -135,6 +135,12 @@ struct Generate {
     /// Ratings of past orders, no more than these; instead of those that belong to the size
     #[arg(long)]
     ratings: Option<usize>,
+    /// Households of three; instead of those that belong to the size
+    #[arg(long)]
+    households: Option<usize>,
+    /// Visits to them in the last two years; instead of those that belong to the size
+    #[arg(long)]
+    visits: Option<usize>,
     /// Also into a production installation. The people are not real, and nothing takes them out again.
     #[arg(long)]
     into_production: bool,

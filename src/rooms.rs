@@ -17,9 +17,10 @@ use crate::{
     calendar::Calendar,
     consents, data_requests, errands,
     error::{Result, Text},
-    helpers,
+    helpers, households,
     http::caller::Caller,
     messages, opening, orders, people, proxies, queue, ratings, sessions, staff, todos,
+    visits,
 };
 
 /// Every room that has something to say.
@@ -40,6 +41,9 @@ pub const ROOMS: &[Room] = &[
     helpers::ROOM,
     orders::ROOM,
     ratings::ROOM,
+    // Before households, whose members tell which visits go with a record.
+    visits::ROOM,
+    households::ROOM,
 ];
 
 type OfDay = fn(&mut PgConnection, &Day) -> Result<Vec<Entry>>;

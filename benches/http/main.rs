@@ -21,6 +21,7 @@ mod pgbench;
 mod process;
 mod report;
 mod story;
+mod visits;
 mod wire;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -83,7 +84,8 @@ fn main() -> Result<()> {
         Ok("history") => report.cases.extend(history::two_million(&mut report.peak_kib)?),
         Ok("errands") => report.cases.extend(errands::cases(&mut report.peak_kib)?),
         Ok("orders") => report.cases.extend(orders::cases(&mut report.peak_kib)?),
-        Ok(other) if !other.is_empty() => bail!("ONLY is hot, history, errands or orders, not {other}"),
+        Ok("visits") => report.cases.extend(visits::cases(&mut report.peak_kib)?),
+        Ok(other) if !other.is_empty() => bail!("ONLY is hot, history, errands, orders or visits, not {other}"),
         _ => return whole(&database, report),
     }
     // Part of the picture only: nothing to keep.
@@ -155,6 +157,7 @@ fn measure(database: &Database, report: &mut Report) -> Result<()> {
     report.cases.extend(history::two_million(&mut report.peak_kib)?);
     report.cases.extend(errands::cases(&mut report.peak_kib)?);
     report.cases.extend(orders::cases(&mut report.peak_kib)?);
+    report.cases.extend(visits::cases(&mut report.peak_kib)?);
     // Last, because hundreds of thousands of rows change what else is in memory.
     report.cases.push(people::among_many(database)?);
     Ok(())

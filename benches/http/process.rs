@@ -23,14 +23,17 @@ pub struct Amounts {
     pub past_errands: usize,
     pub open_errands: usize,
     pub open_orders: usize,
+    pub households: usize,
+    pub visits: usize,
 }
 
 /// `lianxin generate`: migrates, makes the sample county and fills it.
 pub fn generate(database: &Database, amounts: Amounts) -> Result<()> {
     let mut generate = Command::new(env!("CARGO_BIN_EXE_lianxin"));
-    let Amounts { past_appointments, past_errands, open_errands, open_orders } = amounts;
+    let Amounts { past_appointments, past_errands, open_errands, open_orders, households, visits } = amounts;
     generate.args(["generate", "--size", "20000", "--past-appointments", &past_appointments.to_string()]);
     generate.args(["--past-orders", "0", "--open-orders", &open_orders.to_string(), "--volunteers", "0"]);
+    generate.args(["--households", &households.to_string(), "--visits", &visits.to_string()]);
     generate.args(["--past-errands", &past_errands.to_string(), "--open-errands", &open_errands.to_string()]);
     generate
         .envs([("LIANXIN_MODE", "development"), ("LOG", "warn")])

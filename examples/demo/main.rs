@@ -18,6 +18,7 @@ mod people;
 mod print;
 mod proxy;
 mod resident;
+mod rounds;
 mod slots;
 mod stage;
 mod story;
@@ -152,6 +153,15 @@ const CHAPTERS: &[Chapter] = &[
             "The cadre orders a meal for Granny Chen, who has no phone; the specialist claims it first and only then sees where to              bring it; somebody else confirms it for her and writes down what she says of it.",
         ],
         play: |story| Box::pin(help::play(story)),
+    },
+    Chapter {
+        title: "走访 · Going round",
+        happens: &[
+            "特派员一天没有网络，手机的钟慢了三年，还遇到一户没登记过的；傍晚一次发出，发了两遍，每次走访只有一条；走访发现的诉求一步转成代办件。",
+            "The specialist goes round without a network, by a clock three years slow, and meets a household that nobody knew; in the \
+             evening all of it is sent, twice, and each visit is there once; what a visit found becomes an errand in one call.",
+        ],
+        play: |story| Box::pin(rounds::play(story)),
     },
     Chapter {
         title: "县管理员 · The county's office",

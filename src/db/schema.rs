@@ -441,6 +441,119 @@ diesel::table! {
 }
 
 diesel::table! {
+    household_import_lines (county_id, id) {
+        county_id -> Int4,
+        id -> Uuid,
+        import_id -> Uuid,
+        line -> Int4,
+        household_id -> Uuid,
+        did -> Text,
+        before -> Nullable<Bytea>,
+        version -> Int8,
+    }
+}
+
+diesel::table! {
+    household_imports (county_id, id) {
+        county_id -> Int4,
+        id -> Uuid,
+        file_name -> Text,
+        digest -> Bytea,
+        created -> Int4,
+        changed -> Int4,
+        unchanged -> Int4,
+        imported_by -> Uuid,
+        imported_at -> Timestamptz,
+        undone_by -> Nullable<Uuid>,
+        undone_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
+    household_members (county_id, id) {
+        county_id -> Int4,
+        id -> Uuid,
+        household_id -> Uuid,
+        resident_id -> Uuid,
+        relation -> Text,
+        since_on -> Date,
+        until_on -> Nullable<Date>,
+        added_by -> Nullable<Uuid>,
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    household_points (county_id, id) {
+        county_id -> Int4,
+        id -> Uuid,
+        household_id -> Uuid,
+        source -> Text,
+        lng -> Nullable<Float8>,
+        lat -> Nullable<Float8>,
+        given_lng -> Nullable<Float8>,
+        given_lat -> Nullable<Float8>,
+        coordinate_system -> Text,
+        accuracy_m -> Nullable<Float4>,
+        set_by -> Nullable<Uuid>,
+        at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    household_tag_kinds (county_id, key) {
+        county_id -> Int4,
+        key -> Text,
+        name_zh -> Text,
+        name_en -> Text,
+        consent -> Nullable<Text>,
+        state -> Text,
+        version -> Int8,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    household_tags (county_id, id) {
+        county_id -> Int4,
+        id -> Uuid,
+        household_id -> Uuid,
+        tag -> Text,
+        resident_id -> Nullable<Uuid>,
+        since_on -> Date,
+        until_on -> Nullable<Date>,
+        set_by -> Uuid,
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    households (county_id, id) {
+        county_id -> Int4,
+        id -> Uuid,
+        unit_id -> Uuid,
+        state -> Text,
+        merged_into -> Nullable<Uuid>,
+        code -> Nullable<Text>,
+        name -> Nullable<Bytea>,
+        name_index -> Nullable<Bytea>,
+        address -> Nullable<Bytea>,
+        note -> Nullable<Bytea>,
+        category_id -> Nullable<Uuid>,
+        holder_id -> Nullable<Uuid>,
+        lng -> Nullable<Float8>,
+        lat -> Nullable<Float8>,
+        point_set_at -> Nullable<Timestamptz>,
+        last_visit_on -> Nullable<Date>,
+        version -> Int8,
+        created_by -> Nullable<Uuid>,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
     idempotency_keys (county_id, caller_id, operation, key) {
         county_id -> Int4,
         caller_id -> Uuid,
@@ -1113,6 +1226,158 @@ diesel::table! {
 }
 
 diesel::table! {
+    visit_amendments (county_id, id) {
+        county_id -> Int4,
+        id -> Uuid,
+        visit_id -> Uuid,
+        outcome -> Nullable<Text>,
+        place -> Nullable<Text>,
+        note -> Nullable<Bytea>,
+        conflict_id -> Nullable<Uuid>,
+        by_id -> Uuid,
+        at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    visit_cases (county_id, finding_id, kind, case_id) {
+        county_id -> Int4,
+        finding_id -> Uuid,
+        kind -> Text,
+        case_id -> Uuid,
+        by_id -> Uuid,
+        at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    visit_categories (county_id, id) {
+        county_id -> Int4,
+        id -> Uuid,
+        name -> Text,
+        every_days -> Int2,
+        window_days -> Int2,
+        state -> Text,
+        version -> Int8,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    visit_conflicts (county_id, id) {
+        county_id -> Int4,
+        id -> Uuid,
+        visit_id -> Uuid,
+        household_id -> Uuid,
+        unit_id -> Uuid,
+        staff_id -> Uuid,
+        occurred_at -> Timestamptz,
+        recorded_at -> Timestamptz,
+        coordinate_system -> Nullable<Text>,
+        raw_lng -> Nullable<Float8>,
+        raw_lat -> Nullable<Float8>,
+        accuracy_m -> Nullable<Float8>,
+        mocked -> Bool,
+        left_out -> Array<Nullable<Text>>,
+        said -> Nullable<Bytea>,
+        settled_at -> Nullable<Timestamptz>,
+        settled_by -> Nullable<Uuid>,
+        settled_how -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    visit_findings (county_id, id) {
+        county_id -> Int4,
+        id -> Uuid,
+        visit_id -> Uuid,
+        unit_id -> Uuid,
+        resident_id -> Nullable<Uuid>,
+        kind -> Text,
+        words -> Nullable<Bytea>,
+        by_id -> Uuid,
+        at -> Timestamptz,
+        version -> Int8,
+    }
+}
+
+diesel::table! {
+    visit_partners (county_id, id) {
+        county_id -> Int4,
+        id -> Uuid,
+        household_id -> Uuid,
+        staff_id -> Uuid,
+        from_on -> Date,
+        until_on -> Nullable<Date>,
+        created_by -> Uuid,
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    visit_photos (county_id, visit_id, photo_id) {
+        county_id -> Int4,
+        visit_id -> Uuid,
+        photo_id -> Uuid,
+        attachment_id -> Uuid,
+        at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    visit_tasks (county_id, id) {
+        county_id -> Int4,
+        id -> Uuid,
+        household_id -> Uuid,
+        unit_id -> Uuid,
+        category_id -> Uuid,
+        holder_id -> Nullable<Uuid>,
+        opens_on -> Date,
+        due_on -> Date,
+        state -> Text,
+        resolved_by -> Nullable<Uuid>,
+        resolved_on -> Nullable<Date>,
+        dropped_at -> Nullable<Timestamptz>,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    visits (county_id, id) {
+        county_id -> Int4,
+        id -> Uuid,
+        household_id -> Uuid,
+        unit_id -> Uuid,
+        staff_id -> Uuid,
+        outcome -> Text,
+        amended_outcome -> Nullable<Text>,
+        place -> Text,
+        device_at -> Timestamptz,
+        sent_at -> Timestamptz,
+        skew_seconds -> Int8,
+        occurred_at -> Timestamptz,
+        on_date -> Date,
+        recorded_at -> Timestamptz,
+        coordinate_system -> Nullable<Text>,
+        raw_lng -> Nullable<Float8>,
+        raw_lat -> Nullable<Float8>,
+        lng -> Nullable<Float8>,
+        lat -> Nullable<Float8>,
+        accuracy_m -> Nullable<Float8>,
+        mocked -> Bool,
+        no_position_reason -> Nullable<Text>,
+        distance_m -> Nullable<Float8>,
+        flags -> Array<Nullable<Text>>,
+        left_out -> Array<Nullable<Text>>,
+        photos -> Array<Nullable<Uuid>>,
+        said -> Nullable<Bytea>,
+        version -> Int8,
+    }
+}
+
+diesel::table! {
     waiting_entries (county_id, id) {
         county_id -> Int4,
         id -> Uuid,
@@ -1168,6 +1433,8 @@ diesel::joinable!(departments -> counties (county_id));
 diesel::joinable!(errands -> counties (county_id));
 diesel::joinable!(hall_screens -> counties (county_id));
 diesel::joinable!(helpers -> counties (county_id));
+diesel::joinable!(household_tag_kinds -> counties (county_id));
+diesel::joinable!(households -> counties (county_id));
 diesel::joinable!(matters -> counties (county_id));
 diesel::joinable!(message_templates -> counties (county_id));
 diesel::joinable!(messages -> counties (county_id));
@@ -1180,6 +1447,7 @@ diesel::joinable!(settings -> counties (county_id));
 diesel::joinable!(skills -> counties (county_id));
 diesel::joinable!(staff -> counties (county_id));
 diesel::joinable!(units -> counties (county_id));
+diesel::joinable!(visit_categories -> counties (county_id));
 diesel::joinable!(waiting_entries -> counties (county_id));
 
 diesel::allow_tables_to_appear_in_same_query!(
@@ -1207,6 +1475,13 @@ diesel::allow_tables_to_appear_in_same_query!(
     helper_hours,
     helper_units,
     helpers,
+    household_import_lines,
+    household_imports,
+    household_members,
+    household_points,
+    household_tag_kinds,
+    household_tags,
+    households,
     idempotency_keys,
     mandates,
     matter_versions,
@@ -1246,6 +1521,15 @@ diesel::allow_tables_to_appear_in_same_query!(
     trip_errands,
     trips,
     units,
+    visit_amendments,
+    visit_cases,
+    visit_categories,
+    visit_conflicts,
+    visit_findings,
+    visit_partners,
+    visit_photos,
+    visit_tasks,
+    visits,
     waiting_entries,
     window_matters,
     windows,

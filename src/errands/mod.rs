@@ -63,4 +63,7 @@ pub mod trips;
 pub mod views;
 pub mod waits;
 
+pub use acting::Frame;
+pub use filing::{Draft, Filing};
 pub use hooks::ROOM;
+pub use provided::Provided;

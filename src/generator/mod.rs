@@ -1,5 +1,5 @@
 //! A realistic county that never was: centres with windows and staff, residents, appointments of two years and the next days,
-//! errands with their ledgers, volunteers, orders with their moves, ratings of orders.
+//! errands with their ledgers, volunteers, orders with their moves, ratings of orders, households with their home points, visits.
 //!
 //! For demonstrations, measurements and front ends that want to see a full list. Everything is written by COPY in batches, so
 //! that memory does not grow with the county, and everything is drawn from the seed: the same seed and size on the same day give
@@ -10,13 +10,15 @@
 //! `Dice::of` under a name of its own (what others draw stays as it was), and a line in `MAKERS`.
 //!
 //! What is not made: the history of moves (`appointment_events`) and the change feed of what is past, children under 14 (their
-//! records need guardians), forms of errands and orders, and messages and todos: nobody is to be told of what was made up.
+//! records need guardians), forms of errands and orders, notes and positions of
+//! visits, and messages and todos: nobody is to be told of what was made up.
 
 mod appointments;
 mod centres;
 mod courses;
 mod dice;
 mod errands;
+mod households;
 mod names;
 mod orders;
 mod people;
@@ -27,8 +29,9 @@ use std::{str::FromStr, sync::Arc};
 
 use anyhow::{Context, Result, ensure};
 use chrono::{DateTime, Months, NaiveDate, TimeDelta, Utc};
-use diesel::{PgConnection, QueryResult};
+use diesel::{PgConnection, QueryResult, connection::SimpleConnection};
 use futures_util::future::LocalBoxFuture;
+use secrecy::ExposeSecret;
 use uuid::Uuid;
 
 use crate::{
@@ -36,6 +39,7 @@ use crate::{
     audit::{self, Actor, Audit},
     calendar::{self, Calendar},
     clock::{local_date, local_midnight},
+    db::Db,
     sample,
     units::tenants,
 };
@@ -58,6 +62,8 @@ const MAKERS: &[(&str, Maker)] = &[
     ("past orders", |world| Box::pin(orders::make_past(world))),
     ("open orders", |world| Box::pin(orders::make_open(world))),
     ("ratings", |world| Box::pin(ratings::make(world))),
+    ("households", |world| Box::pin(households::make(world))),
+    ("visits", |world| Box::pin(households::make_visits(world))),
 ];
 
 /// Rows in one COPY and one transaction: well within the time that a statement has.
@@ -65,7 +71,8 @@ const BATCH: usize = 2_000;
 /// The same for rows whose triggers have work to do.
 const LIVE_BATCH: usize = 200;
 
-/// How many residents, how many of their appointments are over, and how many errands were filed and orders made in that time and lately.
+/// How many residents, how many of their appointments are over, how many errands were filed and orders made in that time
+/// and lately, how many households there are and how often they were visited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Size {
     pub residents: usize,
@@ -78,12 +85,15 @@ pub struct Size {
     pub volunteers: usize,
     /// Of past orders; no more than these.
     pub ratings: usize,
+    pub households: usize,
+    pub visits: usize,
 }
 
 impl FromStr for Size {
     type Err = String;
 
-    /// A name, or a number of residents with five appointments each, an errand and an order of every second one, a rating of every second order, and a volunteer among fifty.
+    /// A name, or a number of residents with five appointments each, an errand and an order of every second one, a rating of every second
+    /// order, a volunteer among fifty, and a household of every fourth, each visited four times.
     fn from_str(text: &str) -> Result<Self, String> {
         let (residents, past_appointments) = match text {
             "small" => (1_000, 5_000),
@@ -104,6 +114,8 @@ impl FromStr for Size {
             open_orders: open,
             volunteers: residents / 50,
             ratings: past / 2,
+            households: residents / 4,
+            visits: residents,
         })
     }
 }
@@ -170,7 +182,17 @@ pub async fn run(app: &Arc<App>, order: &Order) -> Result<Made> {
     });
     noted.await?;
     world.app.rendered.forget();
+    analyse(&world.app).await?;
     Ok(Made::Rows(rows))
+}
+
+/// What was made in bulk is not known to the planner until its tables are looked at, which only their owner may.
+async fn analyse(app: &App) -> Result<()> {
+    let Some(url) = app.config.database_owner_url.as_ref() else { return Ok(()) };
+    let tables = "residents, appointments, errands, errand_ledger, orders, order_moves, households, household_members, visits";
+    let analyse = Db::new(url.expose_secret(), 1);
+    analyse.read("analyse", move |conn| Ok(conn.batch_execute(&format!("ANALYZE {tables}"))?)).await?;
+    Ok(())
 }
 
 impl World {

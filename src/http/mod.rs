@@ -23,8 +23,8 @@ use utoipa_actix_web::service_config::ServiceConfig;
 use crate::{
     appointments, attachments, audit, calendar, consents, data_requests, departments, desk, errands,
     error::{Code, Error, Result},
-    helpers, jobs, matters, messages, opening, orders, people, proxies, queue, ratings, sessions, settings, staff,
-    telemetry, todos, units, windows,
+    helpers, households, jobs, matters, messages, opening, orders, people, proxies, queue, ratings, sessions, settings,
+    staff, telemetry, todos, units, visits, windows,
 };
 
 /// Every route of the API: mounted and documented from this one list.
@@ -207,6 +207,33 @@ pub fn routes(list: &mut ServiceConfig) {
         .service(helpers::decide::refuse_helper)
         .service(helpers::decide::stop_helper)
         .service(helpers::decide::resume_helper)
+        .service(households::categories::list_visit_categories)
+        .service(households::categories::create_visit_category)
+        .service(households::categories::update_visit_category)
+        .service(households::tag_kinds::list_household_tag_kinds)
+        .service(households::tag_kinds::put_household_tag_kind)
+        .service(households::tasks::list_visit_tasks)
+        .service(households::routes::list_households)
+        .service(households::routes::look_up_household)
+        .service(households::routes::create_household)
+        .service(households::routes::get_household)
+        .service(households::routes::update_household)
+        .service(households::closing::close_household)
+        .service(households::closing::reopen_household)
+        .service(households::closing::reveal_household)
+        .service(households::merging::merge_household)
+        .service(households::members::list_household_members)
+        .service(households::members::add_household_member)
+        .service(households::members::end_household_member)
+        .service(households::points::list_household_points)
+        .service(households::points::set_household_point)
+        .service(households::holding::hand_over_household)
+        .service(households::holding::list_visit_partners)
+        .service(households::holding::add_visit_partner)
+        .service(households::holding::end_visit_partner)
+        .service(households::tags::list_household_tags)
+        .service(households::tags::add_household_tag)
+        .service(households::tags::end_household_tag)
         .service(orders::order_routes::place_order)
         .service(orders::routes::list_orders)
         // Before the id, which it would be taken for.
@@ -256,6 +283,22 @@ pub fn routes(list: &mut ServiceConfig) {
         .service(ratings::routes::list_ratings)
         .service(ratings::routes::get_rating)
         .service(ratings::giving::change_rating)
+        .service(visits::check_in_routes::check_in_visits)
+        .service(visits::check_in_routes::check_in_visit)
+        .service(visits::routes::list_visits)
+        // Before the id, which it would be taken for.
+        .service(visits::numbers::count_visits)
+        .service(visits::routes::get_visit)
+        .service(visits::amendments::amend_visit)
+        .service(visits::conflicts::list_visit_conflicts)
+        .service(visits::conflicts::settle_visit)
+        .service(visits::photos::add_visit_photos)
+        .service(visits::finding_routes::write_finding)
+        .service(visits::finding_routes::list_findings)
+        .service(visits::finding_routes::get_finding)
+        .service(visits::cases::make_errand)
+        .service(visits::cases::make_order)
+        .service(visits::cases::make_todo)
         .service(messages::routes::list_messages)
         .service(messages::routes::read_message)
         .service(messages::routes::list_message_grants)

@@ -204,6 +204,26 @@ permissions! {
     ReadRatings "ratings:read": Resident Own, TownshipStaff Township, Supervisor Township, CountyAdmin County;
     /// See totals of ratings; of the units in which one works only those of past months, and of five or more.
     CountRatings "ratings:count": Specialist Village, VillageCadre Village, TownshipStaff Township, Supervisor Township, CountyAdmin County;
+    /// See households, masked unless one answers for them; the county's categories, and the visits that are due.
+    ReadHouseholds "households:read": Specialist Village, VillageCadre Village, TownshipStaff Township, CountyAdmin County;
+    /// Write down, change, close, merge and hand over households; their members, home points and partners.
+    WriteHouseholds "households:write": Specialist Village, VillageCadre Village, TownshipStaff Township, CountyAdmin County;
+    /// See tags of households, such as living alone; every look is recorded.
+    ReadHouseholdTags "household_tags:read": Specialist Village, VillageCadre Village, TownshipStaff Township;
+    /// Give households tags, and end them.
+    WriteHouseholdTags "household_tags:write": Specialist Village, VillageCadre Village;
+    /// Change the county's list of tags.
+    WriteHouseholdTagKinds "household_tag_kinds:write": CountyAdmin County;
+    /// Change how often households are to be seen.
+    WriteVisitCategories "visit_categories:write": CountyAdmin County;
+    /// Check in visits to households within one's reach, write down what they found and what is made of it.
+    CheckInVisits "visits:check_in": Specialist Village, VillageCadre Village, TownshipStaff Township;
+    /// See visits, their versions and what they found; those of others with an audit entry.
+    ReadVisits "visits:read": Specialist Village, VillageCadre Village, TownshipStaff Township, CountyAdmin County;
+    /// Amend visits and settle versions: one's own, the township anybody's.
+    AmendVisits "visits:amend": Specialist Village, VillageCadre Village, TownshipStaff Township, CountyAdmin County;
+    /// See how many households are due, seen and not found, by unit.
+    CountVisits "visits:count": TownshipStaff Township, Supervisor Township, CountyAdmin County;
     /// Set up and end the screens and kiosks of a hall.
     WriteScreens "screens:write": VillageCadre Village, TownshipStaff Township, CountyAdmin County;
 }

@@ -61,5 +61,7 @@ pub mod sweeps;
 pub mod takers;
 pub mod views;
 
+pub use acting::Frame;
 pub use hooks::ROOM;
+pub use ordering::{Wish, order};
 pub use planning::run as plan_series;

@@ -10,12 +10,11 @@ use validator::Validate;
 
 use super::{
     acting::Frame,
-    ordering::{self, NewOrder, Wish},
-    store::{self, Seen, today},
-    views::{OrderView, place},
+    ordering::{self, Wish},
+    views::OrderView,
 };
 use crate::{
-    error::{Code, Error, Result},
+    error::Result,
     geo::Point,
     http::{
         caller::{Caller, Can},
@@ -86,34 +85,7 @@ pub async fn place_order(caller: Can<OrderHelp>, command: Command<PlaceOrder>) -
     let wanted = (body.wanted_from.map(|at| at.to_utc()), body.wanted_until.map(|at| at.to_utc()));
     let wish = Wish::from(body);
     app.once(once, move |conn| {
-        let (window, also) = match ordering::window(wanted, &frame) {
-            Ok(window) => (Some(window), Vec::new()),
-            Err(fault) => (None, vec![fault]),
-        };
-        let checked = wish.check(conn, &inner, (&who, scope), (&frame, also))?;
-        let window = window.ok_or_else(|| Error::internal("a fault that is not told"))?;
-        if checked.open >= frame.settings.orders_open_per_resident {
-            return Err(Code::OrderLimit.into());
-        }
-        let private = checked.private(&inner, who.county, &wish, |column| place(column, id));
-        let new = NewOrder {
-            county: who.county,
-            id,
-            kind: &checked.kind,
-            resident: checked.resident,
-            unit: checked.unit,
-            window,
-            language: wish.language.clone(),
-            private,
-            point: wish.point,
-            ordered_by: who.staff(),
-            ordered_by_resident: who.is_resident().then_some(who.subject).filter(|me| *me != checked.resident),
-            of: None,
-            by: Some(&who),
-            now: frame.now,
-        };
-        ordering::insert(conn, new)?;
-        let row = store::find(conn, who.county, Seen::by(&who, scope), id, today(frame.now))?.ok_or(Code::NotFound)?;
+        let row = ordering::order(conn, &inner, (&who, scope), (id, &wish, wanted), &frame)?;
         Answer::created(format!("/v1/orders/{id}"), row.version, &OrderView::new(&inner, &who, lang, &row)?)
     })
     .await

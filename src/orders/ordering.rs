@@ -14,7 +14,9 @@ use uuid::Uuid;
 use super::{
     acting::Frame,
     kinds::{self, Dispatch, Evidence, HelperKind, OrderKind, OrderKindState},
+    model::Order,
     rules,
+    store::{self, Seen},
     views::place,
 };
 use crate::{
@@ -324,4 +326,42 @@ pub fn insert(conn: &mut PgConnection, new: NewOrder<'_>) -> QueryResult<bool> {
         now,
     };
     Ok(insert.execute(conn)? == 1)
+}
+
+/// Checks what is wished, and places it: for whoever orders, and for rooms that make an order of something.
+pub fn order(
+    conn: &mut PgConnection,
+    app: &App,
+    (who, scope): (&Caller, Scope),
+    (id, wish, wanted): (Uuid, &Wish, (Option<DateTime<Utc>>, Option<DateTime<Utc>>)),
+    frame: &Frame,
+) -> Result<Order> {
+    let (window, also) = match window(wanted, frame) {
+        Ok(window) => (Some(window), Vec::new()),
+        Err(fault) => (None, vec![fault]),
+    };
+    let checked = wish.check(conn, app, (who, scope), (frame, also))?;
+    let window = window.ok_or_else(|| Error::internal("a fault that is not told"))?;
+    if checked.open >= frame.settings.orders_open_per_resident {
+        return Err(Code::OrderLimit.into());
+    }
+    let private = checked.private(app, who.county, wish, |column| place(column, id));
+    let new = NewOrder {
+        county: who.county,
+        id,
+        kind: &checked.kind,
+        resident: checked.resident,
+        unit: checked.unit,
+        window,
+        language: wish.language.clone(),
+        private,
+        point: wish.point,
+        ordered_by: who.staff(),
+        ordered_by_resident: who.is_resident().then_some(who.subject).filter(|me| *me != checked.resident),
+        of: None,
+        by: Some(who),
+        now: frame.now,
+    };
+    insert(conn, new)?;
+    store::find(conn, who.county, Seen::by(who, scope), id, local_date(frame.now))?.ok_or(Code::NotFound.into())
 }

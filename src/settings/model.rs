@@ -158,6 +158,12 @@ settings! {
         "走访时是否记录位置", "Whether a visit records a position";
     visits_photo: Evidence = EVIDENCE, "visits.photo",
         "走访时是否附照片", "Whether a visit carries photos";
+    visits_far_m: i64 = number(500, 50, 50_000, "m"), "visits.far_m",
+        "签到位置距家庭住址超过多少米标记为“远”，另加定位误差", "Metres from the home point, beyond the reading's own accuracy, from which a visit at home is flagged as far";
+    visits_vague_m: i64 = number(100, 10, 10_000, "m"), "visits.vague_m",
+        "定位误差超过多少米标记为“不精确”", "Accuracy in metres beyond which a position is flagged as vague";
+    visits_late_days: i64 = number(7, 1, 366, "days"), "visits.late_days",
+        "走访超过多少天才上传标记为“补报”", "Days after a visit from which its check-in is flagged as late";
     attachments_max_mib: i64 = number(20, 1, 100, "MiB"), "attachments.max_mib",
         "单个附件最大多少 MiB", "Size of an attachment in MiB at most";
     messages_quiet_from_hour: i64 = number(20, 17, 23, "hour"), "messages.quiet_from_hour",

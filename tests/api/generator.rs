@@ -16,6 +16,8 @@ const SIZE: Size = Size {
     open_orders: 40,
     volunteers: 30,
     ratings: 40,
+    households: 20,
+    visits: 90,
 };
 
 fn order(seed: u64) -> Order {
@@ -58,6 +60,10 @@ fn plain(t: &TestApp) -> Vec<String> {
         ("helper_decisions", "*"),
         ("ratings", "*"),
         ("rating_entries", "id, rating_id, seq, grade, reasons, given_how, given_by, at"),
+        ("households", "id, unit_id, holder_id, name_index, lng, lat, created_at"),
+        ("household_members", "*"),
+        ("household_points", "*"),
+        ("visits", "*"),
     ];
     let digest = |(table, columns): &(&str, &str)| {
         let sql = format!(
@@ -123,6 +129,10 @@ async fn it_is_full_once_and_fits() {
         ),
         0
     );
+    // Seen now and then, each where they live.
+    assert_eq!((count("households"), count("visits"), count("visits WHERE outcome <> 'seen'") < 25), (20, 90, true));
+    let elsewhere = "visits v JOIN households h ON h.id = v.household_id WHERE h.unit_id <> v.unit_id OR v.occurred_at > v.recorded_at";
+    assert_eq!((count(elsewhere), count("changes WHERE entity = 'visit'")), (0, 0));
     // Nobody is told.
     assert_eq!((count("outbox"), count("messages"), count("todos")), (0, 0, 0));
 

@@ -4,6 +4,7 @@ use std::sync::Mutex;
 
 use diesel::connection::{Instrumentation, InstrumentationEvent, set_default_instrumentation};
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use crate::{
     errands::{content, matter, path, step, submitted, villager},
@@ -85,5 +86,38 @@ async fn a_move_costs_three_round_trips_at_most() {
     step(&t, holder(&three), &three, "accept", json!({})).await.ok();
     check("forward", asked(&t, holder(&three), &three, "forward", json!({})).await);
     assert_eq!(most, 3, "gate, read and write are seen");
+    t.run_jobs().await;
+}
+
+/// A day of fifty visits, each to a household that is there or is made with it: the gate, what is known, the households, the visits with the answer.
+#[actix_web::test]
+async fn a_batch_of_fifty_check_ins_costs_four_round_trips_at_most() {
+    set_default_instrumentation(|| Some(Box::new(Listen) as Box<dyn Instrumentation>)).expect("set");
+    let t = TestApp::new().await;
+    let specialist = t.staff("specialist").await;
+    let known = crate::visits::household(&t, &specialist).await;
+    let visits = |new: bool| -> Vec<Value> {
+        let visit = |number: usize| match new && number % 2 == 0 {
+            true => crate::visits::visit(Uuid::now_v7(), json!({"household": {"name": format!("第 {number} 户")}})),
+            false => crate::visits::visit(known, json!({})),
+        };
+        (0..50).map(visit).collect()
+    };
+    let mut counts = Vec::new();
+    for all in [visits(false), visits(true)] {
+        // Sent twice: the second time everything is there.
+        for _ in 0..2 {
+            ASKED.lock().expect("nobody panics here").clear();
+            let items = crate::visits::batch(&t, &specialist, "2026-11-23T08:00:00+08:00", &all).await;
+            assert_eq!(items.len(), 50);
+            let asked = std::mem::take(&mut *ASKED.lock().expect("nobody panics here"));
+            let place = |of: &str| asked.iter().position(|asked| asked.starts_with(of)).expect(of);
+            let (begin, commit) = (place("BEGIN"), place("COMMIT"));
+            let between = &asked[begin + 1..commit];
+            assert!(between.len() <= 4, "{between:#?}");
+            counts.push(between.len());
+        }
+    }
+    assert_eq!(counts, [3, 3, 4, 3], "gate, facts, new households, visits with the answer");
     t.run_jobs().await;
 }

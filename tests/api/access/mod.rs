@@ -143,7 +143,16 @@ async fn things(t: &TestApp) -> (Things, Session) {
     let rhythm = json!({"rrule": "FREQ=DAILY", "from_time": "11:00:00", "minutes": 60, "from_on": "2026-11-24", "until_on": "2026-11-25"});
     let series = json!({"kind_id": kind, "rhythm": rhythm, "phone": "13950900001"});
     let series = t.post("/v1/order-series").by(&owner).json(series).send().await.created();
+    let household = json!({"unit_id": village, "name": "陈阿婆"});
+    let household = t.post("/v1/households").by(&admin).json(household).send().await.created();
+    let category = crate::households::category(t, "一般户").await;
+    let (visit, finding, version) = visited(t).await;
     let values = vec![
+        ("{vi}", id(&visit["id"])),
+        ("{fi}", id(&finding["id"])),
+        ("{vv}", version),
+        ("{hh}", id(&household["id"])),
+        ("{vc}", id(&category)),
         ("{ra}", rating.to_string()),
         ("{os}", id(&series["id"])),
         ("{or}", id(&order["id"])),
@@ -176,6 +185,19 @@ async fn things(t: &TestApp) -> (Things, Session) {
         ("{j}", t.database.count("SELECT max(id) AS n FROM outbox").to_string()),
     ];
     (Things { values }, owner)
+}
+
+/// A visit of 红星村 with a finding, and another version of it.
+async fn visited(t: &TestApp) -> (Value, Value, String) {
+    let (cadre, specialist) = (t.staff("cadre").await, t.staff("specialist").await);
+    let household = crate::visits::household(t, &specialist).await;
+    let visit = crate::visits::visit(household, json!({}));
+    crate::visits::check_in(t, &specialist, &visit).await.created();
+    crate::visits::check_in(t, &cadre, &visit).await.problem(409, "visit_conflict");
+    let path = format!("/v1/visits/{}/findings", visit["id"].as_str().expect("an id"));
+    let finding = json!({"kind": "note", "words": "腿脚不便"});
+    let finding = t.post(&path).by(&specialist).json(finding).send().await.created();
+    (visit, finding, t.database.text("SELECT id::text AS text FROM visit_conflicts"))
 }
 
 async fn call(t: &TestApp, things: &Things, row: &Row, number: usize, by: Option<&Session>) -> Reply {

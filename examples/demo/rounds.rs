@@ -1,0 +1,109 @@
+//! The specialist goes round without a network, by a clock that is years off: what the phone sends twice is there once, and what a visit found becomes an errand.
+
+use anyhow::{Context, Result};
+use chrono::{DateTime, TimeDelta, Utc};
+use lianxin::{
+    clock::{CST, Clock},
+    sample::COUNTY,
+};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::{
+    stage::{Session, Stage, nonce, say},
+    story::Story,
+};
+
+const MATTER: &str = "残疾人证申领";
+
+/// What a phone's clock shows that is three years slow.
+fn slow(now: DateTime<Utc>, minutes_ago: i64) -> String {
+    (now - TimeDelta::days(1_095) - TimeDelta::minutes(minutes_ago)).with_timezone(&CST).to_rfc3339()
+}
+
+pub async fn play(story: &mut Story) -> Result<()> {
+    let (stage, specialist, granny) = (&story.stage, story.specialist()?, story.granny()?);
+    let day = morning(stage, specialist).await?;
+    again(stage, specialist, &day).await?;
+    find(stage, specialist, granny, &day).await
+}
+
+/// A day of visits as the phone has it.
+struct Day {
+    batch: Value,
+    first: String,
+}
+
+/// Three doors, one of them new to everybody, and one visit that cannot be.
+async fn morning(stage: &Stage, specialist: &Session) -> Result<Day> {
+    let now = Clock::System.now();
+    let (known, new) = (Uuid::now_v7(), Uuid::now_v7());
+    let visit = |household: Uuid, ago: i64, more: Value| {
+        let mut visit = json!({"id": Uuid::now_v7(), "household_id": household, "device_at": slow(now, ago), "outcome": "seen", "place": "home",
+            "no_position_reason": "no_signal", "note": "身体还好"});
+        for (name, value) in more.as_object().into_iter().flatten() {
+            visit[name] = value.clone();
+        }
+        visit
+    };
+    let spot = |name: &str| json!({"name": name, "address": "红星村 3 组"});
+    let visits = [
+        visit(known, 300, json!({"household": spot("陈家")})),
+        visit(new, 240, json!({"household": spot("新来的郑家"), "outcome": "not_found", "note": "门锁着"})),
+        visit(known, 60, json!({"place": "elsewhere", "note": "在地里又遇到"})),
+        visit(new, -30, json!({"note": "手机说这次走访还没有发生"})),
+    ];
+    let first = visits[0]["id"].as_str().context("an id")?.to_owned();
+    let batch = json!({"sent_at": slow(now, 0), "visits": visits});
+    say(
+        "一整天没有网络，手机的钟慢了三年；傍晚一次发出，逐条答复：错的一条不影响其他 · no network all day, and a clock three years slow; in the evening all of it at once, each answered by itself",
+    );
+    let sent = stage.post("/v1/visits/batch", batch.clone()).by(specialist).key(&nonce()).send(200).await?;
+    for (item, result) in ["created", "created", "created", "refused"].iter().enumerate() {
+        sent.has(&format!("/items/{item}/result"), *result)?;
+    }
+    sent.has("/items/0/flags/0", "clock_off")?;
+    sent.has("/items/3/refusal/errors/0/code", "after_sent_at")?;
+    Ok(Day { batch, first })
+}
+
+/// The answer was lost.
+async fn again(stage: &Stage, specialist: &Session, day: &Day) -> Result<()> {
+    say("答复没收到，再发一遍：每次走访仍只有一条 · the answer was lost; sent again, each visit is there once");
+    let again = stage.post("/v1/visits/batch", day.batch.clone()).by(specialist).key(&nonce()).send(200).await?;
+    for item in 0..3 {
+        again.has(&format!("/items/{item}/result"), "same")?;
+    }
+    let mut other = day.batch["visits"][0].clone();
+    other["outcome"] = json!("not_found");
+    say("同一编号内容不同：两个版本都保留，由人决定 · the same id with other words: both are kept, a person decides");
+    let body = json!({"sent_at": day.batch["sent_at"], "visit": other});
+    stage.post("/v1/visits", body).by(specialist).key(&nonce()).refused(409, "visit_conflict").await?;
+    let versions = stage.get(&format!("/v1/visits/{}/conflicts", day.first)).by(specialist).send(200).await?;
+    versions.has("/first/outcome", "seen")?;
+    versions.has("/items/0/outcome", "not_found")?;
+    let body = json!({"conflict_id": versions.str("/items/0/id")?, "how": "keep"});
+    let settle = stage.post(&format!("/v1/visits/{}/settle", day.first), body).by(specialist).header("if-match", "*");
+    settle.key(&nonce()).send(200).await?.has("/open_conflicts", 0)
+}
+
+/// What was found becomes an errand in one call, under her mandate.
+async fn find(stage: &Stage, specialist: &Session, granny: &str, day: &Day) -> Result<()> {
+    let matters = stage.get(&format!("/v1/matters?county={COUNTY}&limit=200")).quietly().send(200).await?;
+    let matter = matters.items()?.iter().find(|matter| matter["name"] == MATTER).context("the sample has it")?;
+    let found = json!({"kind": "concern", "words": "腿脚不便，想办残疾人证", "resident_id": granny});
+    say("民情登记：陈阿婆想办残疾人证 · what the visit found: Granny Chen needs a disability certificate");
+    let found =
+        stage.post(&format!("/v1/visits/{}/findings", day.first), found).by(specialist).key(&nonce()).send(201).await?;
+    let finding = found.needs("location")?.to_owned();
+    let spoken = json!({"given_how": "spoken", "words": "请特派员帮我办", "matter_id": matter["id"]});
+    let mandates = format!("/v1/residents/{granny}/mandates");
+    let mandate = stage.post(&mandates, spoken).by(specialist).key(&nonce()).quietly().send(201).await?;
+    say("一步转成代办件，并可从任一端找回 · an errand draft in one call, found from either end");
+    let errand = json!({"matter_id": matter["id"], "mandate_id": mandate.str("/id")?});
+    let made = stage.post(&format!("{finding}/errand"), errand).by(specialist).key(&nonce()).send(201).await?;
+    let draft = stage.get(made.needs("location")?).by(specialist).quietly().send(200).await?;
+    draft.has("/state", "draft")?;
+    let back = stage.get(&format!("/v1/findings?case_id={}", draft.str("/id")?)).by(specialist).send(200).await?;
+    back.has("/items/0/visit_id", day.first.as_str())
+}

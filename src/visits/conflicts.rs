@@ -1,0 +1,262 @@
+//! Other versions that came under the id of a visit: looked at beside it, and settled by a person.
+
+use actix_web::{HttpResponse, get, post, web::Data};
+use chrono::{DateTime, FixedOffset, Utc};
+use diesel::{
+    PgConnection, QueryResult, QueryableByName, RunQueryDsl,
+    sql_types::{Binary, Bool, Integer, Nullable, Text, Timestamptz, Uuid as SqlUuid},
+};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+use validator::Validate;
+
+use super::{
+    amendments::{self, Added},
+    deciding::read_said,
+    model::{Said, Visit, VisitOutcome, VisitPlace, place},
+    store,
+    views::{VisitView, said},
+};
+use crate::{
+    app::App,
+    audit::{self, Audit},
+    clock::CST,
+    error::{Code, Error, Lang, Result},
+    http::{
+        caller::{Caller, Can, Seen},
+        command::Command,
+        document::{IdempotencyHeader, IfMatchHeader},
+        etag::IfMatch,
+        idempotency::{Answer, Once},
+        permissions::{AmendVisits, ReadVisits},
+        valid::Id,
+    },
+    statement, text_enum,
+};
+
+text_enum! {
+    /// How another version was settled.
+    pub enum SettledHow {
+        /// What was said first is right; the other version is set aside.
+        Keep = "keep",
+        /// The other version becomes an amendment: its outcome, place and note.
+        Amend = "amend",
+    }
+}
+
+statement! {
+    struct Others { county: i32 as Integer, visit: Uuid as SqlUuid, staff: Option<Uuid> as Nullable<SqlUuid>, within: Option<Uuid> as Nullable<SqlUuid>, whole: bool as Bool }
+    "SELECT c.id, c.household_id, c.staff_id, (SELECT s.display_name FROM staff s WHERE s.county_id = c.county_id AND s.id = c.staff_id) AS staff_name, c.occurred_at, c.recorded_at, c.said, \
+       c.settled_at, c.settled_by, c.settled_how FROM visit_conflicts c WHERE c.county_id = {county} AND c.visit_id = {visit} \
+       AND ({whole} OR coalesce(c.staff_id = {staff}, false) OR coalesce(unit_within({county}, c.unit_id, {within}), false)) ORDER BY c.recorded_at, c.id"
+}
+
+#[derive(QueryableByName)]
+struct Row {
+    #[diesel(sql_type = SqlUuid)]
+    id: Uuid,
+    #[diesel(sql_type = SqlUuid)]
+    household_id: Uuid,
+    #[diesel(sql_type = SqlUuid)]
+    staff_id: Uuid,
+    #[diesel(sql_type = Text)]
+    staff_name: String,
+    #[diesel(sql_type = Timestamptz)]
+    occurred_at: DateTime<Utc>,
+    #[diesel(sql_type = Timestamptz)]
+    recorded_at: DateTime<Utc>,
+    #[diesel(sql_type = Nullable<Binary>)]
+    said: Option<Vec<u8>>,
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    settled_at: Option<DateTime<Utc>>,
+    #[diesel(sql_type = Nullable<SqlUuid>)]
+    settled_by: Option<Uuid>,
+    #[diesel(sql_type = Nullable<Text>)]
+    settled_how: Option<SettledHow>,
+}
+
+/// Another version of a visit, or the one that is there.
+#[derive(Serialize, ToSchema)]
+#[schema(example = json!({"id": "0199a0c0-0000-7000-8000-0000000000e2", "household_id": "0199a0c0-0000-7000-8000-0000000000d0", "staff_id": "0199a0c0-0000-7000-8000-0000000000a1",
+    "staff_name": "红星村特派员", "occurred_at": "2026-11-23T09:12:30+08:00", "recorded_at": "2026-11-23T17:41:00+08:00", "device_at": "2026-11-23T09:12:30+08:00", "outcome": "not_found",
+    "place": "home", "note": null, "photos": [], "settled_at": null, "settled_by": null, "settled_how": null}))]
+pub struct VisitVersion {
+    /// Of the other version; of the one that is there, the visit's.
+    pub id: Uuid,
+    pub household_id: Uuid,
+    pub staff_id: Uuid,
+    pub staff_name: String,
+    pub occurred_at: DateTime<FixedOffset>,
+    pub recorded_at: DateTime<FixedOffset>,
+    /// What was said; none once it has been erased.
+    pub device_at: Option<DateTime<FixedOffset>>,
+    pub outcome: Option<VisitOutcome>,
+    pub place: Option<VisitPlace>,
+    pub note: Option<String>,
+    pub photos: Vec<Uuid>,
+    pub settled_at: Option<DateTime<FixedOffset>>,
+    pub settled_by: Option<Uuid>,
+    pub settled_how: Option<SettledHow>,
+}
+
+/// Both versions, or all of them.
+#[derive(Serialize, ToSchema)]
+#[schema(example = json!({"first": {"id": "0199a0c0-0000-7000-8000-0000000000d1", "household_id": "0199a0c0-0000-7000-8000-0000000000d0",
+    "staff_id": "0199a0c0-0000-7000-8000-0000000000a1", "staff_name": "红星村特派员", "occurred_at": "2026-11-23T09:12:30+08:00", "recorded_at": "2026-11-23T17:40:02+08:00",
+    "device_at": "2026-11-23T09:12:30+08:00", "outcome": "seen", "place": "home", "note": "身体还好", "photos": [], "settled_at": null, "settled_by": null, "settled_how": null}, "items": []}))]
+pub struct VisitVersions {
+    /// What is there.
+    pub first: VisitVersion,
+    /// What came under its id later, oldest first; those that the caller may see.
+    pub items: Vec<VisitVersion>,
+}
+
+fn local(at: DateTime<Utc>) -> DateTime<FixedOffset> {
+    at.with_timezone(&CST)
+}
+
+impl VisitVersion {
+    fn saying(self, said: Option<Said>) -> Self {
+        let Some(said) = said else { return self };
+        let Said { device_at, outcome, place, note, photos, .. } = said;
+        Self { device_at: Some(local(device_at)), outcome: Some(outcome), place: Some(place), note, photos, ..self }
+    }
+
+    fn first(app: &App, visit: &Visit) -> Result<Self> {
+        let version = Self {
+            id: visit.id,
+            household_id: visit.household_id,
+            staff_id: visit.staff_id,
+            staff_name: visit.staff_name.clone(),
+            occurred_at: local(visit.occurred_at),
+            recorded_at: local(visit.recorded_at),
+            device_at: Some(local(visit.device_at)),
+            outcome: Some(visit.outcome),
+            place: Some(visit.place),
+            note: None,
+            photos: visit.photos.clone(),
+            settled_at: None,
+            settled_by: None,
+            settled_how: None,
+        };
+        Ok(version.saying(said(app, visit)?))
+    }
+}
+
+impl Row {
+    fn said(&self, app: &App, county: i32) -> Result<Option<Said>> {
+        let open = |sealed: &Vec<u8>| {
+            let bytes = app.keys.open(county, &place("visit_conflicts", "said", self.id), sealed)?;
+            read_said(&bytes)
+        };
+        self.said.as_ref().map(open).transpose()
+    }
+
+    fn version(self, app: &App, county: i32) -> Result<VisitVersion> {
+        let said = self.said(app, county)?;
+        let version = VisitVersion {
+            id: self.id,
+            household_id: self.household_id,
+            staff_id: self.staff_id,
+            staff_name: self.staff_name,
+            occurred_at: local(self.occurred_at),
+            recorded_at: local(self.recorded_at),
+            device_at: None,
+            outcome: None,
+            place: None,
+            note: None,
+            photos: Vec::new(),
+            settled_at: self.settled_at.map(local),
+            settled_by: self.settled_by,
+            settled_how: self.settled_how,
+        };
+        Ok(version.saying(said))
+    }
+}
+
+fn others(conn: &mut PgConnection, county: i32, seen: Seen, visit: Uuid) -> QueryResult<Vec<Row>> {
+    let Seen { staff, within, whole, .. } = seen;
+    Others { county, visit, staff, within, whole }.load(conn)
+}
+
+/// The versions of a visit
+///
+/// What is there, and what came under its id later with other content or from somebody else. For whoever sees the visit; looks at somebody else's are recorded.
+#[utoipa::path(tag = "visits", security(("token" = ["visits:read"])), params(("id" = Uuid, Path, description = "The visit")),
+    responses((status = 200, description = "The versions", body = VisitVersions)))]
+#[get("/v1/visits/{id}/conflicts")]
+pub async fn list_visit_conflicts(caller: Can<ReadVisits>, id: Id, app: Data<App>) -> Result<HttpResponse> {
+    let (who, seen, now) = (Caller::clone(&caller), Seen::by(&caller, caller.scope), app.clock.now());
+    let (looked, inner) = (Audit::new("read_conflicts", "visit", id.0).fields(vec!["note"]), app.clone());
+    let show = app.db.write("list_visit_conflicts", move |conn| {
+        let row = store::find(conn, who.county, seen, id.0)?.ok_or(Code::NotFound)?;
+        let others = others(conn, who.county, seen, row.id)?;
+        if !row.own || others.iter().any(|other| other.staff_id != who.subject) {
+            audit::record(conn, &who, now, &looked)?;
+        }
+        let items = others.into_iter().map(|other| other.version(&inner, who.county)).collect::<Result<_>>()?;
+        Ok(VisitVersions { first: VisitVersion::first(&inner, &row)?, items })
+    });
+    Ok(HttpResponse::Ok().json(show.await?))
+}
+
+/// Which version is right.
+#[derive(Clone, Deserialize, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"conflict_id": "0199a0c0-0000-7000-8000-0000000000e2", "how": "amend"}))]
+pub struct SettleVisit {
+    /// The other version.
+    pub conflict_id: Uuid,
+    pub how: SettledHow,
+}
+
+statement! {
+    struct Settle { county: i32 as Integer, id: Uuid as SqlUuid, how: SettledHow as Text, by: Uuid as SqlUuid, now: DateTime<Utc> as Timestamptz }
+    "UPDATE visit_conflicts SET settled_at = {now}, settled_by = {by}, settled_how = {how} WHERE county_id = {county} AND id = {id} AND settled_at IS NULL"
+}
+
+/// Settle another version of a visit
+///
+/// `keep`: what is there is right. `amend`: the other version's outcome, place and note are added to the visit. By whoever made the visit, or the township; once.
+#[utoipa::path(tag = "visits", security(("token" = ["visits:amend"])), params(("id" = Uuid, Path, description = "The visit"), IdempotencyHeader, IfMatchHeader),
+    request_body = SettleVisit, responses((status = 200, description = "The visit", body = VisitView)), extensions(("x-errors" = json!(["conflict_settled", "not_visitor"]))))]
+#[post("/v1/visits/{id}/settle")]
+pub async fn settle_visit(
+    caller: Can<AmendVisits>,
+    id: Id,
+    stale: IfMatch,
+    command: Command<SettleVisit>,
+) -> Result<Answer> {
+    let Command { key, lang, app, body: SettleVisit { conflict_id, how }, digest } = command;
+    let once = Once::new(&caller, "settle_visit", key, digest);
+    let (who, seen, now) = (Caller::clone(&caller), Seen::by(&caller, caller.scope), app.clock.now());
+    let inner = app.clone();
+    app.once(once, move |conn| {
+        store::lock(conn, who.county, id.0)?;
+        let row = store::find(conn, who.county, seen, id.0)?.ok_or(Code::NotFound)?;
+        amendments::may(&who, &row)?;
+        stale.check(row.version)?;
+        let other = others(conn, who.county, seen, row.id)?.into_iter().find(|other| other.id == conflict_id);
+        let other = other.ok_or_else(|| {
+            let (zh, en) = ("没有这个版本", "there is no such version");
+            Error::field("/conflict_id", "unknown_conflict", zh, en)
+        })?;
+        let (county, by) = (who.county, who.subject);
+        if (Settle { county, id: other.id, how, by, now }).execute(conn)? == 0 {
+            return Err(Code::ConflictSettled.into());
+        }
+        if let (SettledHow::Amend, Some(said)) = (how, other.said(&inner, county)?) {
+            let (outcome, place) = (Some(said.outcome), Some(said.place));
+            let added = Added { outcome, place, note: said.note, conflict: Some(other.id) };
+            amendments::add(conn, &inner, (&row, by), &added, now)?;
+        }
+        shown(conn, &inner, lang, (county, seen, row.id))
+    })
+    .await
+}
+
+fn shown(conn: &mut PgConnection, app: &App, lang: Lang, (county, seen, id): (i32, Seen, Uuid)) -> Result<Answer> {
+    let row = store::find(conn, county, seen, id)?.ok_or(Code::NotFound)?;
+    Answer::ok(row.version, &VisitView::of(conn, app, lang, &row)?)
+}
