@@ -99,6 +99,8 @@ macro_rules! listed {
     };
 }
 
+pub(super) use listed;
+
 /// The conditions of [`Filter`] on an errand `e`; `dated`: only those with a due date.
 macro_rules! filtered {
     () => {

@@ -1,0 +1,15 @@
+DROP TRIGGER todos_change ON todos;
+DROP FUNCTION todos_change;
+DROP TRIGGER appointments_leave ON appointments;
+DROP FUNCTION appointments_leave;
+DROP TRIGGER orders_change ON orders;
+DROP FUNCTION orders_change;
+DROP TRIGGER errands_leave_update ON errands;
+DROP TRIGGER errands_leave_insert ON errands;
+DROP FUNCTION errands_leave;
+DROP INDEX appointments_booked_by, todos_kept, errands_kept;
+DROP FUNCTION units_below;
+DROP TABLE change_marks, change_feed;
+DROP FUNCTION feed_place;
+CREATE INDEX changes_age ON changes USING brin (at);
+DROP INDEX changes_everybody, changes_staff, changes_unit;
