@@ -214,7 +214,7 @@ async fn whoever_loses_sight_is_told() {
     let mut phone = Phone::new(&specialist);
     phone.follow(&t).await;
     let merge = json!({"duplicate_id": same, "reason": "同一人"});
-    t.post(&format!("/v1/residents/{granny}/merge")).by(&cadre).json(merge).send().await.ok();
+    t.post(&format!("/v1/residents/{granny}/merge")).by(&cadre).header("if-match", "*").json(merge).send().await.ok();
     phone.until(&t, |phone| phone.get("todo", &visit)["resident_id"] == granny.as_str()).await;
     t.run_jobs().await;
 }
