@@ -16,6 +16,7 @@
 //! | [`orders`] | help ordered online and done at the door: kinds, series, claims and leases, codes, evidence, money, numbers |
 //! | [`ratings`] | what whoever was served says of an appointment, errand or order, and who must never see it |
 //! | [`helpers`] | who comes when help is ordered: specialists and cadres by their posts, volunteers and care staff by approval; skills, places, hours |
+//! | [`households`] | households: members, home points, tags, partners, categories, and the visits that are due |
 //! | [`windows`] | windows, and the free slots that follow from rules, exceptions, calendar and bookings |
 //! | [`opening`] | changing what is open: rules, dated exceptions, absences; and what becomes of those who have booked |
 //! | [`appointments`] | holding, booking, moving, cancelling; the waiting list; what people are told, and reminders |
@@ -85,6 +86,7 @@ pub mod error;
 pub mod generator;
 pub mod geo;
 pub mod helpers;
+pub mod households;
 pub mod http;
 pub mod import;
 pub mod jobs;

@@ -18,7 +18,7 @@ use crate::{
     calendar::Calendar,
     consents, data_requests, errands,
     error::{Lang, Result, Text},
-    helpers,
+    helpers, households,
     http::caller::Caller,
     matters, messages, opening, orders, people, proxies, queue, ratings, sessions, settings, staff, todos,
 };
@@ -41,6 +41,7 @@ pub const ROOMS: &[Room] = &[
     helpers::ROOM,
     orders::ROOM,
     ratings::ROOM,
+    households::ROOM,
     matters::ROOM,
     settings::ROOM,
 ];

@@ -12,6 +12,7 @@ use crate::{
     consents::{self, Purpose},
     crypto, departments,
     helpers::{self, HelperKind},
+    households::{self, PutHouseholdTagKind, TagKindState, TagPurpose, WriteVisitCategory},
     http::permissions::Role,
     matters, messages,
     orders::{
@@ -66,6 +67,19 @@ pub const SKILLS: &[(&str, &str, &str)] = &[
     ("driving", "驾驶", "driving"),
     ("datian_dialect", "大田话", "the dialect of Datian"),
     ("minnan_dialect", "闽南话", "Southern Min"),
+];
+
+/// How often households are seen: name, every so many days, within so many.
+const CATEGORIES: &[(&str, i16, i16)] = &[("重点关爱户", 30, 10), ("一般户", 90, 30), ("联系户", 180, 60)];
+
+/// What is said of households, and the consent that it rests on.
+const TAGS: &[(&str, &str, &str, Option<TagPurpose>)] = &[
+    ("living_alone", "独居", "living alone", None),
+    ("empty_nest", "空巢老人", "old people by themselves", None),
+    ("disabled", "残疾人户", "disabled member", Some(TagPurpose::Health)),
+    ("long_illness", "长期患病", "long illness", Some(TagPurpose::Health)),
+    ("left_behind_child", "留守儿童", "left-behind child", Some(TagPurpose::Under14)),
+    ("subsistence", "低保户", "subsistence allowance", None),
 ];
 
 /// A kind of order of the sample county: name, what it is, skills, minutes, evidence, money, who takes it, how it comes to them.
@@ -162,6 +176,7 @@ pub async fn load(app: &App) -> Result<()> {
         catalogue(conn, county, now)?;
         skills(conn, county, now)?;
         order_kinds(conn, county, now)?;
+        visits(conn, county, now)?;
         let served: Vec<_> =
             matters::store::list(conn, county, None, None, 200)?.iter().map(|matter| matter.id).collect();
         for (town, name, places) in [
@@ -200,9 +215,26 @@ async fn bring_up_to_date(app: &App, county: i32) -> Result<()> {
         if orders::kinds::count(conn, county, None)? == 0 {
             order_kinds(conn, county, now)?;
         }
+        if households::categories(conn, county)?.is_empty() {
+            visits(conn, county, now)?;
+        }
         Ok(())
     });
     Ok(filled.await?)
+}
+
+fn visits(conn: &mut PgConnection, county: i32, now: DateTime<Utc>) -> crate::error::Result<()> {
+    for (name, every_days, window_days) in CATEGORIES {
+        let (name, every_days, window_days) = ((*name).to_owned(), *every_days, *window_days);
+        let new = WriteVisitCategory { name, every_days, window_days, state: None };
+        households::insert_category(conn, (county, Uuid::now_v7()), &new, now)?;
+    }
+    for (key, zh, en, consent) in TAGS {
+        let (name_zh, name_en) = ((*zh).to_owned(), (*en).to_owned());
+        let new = PutHouseholdTagKind { name_zh, name_en, consent: *consent, state: TagKindState::Active };
+        households::write_tag_kind(conn, (county, key), &new, now)?;
+    }
+    Ok(())
 }
 
 fn skills(conn: &mut PgConnection, county: i32, now: DateTime<Utc>) -> crate::error::Result<()> {

@@ -1,3 +1,8 @@
+DROP TRIGGER visit_partners_tell_task ON visit_partners;
+DROP FUNCTION visit_partners_tell_task;
+DROP TRIGGER visit_tasks_tell_partner ON visit_tasks;
+DROP FUNCTION visit_tasks_tell_partner;
+DROP INDEX visit_tasks_kept;
 DROP TRIGGER todos_change ON todos;
 DROP FUNCTION todos_change;
 DROP TRIGGER appointments_leave ON appointments;

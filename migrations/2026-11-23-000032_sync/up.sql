@@ -114,3 +114,25 @@ END $$;
 COMMENT ON FUNCTION todos_change IS 'What phones must learn of a todo that changes without a new version: another record, what was erased. Moves tell it themselves.';
 CREATE TRIGGER todos_change AFTER UPDATE ON todos FOR EACH ROW
   WHEN (OLD.version = NEW.version AND (NEW.unit_id IS NOT NULL OR NEW.holder_id IS NOT NULL)) EXECUTE FUNCTION todos_change();
+
+-- Tasks of a household are its partner's too, who may work elsewhere.
+CREATE INDEX visit_tasks_kept ON visit_tasks (county_id, unit_id, id) WHERE state = 'open';
+CREATE FUNCTION visit_tasks_tell_partner() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  INSERT INTO changes (county_id, entity, entity_id, staff_id, gone, at)
+  SELECT NEW.county_id, 'visit_task', NEW.id, p.staff_id, NEW.state <> 'open', NEW.updated_at FROM visit_partners p
+   WHERE p.county_id = NEW.county_id AND p.household_id = NEW.household_id AND p.until_on IS NULL AND p.staff_id IS DISTINCT FROM NEW.holder_id;
+  RETURN NULL;
+END $$;
+COMMENT ON FUNCTION visit_tasks_tell_partner IS 'The change feed of a task for the one-to-one partner of its household.';
+CREATE TRIGGER visit_tasks_tell_partner AFTER INSERT OR UPDATE ON visit_tasks FOR EACH ROW EXECUTE FUNCTION visit_tasks_tell_partner();
+
+CREATE FUNCTION visit_partners_tell_task() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  INSERT INTO changes (county_id, entity, entity_id, staff_id, gone, at)
+  SELECT NEW.county_id, 'visit_task', t.id, NEW.staff_id, NEW.until_on IS NOT NULL AND t.holder_id IS DISTINCT FROM NEW.staff_id, t.updated_at FROM visit_tasks t
+   WHERE t.county_id = NEW.county_id AND t.household_id = NEW.household_id AND t.state = 'open';
+  RETURN NULL;
+END $$;
+COMMENT ON FUNCTION visit_partners_tell_task IS 'A partner sees the open task of the household from now on, or no more.';
+CREATE TRIGGER visit_partners_tell_task AFTER INSERT OR UPDATE ON visit_partners FOR EACH ROW EXECUTE FUNCTION visit_partners_tell_task();

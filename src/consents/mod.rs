@@ -26,7 +26,7 @@ pub use store::purge;
 
 use crate::{
     error::{Code, Error, Result},
-    people, proxies,
+    households, people, proxies,
     rooms::Room,
 };
 
@@ -36,8 +36,13 @@ pub const ROOM: Room = Room { merge: Some(subject::merge), export: Some(subject:
 pub type Effect = fn(&mut PgConnection, i32, Uuid, DateTime<Utc>) -> Result<()>;
 
 /// A room that holds something only because of a consent adds its line.
-const EFFECTS: &[(Purpose, Effect)] =
-    &[(Purpose::IdNumber, people::subject::forget_id_number), (Purpose::Under14, proxies::guardian_missing)];
+const EFFECTS: &[(Purpose, Effect)] = &[
+    (Purpose::IdNumber, people::subject::forget_id_number),
+    (Purpose::Under14, proxies::guardian_missing),
+    (Purpose::Under14, households::forget_under_14),
+    (Purpose::Health, households::forget_health),
+    (Purpose::Position, households::forget_point),
+];
 
 /// Refuses with `consent_required` unless the resident's latest answer is "given" to the text in effect. A county that has
 /// published no text asks for none. Locks the resident's record: call it in the transaction that stores what needs the consent.

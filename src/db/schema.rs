@@ -464,6 +464,119 @@ diesel::table! {
 }
 
 diesel::table! {
+    household_import_lines (county_id, id) {
+        county_id -> Int4,
+        id -> Uuid,
+        import_id -> Uuid,
+        line -> Int4,
+        household_id -> Uuid,
+        did -> Text,
+        before -> Nullable<Bytea>,
+        version -> Int8,
+    }
+}
+
+diesel::table! {
+    household_imports (county_id, id) {
+        county_id -> Int4,
+        id -> Uuid,
+        file_name -> Text,
+        digest -> Bytea,
+        created -> Int4,
+        changed -> Int4,
+        unchanged -> Int4,
+        imported_by -> Uuid,
+        imported_at -> Timestamptz,
+        undone_by -> Nullable<Uuid>,
+        undone_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
+    household_members (county_id, id) {
+        county_id -> Int4,
+        id -> Uuid,
+        household_id -> Uuid,
+        resident_id -> Uuid,
+        relation -> Text,
+        since_on -> Date,
+        until_on -> Nullable<Date>,
+        added_by -> Nullable<Uuid>,
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    household_points (county_id, id) {
+        county_id -> Int4,
+        id -> Uuid,
+        household_id -> Uuid,
+        source -> Text,
+        lng -> Nullable<Float8>,
+        lat -> Nullable<Float8>,
+        given_lng -> Nullable<Float8>,
+        given_lat -> Nullable<Float8>,
+        coordinate_system -> Text,
+        accuracy_m -> Nullable<Float4>,
+        set_by -> Nullable<Uuid>,
+        at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    household_tag_kinds (county_id, key) {
+        county_id -> Int4,
+        key -> Text,
+        name_zh -> Text,
+        name_en -> Text,
+        consent -> Nullable<Text>,
+        state -> Text,
+        version -> Int8,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    household_tags (county_id, id) {
+        county_id -> Int4,
+        id -> Uuid,
+        household_id -> Uuid,
+        tag -> Text,
+        resident_id -> Nullable<Uuid>,
+        since_on -> Date,
+        until_on -> Nullable<Date>,
+        set_by -> Uuid,
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    households (county_id, id) {
+        county_id -> Int4,
+        id -> Uuid,
+        unit_id -> Uuid,
+        state -> Text,
+        merged_into -> Nullable<Uuid>,
+        code -> Nullable<Text>,
+        name -> Nullable<Bytea>,
+        name_index -> Nullable<Bytea>,
+        address -> Nullable<Bytea>,
+        note -> Nullable<Bytea>,
+        category_id -> Nullable<Uuid>,
+        holder_id -> Nullable<Uuid>,
+        lng -> Nullable<Float8>,
+        lat -> Nullable<Float8>,
+        point_set_at -> Nullable<Timestamptz>,
+        last_visit_on -> Nullable<Date>,
+        version -> Int8,
+        created_by -> Nullable<Uuid>,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
     idempotency_keys (county_id, caller_id, operation, key) {
         county_id -> Int4,
         caller_id -> Uuid,
@@ -1136,6 +1249,52 @@ diesel::table! {
 }
 
 diesel::table! {
+    visit_categories (county_id, id) {
+        county_id -> Int4,
+        id -> Uuid,
+        name -> Text,
+        every_days -> Int2,
+        window_days -> Int2,
+        state -> Text,
+        version -> Int8,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    visit_partners (county_id, id) {
+        county_id -> Int4,
+        id -> Uuid,
+        household_id -> Uuid,
+        staff_id -> Uuid,
+        from_on -> Date,
+        until_on -> Nullable<Date>,
+        created_by -> Uuid,
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    visit_tasks (county_id, id) {
+        county_id -> Int4,
+        id -> Uuid,
+        household_id -> Uuid,
+        unit_id -> Uuid,
+        category_id -> Uuid,
+        holder_id -> Nullable<Uuid>,
+        opens_on -> Date,
+        due_on -> Date,
+        state -> Text,
+        resolved_by -> Nullable<Uuid>,
+        resolved_on -> Nullable<Date>,
+        dropped_at -> Nullable<Timestamptz>,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
     waiting_entries (county_id, id) {
         county_id -> Int4,
         id -> Uuid,
@@ -1191,6 +1350,8 @@ diesel::joinable!(departments -> counties (county_id));
 diesel::joinable!(errands -> counties (county_id));
 diesel::joinable!(hall_screens -> counties (county_id));
 diesel::joinable!(helpers -> counties (county_id));
+diesel::joinable!(household_tag_kinds -> counties (county_id));
+diesel::joinable!(households -> counties (county_id));
 diesel::joinable!(matters -> counties (county_id));
 diesel::joinable!(message_templates -> counties (county_id));
 diesel::joinable!(messages -> counties (county_id));
@@ -1203,6 +1364,7 @@ diesel::joinable!(settings -> counties (county_id));
 diesel::joinable!(skills -> counties (county_id));
 diesel::joinable!(staff -> counties (county_id));
 diesel::joinable!(units -> counties (county_id));
+diesel::joinable!(visit_categories -> counties (county_id));
 diesel::joinable!(waiting_entries -> counties (county_id));
 
 diesel::allow_tables_to_appear_in_same_query!(
@@ -1232,6 +1394,13 @@ diesel::allow_tables_to_appear_in_same_query!(
     helper_hours,
     helper_units,
     helpers,
+    household_import_lines,
+    household_imports,
+    household_members,
+    household_points,
+    household_tag_kinds,
+    household_tags,
+    households,
     idempotency_keys,
     mandates,
     matter_versions,
@@ -1271,6 +1440,9 @@ diesel::allow_tables_to_appear_in_same_query!(
     trip_errands,
     trips,
     units,
+    visit_categories,
+    visit_partners,
+    visit_tasks,
     waiting_entries,
     window_matters,
     windows,

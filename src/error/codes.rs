@@ -160,6 +160,13 @@ codes! {
     AlreadyRated 409 "already_rated" "已评价" "It has been rated already";
     RatingClosed 409 "rating_closed" "评价已超过 24 小时，不能修改" "A rating can be changed for 24 hours only";
     RatingChanges 409 "rating_changes" "评价修改次数已达上限" "It has been changed as often as is possible";
+    HouseholdExists 409 "household_exists" "该户已登记" "This household is already there";
+    HouseholdState 409 "household_state" "该户当前状态不允许此操作" "The household is not in a state for this";
+    CodeTaken 409 "code_taken" "该户编号已使用" "Another household has this code";
+    MemberElsewhere 409 "member_elsewhere" "该居民已是某户成员，请先办理迁出" "The resident belongs to a household already; end that first";
+    HeadTaken 409 "head_taken" "该户已有户主" "The household has a head already";
+    HasPartner 409 "has_partner" "该户在此期间已有结对干部" "The household has a partner in that time already";
+    TagThere 409 "tag_there" "该户已有此标签" "The household has this tag already";
     OwnService 403 "own_service" "不能代为评价自己的服务" "Nobody rates, or writes down a rating of, what they did themselves";
     RatesOneself 409 "rates_oneself" "该居民可在小程序自行评价" "The resident can rate it in the mini-program";
     VersionStale 412 "version_stale" "数据已被他人修改，请重新读取" "Someone changed it meanwhile; read it again";
@@ -217,6 +224,13 @@ pub const CONSTRAINTS: &[(&str, Code)] = &[
     ("windows_name", Code::NameTaken),
     ("departments_name", Code::NameTaken),
     ("order_kinds_name", Code::NameTaken),
+    ("visit_categories_name", Code::NameTaken),
+    ("households_pkey", Code::HouseholdExists),
+    ("households_code", Code::CodeTaken),
+    ("household_members_one", Code::MemberElsewhere),
+    ("household_members_head", Code::HeadTaken),
+    ("visit_partners_one", Code::HasPartner),
+    ("household_tags_one", Code::TagThere),
     ("staff_username", Code::NameTaken),
     ("data_requests_one", Code::RequestExists),
     ("staff_posts_once", Code::PostHeld),

@@ -32,6 +32,7 @@ use crate::{
         (name = "windows", description = "窗口: windows of a centre and their opening rules"),
         (name = "matters", description = "事项: the catalogue, its versions, the guide, and all of it as one file"),
         (name = "errands", description = "代办: errands from filing to the archive, their ledger and clock; mandates (委托)"),
+        (name = "households", description = "户: members, home points, tags, partners, categories, and the visits that are due"),
         (name = "helpers", description = "服务人员: specialists, cadres, volunteers and care staff; skills, units, hours, applications"),
         (name = "orders", description = "接单: help that is ordered and whoever comes; kinds, claims, codes, notes, disputes"),
         (name = "ratings", description = "好差评: ratings of what was received, and their totals"),

@@ -23,8 +23,8 @@ use utoipa_actix_web::service_config::ServiceConfig;
 use crate::{
     appointments, attachments, audit, calendar, consents, data_requests, departments, desk, errands,
     error::{Code, Error, Result},
-    helpers, jobs, matters, messages, opening, orders, people, proxies, queue, ratings, sessions, settings, staff,
-    sync, telemetry, todos, units, windows,
+    helpers, households, jobs, matters, messages, opening, orders, people, proxies, queue, ratings, sessions, settings,
+    staff, sync, telemetry, todos, units, windows,
 };
 
 /// Every route of the API: mounted and documented from this one list.
@@ -207,6 +207,33 @@ pub fn routes(list: &mut ServiceConfig) {
         .service(helpers::decide::refuse_helper)
         .service(helpers::decide::stop_helper)
         .service(helpers::decide::resume_helper)
+        .service(households::categories::list_visit_categories)
+        .service(households::categories::create_visit_category)
+        .service(households::categories::update_visit_category)
+        .service(households::tag_kinds::list_household_tag_kinds)
+        .service(households::tag_kinds::put_household_tag_kind)
+        .service(households::tasks::list_visit_tasks)
+        .service(households::routes::list_households)
+        .service(households::routes::look_up_household)
+        .service(households::routes::create_household)
+        .service(households::routes::get_household)
+        .service(households::routes::update_household)
+        .service(households::closing::close_household)
+        .service(households::closing::reopen_household)
+        .service(households::closing::reveal_household)
+        .service(households::merging::merge_household)
+        .service(households::members::list_household_members)
+        .service(households::members::add_household_member)
+        .service(households::members::end_household_member)
+        .service(households::points::list_household_points)
+        .service(households::points::set_household_point)
+        .service(households::holding::hand_over_household)
+        .service(households::holding::list_visit_partners)
+        .service(households::holding::add_visit_partner)
+        .service(households::holding::end_visit_partner)
+        .service(households::tags::list_household_tags)
+        .service(households::tags::add_household_tag)
+        .service(households::tags::end_household_tag)
         .service(orders::order_routes::place_order)
         .service(orders::routes::list_orders)
         // Before the id, which it would be taken for.

@@ -206,6 +206,18 @@ permissions! {
     ReadRatings "ratings:read": Resident Own, TownshipStaff Township, Supervisor Township, CountyAdmin County;
     /// See totals of ratings; of the units in which one works only those of past months, and of five or more.
     CountRatings "ratings:count": Specialist Village, VillageCadre Village, TownshipStaff Township, Supervisor Township, CountyAdmin County;
+    /// See households, masked unless one answers for them; the county's categories, and the visits that are due.
+    ReadHouseholds "households:read": Specialist Village, VillageCadre Village, TownshipStaff Township, CountyAdmin County;
+    /// Write down, change, close, merge and hand over households; their members, home points and partners.
+    WriteHouseholds "households:write": Specialist Village, VillageCadre Village, TownshipStaff Township, CountyAdmin County;
+    /// See tags of households, such as living alone; every look is recorded.
+    ReadHouseholdTags "household_tags:read": Specialist Village, VillageCadre Village, TownshipStaff Township;
+    /// Give households tags, and end them.
+    WriteHouseholdTags "household_tags:write": Specialist Village, VillageCadre Village;
+    /// Change the county's list of tags.
+    WriteHouseholdTagKinds "household_tag_kinds:write": CountyAdmin County;
+    /// Change how often households are to be seen.
+    WriteVisitCategories "visit_categories:write": CountyAdmin County;
     /// Set up and end the screens and kiosks of a hall.
     WriteScreens "screens:write": VillageCadre Village, TownshipStaff Township, CountyAdmin County;
 }

@@ -10,7 +10,9 @@ mod rules;
 pub mod store;
 pub mod subject;
 
-pub use model::{IdNumber, IdentityLevel, IdentitySeen, PersonName, Phone, Resident, searched_name};
+pub use model::{
+    IdNumber, IdentityLevel, IdentitySeen, MaskedName, MaybeMasked, PersonName, Personal, Phone, Resident, searched_name,
+};
 pub use registration::{Registration, note_taken, register};
 pub use routes::{ResidentView, guardian_required};
 pub use store::{find, find_or_create_by_wechat, lock, present, with_merged};

@@ -39,7 +39,7 @@ pub struct SyncItem {
     /// Of the thing, where it is there. What a phone has is replaced whatever its version is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub version: Option<i64>,
-    /// The thing, as the list of its kind answers it; an order that the caller holds as its own path does.
+    /// The thing, as the list of its kind answers it; what the caller holds, as its own path does. A matter with its `versions` in effect and to come.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     pub data: Option<Value>,
@@ -124,7 +124,8 @@ fn stand(
 /// order and store the cursor with them; go on at once while `more`. A phone that has come to the end has what is there, whatever was written
 /// meanwhile and however late it was committed. Names of other things in an item (a unit, a matter, a colleague) are as they were when it was sent.
 ///
-/// An order that the caller holds comes plain, with address and phone; each look is recorded. Everything else is masked as in lists.
+/// What the caller holds comes plain: an order with address and phone, a household that they answer for or are the partner of; each look is recorded.
+/// Everything else is masked as in lists. A household comes without its `task`: tasks are things of their own.
 ///
 /// 410 `sync_cursor_gone`: the cursor is older than the feed is kept, from before the database was restored, or of another account, post or reach. Drop what was
 /// synchronised (not what waits to be uploaded) and start over without a cursor; `detail` says which it was.

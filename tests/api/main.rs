@@ -36,6 +36,8 @@ mod helper_guards;
 mod helper_records;
 mod helpers;
 mod holds;
+mod household_visits;
+mod households;
 mod jobs;
 mod keys;
 mod launcher;

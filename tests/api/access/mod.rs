@@ -143,7 +143,12 @@ async fn things(t: &TestApp) -> (Things, Session) {
     let rhythm = json!({"rrule": "FREQ=DAILY", "from_time": "11:00:00", "minutes": 60, "from_on": "2026-11-24", "until_on": "2026-11-25"});
     let series = json!({"kind_id": kind, "rhythm": rhythm, "phone": "13950900001"});
     let series = t.post("/v1/order-series").by(&owner).json(series).send().await.created();
+    let household = json!({"unit_id": village, "name": "陈阿婆"});
+    let household = t.post("/v1/households").by(&admin).json(household).send().await.created();
+    let category = crate::households::category(t, "一般户").await;
     let values = vec![
+        ("{hh}", id(&household["id"])),
+        ("{vc}", id(&category)),
         ("{ra}", rating.to_string()),
         ("{os}", id(&series["id"])),
         ("{or}", id(&order["id"])),

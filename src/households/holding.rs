@@ -1,0 +1,221 @@
+//! Who answers for a household: its holder, handed over, and its one-to-one partner (结对帮扶).
+
+use actix_web::{HttpRequest, HttpResponse, get, post, web::Data};
+use chrono::{DateTime, NaiveDate, Utc};
+use diesel::prelude::*;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+use validator::Validate;
+
+use super::{
+    members::second_id,
+    model::{Household, Partner},
+    routes::answer,
+    store::{self, Sight},
+    views::HouseholdView,
+};
+use crate::{
+    app::App,
+    audit::{self, Audit},
+    clock::local_date,
+    db::schema::visit_partners,
+    error::{Code, Error, Lang, Result},
+    http::{
+        caller::{Caller, Can},
+        document::{IdempotencyHeader, IfMatchHeader},
+        etag::IfMatch,
+        idempotency::{Answer, IdempotencyKey, Once},
+        permissions::{ReadHouseholds, WriteHouseholds},
+        valid::{Id, Valid},
+    },
+};
+
+/// To whom.
+#[derive(Clone, Deserialize, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"holder_id": "0199a0c0-0000-7000-8000-0000000000a2"}))]
+pub struct HandOverHousehold {
+    /// An active member of staff.
+    holder_id: Uuid,
+}
+
+/// Hand a household over
+///
+/// Somebody else answers for its visits from now on, its open task included. When a member of staff leaves, everything they hold goes to another at once.
+#[utoipa::path(tag = "households", security(("token" = ["households:write"])), params(("id" = Uuid, Path, description = "The household"), IdempotencyHeader, IfMatchHeader),
+    request_body = HandOverHousehold, responses((status = 200, description = "With its new holder", body = HouseholdView)),
+    extensions(("x-errors" = json!(["household_state"]))))]
+#[post("/v1/households/{id}/hand_over")]
+pub async fn hand_over_household(
+    caller: Can<WriteHouseholds>,
+    id: Id,
+    key: IdempotencyKey,
+    seen: IfMatch,
+    lang: Lang,
+    app: Data<App>,
+    body: Valid<HandOverHousehold>,
+) -> Result<Answer> {
+    let once = Once::new(&caller, "hand_over_household", key, body.digest);
+    let (who, sight, inner, now) =
+        (Caller::clone(&caller), Sight::new(&caller, caller.scope), app.clone(), app.clock.now());
+    let (to, entry) = (body.value.holder_id, Audit::new("hand_over", "household", id.0));
+    app.once(once, move |conn| {
+        let row = store::lock_active(conn, sight, id.0)?;
+        seen.check(row.version)?;
+        store::check_staff(conn, row.county_id, to, "/holder_id")?;
+        let row = store::set_holder(conn, &row, to, now)?;
+        audit::record(conn, &who, now, &entry.of(row.id))?;
+        answer(conn, &inner, (&who, lang), row)
+    })
+    .await
+}
+
+/// A one-to-one partner (结对帮扶干部).
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(example = json!({"id": "0199a0c0-0000-7000-8000-0000000000b6", "staff_id": "0199a0c0-0000-7000-8000-0000000000a1", "from_on": "2026-11-23", "until_on": null}))]
+pub struct VisitPartnerView {
+    pub id: Uuid,
+    pub staff_id: Uuid,
+    pub from_on: NaiveDate,
+    /// Exclusive; none: until further notice.
+    pub until_on: Option<NaiveDate>,
+}
+
+/// Everybody who was ever the partner of a household.
+#[derive(Serialize, ToSchema)]
+#[schema(example = json!({"items": []}))]
+pub struct VisitPartners {
+    /// Oldest first.
+    pub items: Vec<VisitPartnerView>,
+}
+
+/// List partners of a household
+///
+/// Former ones too, also of households that were merged into it.
+#[utoipa::path(tag = "households", security(("token" = ["households:read"])), params(("id" = Uuid, Path, description = "The household")),
+    responses((status = 200, description = "Every partner", body = VisitPartners)))]
+#[get("/v1/households/{id}/partners")]
+pub async fn list_visit_partners(caller: Can<ReadHouseholds>, id: Id, app: Data<App>) -> Result<HttpResponse> {
+    let sight = Sight::new(&caller, caller.scope);
+    let read = app.db.read("list_visit_partners", move |conn| {
+        let row = store::find(conn, sight, id.0)?.ok_or(Code::NotFound)?;
+        let of = visit_partners::table.filter(visit_partners::county_id.eq(row.county_id));
+        let of = of.filter(visit_partners::household_id.eq_any(store::with_merged(conn, row.county_id, row.id)?));
+        let order = (visit_partners::from_on, visit_partners::id);
+        Ok(of.order(order).select(Partner::as_select()).load(conn)?)
+    });
+    let view = |partner: Partner| {
+        let Partner { id, staff_id, from_on, until_on, .. } = partner;
+        VisitPartnerView { id, staff_id, from_on, until_on }
+    };
+    let items = read.await?.into_iter().map(view).collect();
+    Ok(HttpResponse::Ok().json(VisitPartners { items }))
+}
+
+/// Who is to be the partner.
+#[derive(Clone, Deserialize, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"staff_id": "0199a0c0-0000-7000-8000-0000000000a1"}))]
+pub struct NewVisitPartner {
+    /// An active member of staff, of whatever unit; sees the household in plain from then on.
+    staff_id: Uuid,
+    /// Today by default, and not later.
+    from_on: Option<NaiveDate>,
+}
+
+/// Writes a partner of a locked household.
+pub fn add_partner(
+    conn: &mut PgConnection,
+    row: &Household,
+    (staff, from_on): (Uuid, NaiveDate),
+    by: Uuid,
+    now: DateTime<Utc>,
+) -> QueryResult<usize> {
+    diesel::insert_into(visit_partners::table)
+        .values((
+            (visit_partners::county_id.eq(row.county_id), visit_partners::id.eq(Uuid::now_v7())),
+            (visit_partners::household_id.eq(row.id), visit_partners::staff_id.eq(staff)),
+            (visit_partners::from_on.eq(from_on), visit_partners::created_by.eq(by)),
+            visit_partners::created_at.eq(now),
+        ))
+        .execute(conn)
+}
+
+/// Give a household a partner
+///
+/// One at a time: the one before ends first.
+#[utoipa::path(tag = "households", security(("token" = ["households:write"])), params(("id" = Uuid, Path, description = "The household"), IdempotencyHeader, IfMatchHeader),
+    request_body = NewVisitPartner, responses((status = 200, description = "With the partner", body = HouseholdView)),
+    extensions(("x-errors" = json!(["household_state", "has_partner"]))))]
+#[post("/v1/households/{id}/partners")]
+pub async fn add_visit_partner(
+    caller: Can<WriteHouseholds>,
+    id: Id,
+    key: IdempotencyKey,
+    seen: IfMatch,
+    lang: Lang,
+    app: Data<App>,
+    body: Valid<NewVisitPartner>,
+) -> Result<Answer> {
+    let once = Once::new(&caller, "add_visit_partner", key, body.digest);
+    let (who, sight, inner, now) =
+        (Caller::clone(&caller), Sight::new(&caller, caller.scope), app.clone(), app.clock.now());
+    let (new, entry) = (body.value, Audit::new("add_partner", "household", id.0));
+    let from_on = new.from_on.unwrap_or(local_date(now));
+    if from_on > local_date(now) {
+        return Err(Error::field("/from_on", "range", "不得晚于今天", "must not be after today"));
+    }
+    app.once(once, move |conn| {
+        let row = store::lock_active(conn, sight, id.0)?;
+        seen.check(row.version)?;
+        store::check_staff(conn, row.county_id, new.staff_id, "/staff_id")?;
+        add_partner(conn, &row, (new.staff_id, from_on), who.subject, now)?;
+        audit::record(conn, &who, now, &entry.of(row.id))?;
+        let row = store::touch(conn, (row.county_id, row.id), now)?;
+        answer(conn, &inner, (&who, lang), row)
+    })
+    .await
+}
+
+/// Nothing needs to be said.
+#[derive(Clone, Deserialize, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({}))]
+pub struct EndVisitPartner {}
+
+/// End a partnership
+///
+/// From today on.
+#[utoipa::path(tag = "households", security(("token" = ["households:write"])), params(("id" = Uuid, Path, description = "The household"),
+    ("partner_id" = Uuid, Path, description = "The partnership"), IdempotencyHeader, IfMatchHeader),
+    request_body = EndVisitPartner, responses((status = 200, description = "Without the partner", body = HouseholdView)),
+    extensions(("x-errors" = json!(["household_state"]))))]
+#[post("/v1/households/{id}/partners/{partner_id}/end")]
+pub async fn end_visit_partner(
+    caller: Can<WriteHouseholds>,
+    id: Id,
+    key: IdempotencyKey,
+    (request, seen): (HttpRequest, IfMatch),
+    lang: Lang,
+    app: Data<App>,
+    body: Valid<EndVisitPartner>,
+) -> Result<Answer> {
+    let once = Once::new(&caller, "end_visit_partner", key, body.digest);
+    let (who, sight, inner, now) =
+        (Caller::clone(&caller), Sight::new(&caller, caller.scope), app.clone(), app.clock.now());
+    let (partner, entry) = (second_id(&request, "partner_id")?, Audit::new("end_partner", "household", id.0));
+    app.once(once, move |conn| {
+        let row = store::lock_active(conn, sight, id.0)?;
+        seen.check(row.version)?;
+        let of = visit_partners::table.find((row.county_id, partner));
+        let of = of.filter(visit_partners::household_id.eq(row.id)).filter(visit_partners::until_on.is_null());
+        if diesel::update(of).set(visit_partners::until_on.eq(local_date(now))).execute(conn)? == 0 {
+            return Err(Code::NotFound.into());
+        }
+        audit::record(conn, &who, now, &entry.of(row.id))?;
+        let row = store::touch(conn, (row.county_id, row.id), now)?;
+        answer(conn, &inner, (&who, lang), row)
+    })
+    .await
+}

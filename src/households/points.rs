@@ -1,0 +1,214 @@
+//! Where a household is: set and corrected on purpose, never by a visit; every point stays in the history.
+
+use actix_web::{HttpResponse, get, post, web::Data};
+use chrono::{DateTime, FixedOffset, Utc};
+use diesel::{
+    prelude::*,
+    sql_types::{Bool, Integer, Uuid as SqlUuid},
+};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+use validator::Validate;
+
+use super::{
+    model::{Household, HomePoint, PointSource},
+    routes::answer,
+    store::{self, Sight},
+    views::{self, Eyes, HouseholdView},
+};
+use crate::{
+    app::App,
+    audit::{self, Audit},
+    clock::CST,
+    db::schema::{household_points, households},
+    error::{Code, Error, Lang, Result},
+    geo::Point,
+    http::{
+        caller::{Caller, Can},
+        document::{IdempotencyHeader, IfMatchHeader},
+        etag::IfMatch,
+        idempotency::{Answer, IdempotencyKey, Once},
+        permissions::{ReadHouseholds, WriteHouseholds},
+        valid::{Id, Valid},
+    },
+    statement,
+};
+
+/// Where a household is.
+#[derive(Clone, Debug, Serialize, Deserialize, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"point": {"lng": 117.84721, "lat": 25.69254, "coordinate_system": "gcj02"}, "accuracy_m": 12.0}))]
+pub struct NewPoint {
+    #[validate(nested)]
+    #[schema(inline)]
+    pub point: Point,
+    /// Metres, as the phone says, 0 to 100,000; left out: picked on a map.
+    #[validate(range(min = 0.0, max = 100_000.0))]
+    #[schema(minimum = 0, maximum = 100_000)]
+    pub accuracy_m: Option<f32>,
+}
+
+#[derive(QueryableByName)]
+struct Refused {
+    #[diesel(sql_type = Bool)]
+    refused: bool,
+}
+
+statement! {
+    /// Whether the latest answer of a member says no to their whereabouts being kept.
+    struct PositionRefused { county: i32 as Integer, household: Uuid as SqlUuid }
+    "SELECT EXISTS (SELECT FROM household_members m WHERE m.county_id = {county} AND m.household_id = {household} AND m.until_on IS NULL \
+       AND coalesce((SELECT c.answer FROM consents c WHERE c.county_id = m.county_id AND c.resident_id = m.resident_id AND c.purpose = 'position' \
+         ORDER BY c.seq DESC LIMIT 1) <> 'given', false)) AS refused"
+}
+
+/// Sets the point of a locked household.
+pub fn set(
+    conn: &mut PgConnection,
+    row: &Household,
+    new: &NewPoint,
+    (source, by): (PointSource, Option<Uuid>),
+    now: DateTime<Utc>,
+) -> Result<Household> {
+    let (county, household) = (row.county_id, row.id);
+    if (PositionRefused { county, household }).get_result::<Refused>(conn)?.refused {
+        let (zh, en) = ("有成员不同意记录住址位置", "a member does not agree to the whereabouts of the home being kept");
+        return Err(Error::new(Code::ConsentRequired).detail(zh, en));
+    }
+    let (given, point) = (new.point, new.point.to_wgs84());
+    let given = (
+        (household_points::given_lng.eq(given.lng), household_points::given_lat.eq(given.lat)),
+        household_points::coordinate_system.eq(given.coordinate_system),
+    );
+    diesel::insert_into(household_points::table)
+        .values((
+            (household_points::county_id.eq(county), household_points::id.eq(Uuid::now_v7())),
+            (household_points::household_id.eq(household), household_points::source.eq(source), given),
+            (household_points::lng.eq(point.lng), household_points::lat.eq(point.lat)),
+            (household_points::accuracy_m.eq(new.accuracy_m), household_points::set_by.eq(by)),
+            household_points::at.eq(now),
+        ))
+        .execute(conn)?;
+    let set = (households::lng.eq(point.lng), households::lat.eq(point.lat), households::point_set_at.eq(now));
+    diesel::update(households::table.find((county, household))).set(set).execute(conn)?;
+    Ok(store::touch(conn, (county, household), now)?)
+}
+
+statement! {
+    struct ForgetHistory { county: i32 as Integer, resident: Uuid as SqlUuid }
+    "UPDATE household_points p SET lng = NULL, lat = NULL, given_lng = NULL, given_lat = NULL, accuracy_m = NULL FROM household_members m \
+     WHERE m.county_id = {county} AND m.resident_id = {resident} AND m.until_on IS NULL AND p.county_id = m.county_id AND p.household_id = m.household_id"
+}
+
+statement! {
+    struct ForgetPoint { county: i32 as Integer, resident: Uuid as SqlUuid, now: DateTime<Utc> as diesel::sql_types::Timestamptz }
+    "UPDATE households h SET lng = NULL, lat = NULL, point_set_at = NULL, version = h.version + 1, updated_at = {now} FROM household_members m \
+     WHERE m.county_id = {county} AND m.resident_id = {resident} AND m.until_on IS NULL AND h.county_id = m.county_id AND h.id = m.household_id AND h.lng IS NOT NULL"
+}
+
+/// A member takes back, or refuses, that their whereabouts are kept: the point of the home goes, its history too.
+pub fn forget(conn: &mut PgConnection, county: i32, resident: Uuid, now: DateTime<Utc>) -> Result<()> {
+    ForgetHistory { county, resident }.execute(conn)?;
+    ForgetPoint { county, resident, now }.execute(conn)?;
+    Ok(())
+}
+
+/// Set or correct the home point
+///
+/// A further row of its history. Visits never move it. Refused with `consent_required` while a member does not agree to it.
+#[utoipa::path(tag = "households", security(("token" = ["households:write"])), params(("id" = Uuid, Path, description = "The household"), IdempotencyHeader, IfMatchHeader),
+    request_body = NewPoint, responses((status = 200, description = "With the point", body = HouseholdView)),
+    extensions(("x-errors" = json!(["household_state", "consent_required"]))))]
+#[post("/v1/households/{id}/points")]
+pub async fn set_household_point(
+    caller: Can<WriteHouseholds>,
+    id: Id,
+    key: IdempotencyKey,
+    seen: IfMatch,
+    lang: Lang,
+    app: Data<App>,
+    body: Valid<NewPoint>,
+) -> Result<Answer> {
+    let once = Once::new(&caller, "set_household_point", key, body.digest);
+    let (who, sight, inner, now) =
+        (Caller::clone(&caller), Sight::new(&caller, caller.scope), app.clone(), app.clock.now());
+    let (new, entry) = (body.value, Audit::new("set_point", "household", id.0));
+    app.once(once, move |conn| {
+        let row = store::lock_active(conn, sight, id.0)?;
+        seen.check(row.version)?;
+        let source = if row.point_set_at.is_some() { PointSource::Corrected } else { PointSource::Set };
+        let row = set(conn, &row, &new, (source, Some(who.subject)), now)?;
+        audit::record(conn, &who, now, &entry.of(row.id))?;
+        answer(conn, &inner, (&who, lang), row)
+    })
+    .await
+}
+
+/// A home point that was set once.
+#[derive(Serialize, ToSchema)]
+#[schema(example = json!({"id": "0199a0c0-0000-7000-8000-0000000000b5", "household_id": "0199a0c0-0000-7000-8000-0000000000b1", "source": "set",
+    "point": {"lng": 117.84721, "lat": 25.69254, "coordinate_system": "gcj02"}, "accuracy_m": 12.0, "set_by": "0199a0c0-0000-7000-8000-0000000000a1", "at": "2026-11-23T09:00:00+08:00"}))]
+pub struct HomePointView {
+    pub id: Uuid,
+    /// The household that it was set for: this one, or one that was merged into it.
+    pub household_id: Uuid,
+    pub source: PointSource,
+    /// As it was given; none once it has been erased, and for those who do not answer for the household.
+    #[schema(inline)]
+    pub point: Option<Point>,
+    pub accuracy_m: Option<f32>,
+    pub set_by: Option<Uuid>,
+    pub at: DateTime<FixedOffset>,
+}
+
+/// The history of a home point.
+#[derive(Serialize, ToSchema)]
+#[schema(example = json!({"items": []}))]
+pub struct HomePoints {
+    /// Oldest first.
+    pub items: Vec<HomePointView>,
+}
+
+/// List home points of a household
+///
+/// Every one that was ever set, also for households that were merged into it. The look is recorded.
+#[utoipa::path(tag = "households", security(("token" = ["households:read"])), params(("id" = Uuid, Path, description = "The household")),
+    responses((status = 200, description = "Every point", body = HomePoints)))]
+#[get("/v1/households/{id}/points")]
+pub async fn list_household_points(
+    caller: Can<ReadHouseholds>,
+    id: Id,
+    lang: Lang,
+    app: Data<App>,
+) -> Result<HttpResponse> {
+    let (who, sight, inner, now) =
+        (Caller::clone(&caller), Sight::new(&caller, caller.scope), app.clone(), app.clock.now());
+    let looked = Audit::new("read_points", "household", id.0).fields(vec!["point"]);
+    let write = app.db.write("list_household_points", move |conn| {
+        let row = store::find(conn, sight, id.0)?.ok_or(Code::NotFound)?;
+        let (county, id) = (row.county_id, row.id);
+        let plain = views::one(conn, &inner, Eyes { lang, me: who.subject, plain: true }, row)?.plain;
+        audit::record(conn, &who, now, &looked.of(id))?;
+        let of = household_points::table.filter(household_points::county_id.eq(county));
+        let of = of.filter(household_points::household_id.eq_any(store::with_merged(conn, county, id)?));
+        let order = (household_points::at, household_points::id);
+        let points: Vec<HomePoint> = of.order(order).select(HomePoint::as_select()).load(conn)?;
+        let view = |point: HomePoint| HomePointView {
+            id: point.id,
+            household_id: point.household_id,
+            source: point.source,
+            point: point.given_lng.zip(point.given_lat).filter(|_| plain).map(|(lng, lat)| Point {
+                lng,
+                lat,
+                coordinate_system: point.coordinate_system,
+            }),
+            accuracy_m: point.accuracy_m,
+            set_by: point.set_by,
+            at: point.at.with_timezone(&CST),
+        };
+        Ok(points.into_iter().map(view).collect())
+    });
+    let items: Vec<_> = write.await?;
+    Ok(HttpResponse::Ok().json(HomePoints { items }))
+}
