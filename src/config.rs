@@ -77,6 +77,9 @@ pub struct Config {
     /// Logins an address may try in a minute.
     #[serde(default = "logins")]
     pub logins_per_minute: u32,
+    /// Days for which changes are kept for phones; one that was away for longer starts over.
+    #[serde(default = "changes_kept")]
+    pub changes_kept_days: u32,
     /// Where the private PostgreSQL and Redis of development keep their data.
     #[serde(default = "data_dir")]
     pub lianxin_data: PathBuf,
@@ -113,6 +116,9 @@ fn writes() -> u32 {
 }
 fn logins() -> u32 {
     60
+}
+fn changes_kept() -> u32 {
+    30
 }
 fn data_dir() -> PathBuf {
     ".lianxin".into()
@@ -174,6 +180,7 @@ impl Config {
         ensure!(self.database_url.is_some(), "DATABASE_URL is not set: the service role's connection, postgres://…");
         ensure!(self.redis_url.is_some(), "REDIS_URL is not set: redis://…");
         ensure!(self.database_pool <= 1000, "DATABASE_POOL must be 0 to 1000");
+        ensure!((1..=365).contains(&self.changes_kept_days), "CHANGES_KEPT_DAYS must be 1 to 365");
         ensure!(self.writes_per_minute > 0, "WRITES_PER_MINUTE must be at least 1");
         ensure!(self.logins_per_minute > 0, "LOGINS_PER_MINUTE must be at least 1");
         let origins = self.cors_origins.split(',').map(str::trim).filter(|origin| !origin.is_empty());

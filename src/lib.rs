@@ -24,6 +24,7 @@
 //! | [`queue`] | the hall: arriving, tickets, calling, screens, the end of the day |
 //! | [`attachments`] | files: uploaded, at once or in pieces (tus), checked, attached to a thing, read by signed links |
 //! | [`messages`] | the inbox; WeChat, SMS or a person who brings it; templates and grants |
+//! | [`sync`] | what phones of staff keep to work without a network, and what has changed since |
 //! | [`todos`], [`desk`] | what waits for a human; one's day, and everything open for the person at the counter |
 //!
 //! | what they stand on | |
@@ -31,7 +32,7 @@
 //! | [`http`] | the one list of routes; caller, permission, validated input, idempotency, pages, the document |
 //! | [`db`] | the only door to PostgreSQL; hand-written statements; the change feed |
 //! | [`jobs`] | outbox, relay, worker |
-//! | [`rooms`] | the list of rooms that what spans them walks: a day, handing over, absences, merging, export, erasure, sealed columns |
+//! | [`rooms`] | the list of rooms that what spans them walks: a day, handing over, absences, merging, export, erasure, sealed columns, what phones keep |
 //! | [`geo`] | points on a map, WGS 84 and GCJ-02 |
 //! | [`codes`] | one-time codes, shown by one person and typed by another |
 //! | [`crypto`], [`redis`](mod@redis), [`clock`], [`config`], [`error`], [`telemetry`] | what their names say |
@@ -106,6 +107,7 @@ pub mod sample;
 pub mod sessions;
 pub mod settings;
 pub mod staff;
+pub mod sync;
 pub mod telemetry;
 pub mod todos;
 pub mod units;

@@ -14,13 +14,13 @@ use uuid::Uuid;
 use crate::{
     app::App,
     appointments, attachments,
+    audit::Audit,
     calendar::Calendar,
     consents, data_requests, errands,
-    error::{Result, Text},
+    error::{Lang, Result, Text},
     helpers, households,
     http::caller::Caller,
-    messages, opening, orders, people, proxies, queue, ratings, sessions, staff, todos,
-    visits,
+    matters, messages, opening, orders, people, proxies, queue, ratings, sessions, settings, staff, todos, visits,
 };
 
 /// Every room that has something to say.
@@ -44,7 +44,14 @@ pub const ROOMS: &[Room] = &[
     // Before households, whose members tell which visits go with a record.
     visits::ROOM,
     households::ROOM,
+    matters::ROOM,
+    settings::ROOM,
 ];
+
+/// Every kind of thing that phones keep, in the order in which they are first sent.
+pub fn synced() -> impl Iterator<Item = &'static Synced> {
+    ROOMS.iter().flat_map(|room| room.synced)
+}
 
 type OfDay = fn(&mut PgConnection, &Day) -> Result<Vec<Entry>>;
 type OpenFor = fn(&mut PgConnection, Person) -> Result<Vec<Entry>>;
@@ -57,6 +64,8 @@ type Export = fn(&mut PgConnection, &App, Person) -> Result<Value>;
 type Erase = fn(&mut PgConnection, &App, Person) -> Result<usize>;
 type OnHelperGone = fn(&mut PgConnection, &HelperGone) -> Result<()>;
 type IsServed = fn(&mut PgConnection, i32, Uuid) -> Result<Option<Served>>;
+type Ids = fn(&mut PgConnection, &Phone, Uuid, i64) -> Result<Vec<Uuid>>;
+type Keeps = fn(&mut PgConnection, &App, &Phone, &[Uuid]) -> Result<Vec<Kept>>;
 type MaySee = fn(&mut PgConnection, &Caller, Uuid, DateTime<Utc>) -> Result<bool>;
 
 /// What a room has to say; what it leaves out does not concern it.
@@ -88,6 +97,8 @@ pub struct Room {
     pub attached: &'static [(&'static str, MaySee)],
     /// The kinds of things here that can be rated, and who was served by one of a county; none if there is no such thing.
     pub rated: &'static [(&'static str, IsServed)],
+    /// The kinds of things here that phones of staff keep, to work without a network.
+    pub synced: &'static [Synced],
 }
 
 impl Room {
@@ -108,7 +119,53 @@ impl Room {
             sealed: &[],
             attached: &[],
             rated: &[],
+            synced: &[],
         }
+    }
+}
+
+/// A kind of thing that phones keep. Whoever writes one adds a row to `changes` for everybody who keeps it, or kept it until then: by unit,
+/// by member of staff; for everybody of the county only where the thing is for everybody.
+pub struct Synced {
+    /// As in `changes`.
+    pub entity: &'static str,
+    /// Everybody of the county keeps the same.
+    pub for_all: bool,
+    /// What a phone keeps, by id: the next after one, at most so many.
+    pub ids: Ids,
+    /// Of these, those that a phone keeps, as they are now. What is left out is no longer for it.
+    pub kept: Keeps,
+}
+
+/// Whose phone, in which post.
+#[derive(Clone, Debug)]
+pub struct Phone {
+    pub caller: Caller,
+    pub lang: Lang,
+    pub now: DateTime<Utc>,
+    /// The request, for the audit log.
+    pub request: Option<Uuid>,
+}
+
+/// A thing that a phone keeps.
+pub struct Kept {
+    pub id: Uuid,
+    pub version: i64,
+    /// As its own path answers it, in a list or alone; none: it never was for this phone, which is not told that there is such a thing.
+    pub data: Option<Value>,
+    /// It is shown plain, which is recorded.
+    pub look: Option<Audit>,
+}
+
+impl Kept {
+    pub fn new(id: Uuid, version: i64, data: &impl serde::Serialize) -> Result<Self> {
+        let data = serde_json::to_value(data).map_err(crate::error::Error::internal)?;
+        Ok(Self { id, version, data: Some(data), look: None })
+    }
+
+    /// Nothing is said of it.
+    pub const fn unsaid(id: Uuid) -> Self {
+        Self { id, version: 0, data: None, look: None }
     }
 }
 

@@ -11,7 +11,7 @@ use lianxin::{
     http::serve,
     jobs,
     launcher::{self, Purpose, Services},
-    sample, telemetry,
+    sample, sync, telemetry,
     wechat::fake,
 };
 use tokio::{
@@ -140,6 +140,9 @@ async fn check_database(app: &App) -> Result<()> {
             "PostgreSQL's lc_messages is not English: deadlocks are answered instead of retried; set lc_messages = 'C'"
         );
     }
+    // Where the feed stands now, before anybody reads it: what tells a copy that was put back from what was there before.
+    let now = app.clock.now();
+    app.db.write("mark_changes", move |conn| sync::keeping::mark(conn, now)).await?;
     Ok(())
 }
 

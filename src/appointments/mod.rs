@@ -24,6 +24,7 @@ pub mod day;
 pub mod facts;
 pub mod holding;
 pub mod jobs;
+mod kept;
 pub mod lapsing;
 pub mod limits;
 pub mod model;
@@ -69,6 +70,7 @@ pub const ROOM: Room = Room {
         Sealed { table: "waiting_entries", column: "address", index: None },
     ],
     rated: &[("appointment", rated::served)],
+    synced: &[kept::SYNCED],
     ..Room::new("appointments")
 };
 

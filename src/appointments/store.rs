@@ -28,7 +28,7 @@ use crate::{
 
 /// The columns of [`Appointment`] and where they come from. Names are looked up one by one: joined, PostgreSQL sorts and merges
 /// its small tables for every single row, which takes half as long again.
-macro_rules! appointments {
+macro_rules! columns {
     () => {
         "SELECT a.county_id, a.id, a.state, a.channel, \
                 a.unit_id, (SELECT name FROM units u WHERE u.county_id = a.county_id AND u.id = a.unit_id) AS unit_name, \
@@ -41,9 +41,11 @@ macro_rules! appointments {
     };
 }
 
+pub(super) use columns;
+
 statement! {
     struct Several { county: i32 as Integer, ids: Vec<Uuid> as Array<SqlUuid> }
-    concat!(appointments!(), "WHERE a.county_id = {county} AND a.id = ANY ({ids})")
+    concat!(columns!(), "WHERE a.county_id = {county} AND a.id = ANY ({ids})")
 }
 
 /// The appointments with these ids, for commands that have found them within their own scope.
@@ -57,7 +59,7 @@ statement! {
         county: i32 as Integer, id: Uuid as SqlUuid, own: Option<Uuid> as Nullable<SqlUuid>, within: Option<Uuid> as Nullable<SqlUuid>,
         me: Uuid as SqlUuid, today: NaiveDate as Date,
     }
-    concat!(appointments!(), "WHERE a.county_id = {county} AND a.id = {id}", within!("a"))
+    concat!(columns!(), "WHERE a.county_id = {county} AND a.id = {id}", within!("a"))
 }
 
 statement! {
@@ -67,7 +69,7 @@ statement! {
         me: Uuid as SqlUuid, today: NaiveDate as Date, state: Option<AppointmentState> as Nullable<Text>, from: DateTime<Utc> as Timestamptz, to: DateTime<Utc> as Timestamptz,
         after_at: DateTime<Utc> as Timestamptz, after_id: Uuid as SqlUuid, limit: i64 as BigInt,
     }
-    concat!(appointments!(), "WHERE a.county_id = {county} AND a.resident_id = {resident} \
+    concat!(columns!(), "WHERE a.county_id = {county} AND a.resident_id = {resident} \
         AND ({unit}::uuid IS NULL OR a.unit_id = {unit}) AND (a.starts_at, a.id) > ({after_at}, {after_id}) \
         AND a.starts_at >= {from} AND a.starts_at < {to} AND ({state}::text IS NULL OR a.state = {state})", within!("a"),
         "ORDER BY a.starts_at, a.id LIMIT {limit}")
@@ -80,7 +82,7 @@ statement! {
         me: Uuid as SqlUuid, today: NaiveDate as Date, state: Option<AppointmentState> as Nullable<Text>, from: DateTime<Utc> as Timestamptz, to: DateTime<Utc> as Timestamptz,
         after_at: DateTime<Utc> as Timestamptz, after_id: Uuid as SqlUuid, limit: i64 as BigInt,
     }
-    concat!(appointments!(), "WHERE a.county_id = {county} AND a.unit_id = {unit} AND (a.starts_at, a.id) > ({after_at}, {after_id}) \
+    concat!(columns!(), "WHERE a.county_id = {county} AND a.unit_id = {unit} AND (a.starts_at, a.id) > ({after_at}, {after_id}) \
         AND a.starts_at >= {from} AND a.starts_at < {to} AND ({state}::text IS NULL OR a.state = {state})", within!("a"),
         "ORDER BY a.starts_at, a.id LIMIT {limit}")
 }
@@ -171,7 +173,7 @@ pub fn count(
 
 statement! {
     struct Facing { county: i32 as Integer, id: Uuid as SqlUuid }
-    concat!(appointments!(), "WHERE a.county_id = {county} AND a.id = {id}")
+    concat!(columns!(), "WHERE a.county_id = {county} AND a.id = {id}")
 }
 
 /// The appointment of a job: no caller, no scope.

@@ -89,6 +89,36 @@ pub fn id_of(entity: &str, name: &str) -> Uuid {
     Builder::from_custom_bytes(*digest.first_chunk().expect("32 bytes hold 16")).into_uuid()
 }
 
+/// [`record`] of several, in one statement.
+pub fn record_all(
+    conn: &mut PgConnection,
+    by: impl Into<Actor>,
+    at: DateTime<Utc>,
+    entries: &[Audit],
+) -> QueryResult<()> {
+    let by: Actor = by.into();
+    let row = |entry: &Audit| {
+        (
+            (audit_log::county_id.eq(by.county), audit_log::id.eq(Uuid::now_v7()), audit_log::at.eq(at)),
+            (audit_log::actor_id.eq(by.id), audit_log::actor_role.eq(by.role)),
+            (
+                audit_log::action.eq(entry.action),
+                audit_log::entity.eq(entry.entity),
+                audit_log::entity_id.eq(entry.entity_id),
+            ),
+            (
+                audit_log::fields.eq(entry.fields.clone()),
+                audit_log::reason.eq(entry.reason.clone()),
+                audit_log::request_id.eq(entry.request_id),
+            ),
+        )
+    };
+    if entries.is_empty() {
+        return Ok(());
+    }
+    diesel::insert_into(audit_log::table).values(entries.iter().map(row).collect::<Vec<_>>()).execute(conn).map(drop)
+}
+
 /// Writes an entry in the transaction of what it tells.
 pub fn record(conn: &mut PgConnection, by: impl Into<Actor>, at: DateTime<Utc>, entry: &Audit) -> QueryResult<()> {
     let by: Actor = by.into();

@@ -166,6 +166,29 @@ diesel::table! {
     use diesel::sql_types::*;
     use super::sql_types::Xid8;
 
+    change_feed (one) {
+        one -> Bool,
+        epoch -> Int8,
+        place -> Text,
+        kept_from -> Xid8,
+        began_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use super::sql_types::Xid8;
+
+    change_marks (at) {
+        at -> Timestamptz,
+        xid -> Xid8,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use super::sql_types::Xid8;
+
     changes (county_id, xid, seq) {
         county_id -> Int4,
         xid -> Xid8,
@@ -1459,6 +1482,8 @@ diesel::allow_tables_to_appear_in_same_query!(
     audit_batches,
     audit_log,
     calendar_days,
+    change_feed,
+    change_marks,
     changes,
     consent_texts,
     consents,

@@ -46,6 +46,7 @@ pub const ROOM: Room = Room {
     ],
     attached: &[(content::ERRAND, content::sees_errand), (content::MANDATE, content::sees_mandate)],
     rated: &[("errand", rated::served)],
+    synced: &[super::kept::SYNCED],
     ..Room::new("errands")
 };
 

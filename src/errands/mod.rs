@@ -34,6 +34,7 @@ pub mod following;
 mod hooks;
 pub mod jobs;
 pub mod journeys;
+mod kept;
 mod keys;
 pub mod ledger;
 mod line;

@@ -188,6 +188,7 @@ codes! {
     AttachmentNotReady 409 "attachment_not_ready" "附件尚未处理完成" "The attachment is not ready";
     TooManyUploads 409 "too_many_uploads" "尚未使用的附件过多，请先删除" "Too much has been uploaded and not used; remove some of it first";
     UploadOffset 409 "upload_offset" "Upload-Offset 与已收到的字节数不符" "Upload-Offset is not where the upload stands";
+    SyncCursorGone 410 "sync_cursor_gone" "同步位置已失效，请不带 cursor 重新同步" "The cursor is not good any more; start over without one";
     LinkExpired 410 "link_expired" "链接已过期，请重新获取" "The link has expired; ask for a new one";
     UploadExpired 410 "upload_expired" "上传已过期，请重新上传" "The upload has expired; begin anew";
     TusVersion 412 "tus_version" "Tus-Resumable 须为 1.0.0" "Tus-Resumable must be 1.0.0";

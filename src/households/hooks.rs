@@ -39,6 +39,7 @@ pub const ROOM: Room = Room {
         Sealed { table: "households", column: "note", index: None },
         Sealed { table: "household_import_lines", column: "before", index: None },
     ],
+    synced: &[super::kept::HOUSEHOLDS, super::kept::TASKS],
     ..Room::new("households")
 };
 

@@ -19,6 +19,7 @@ pub mod closing;
 mod for_visits;
 pub mod holding;
 mod hooks;
+mod kept;
 pub mod members;
 pub mod merging;
 pub mod model;

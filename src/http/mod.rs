@@ -24,7 +24,7 @@ use crate::{
     appointments, attachments, audit, calendar, consents, data_requests, departments, desk, errands,
     error::{Code, Error, Result},
     helpers, households, jobs, matters, messages, opening, orders, people, proxies, queue, ratings, sessions, settings,
-    staff, telemetry, todos, units, visits, windows,
+    staff, sync, telemetry, todos, units, visits, windows,
 };
 
 /// Every route of the API: mounted and documented from this one list.
@@ -345,6 +345,7 @@ pub fn routes(list: &mut ServiceConfig) {
         .service(audit::routes::list_resident_audit)
         .service(units::county::get_county)
         .service(units::county::update_county)
+        .service(sync::routes::sync_phone)
         .service(settings::routes::list_settings)
         .service(settings::routes::get_setting)
         .service(settings::routes::list_setting_history)

@@ -96,6 +96,8 @@ permissions! {
     ReadTodos "todos:read": Specialist Village, VillageCadre Village, TownshipStaff Township, DepartmentStaff Own, Supervisor Township, CountyAdmin County;
     /// Open, take, hand over and finish what waits for a human.
     WriteTodos "todos:write": Specialist Village, VillageCadre Village, TownshipStaff Township, DepartmentStaff Own, Supervisor Township, CountyAdmin County;
+    /// Keep a phone in step, to work without a network.
+    ReadSync "sync:read": Specialist Village, VillageCadre Village, TownshipStaff Township;
     /// Change the catalogue.
     WriteMatters "matters:write": CountyAdmin County;
     /// Change the departments of the county government.

@@ -24,7 +24,7 @@ use crate::{
     app::App,
     appointments, attachments, calendar, consents, data_requests, errands,
     error::{Error, Result},
-    messages, orders, ratings,
+    messages, orders, ratings, sync,
 };
 
 pub use worker::{run, run_due};
@@ -119,7 +119,6 @@ pub async fn sweep(app: &App) -> Result<()> {
     let now = app.clock.now();
     let passes: &[(&'static str, Pass)] = &[
         ("purge_idempotency_keys", |conn, now| Ok(store::purge_idempotency_keys(conn, now)?)),
-        ("purge_changes", |conn, now| Ok(store::purge_changes(conn, now)?)),
         ("purge_sessions", |conn, now| Ok(crate::sessions::purge(conn, now)?)),
         ("expire_proxies", crate::proxies::expire),
         ("purge_codes", |conn, now| Ok(crate::codes::purge(conn, now)?)),
@@ -130,7 +129,7 @@ pub async fn sweep(app: &App) -> Result<()> {
     ];
     let swept = passes_of(app, passes, now).await;
     let files = attachments::sweep(app).await;
-    swept.and(files)
+    swept.and(files).and(sync::keeping::run(app).await)
 }
 
 /// Idempotent passes over what a minute matters for: what a person waits for. Like [`sweep`], and cheap when nothing is due: each

@@ -183,17 +183,7 @@ statement! {
     "DELETE FROM idempotency_keys WHERE ctid = ANY (ARRAY(SELECT ctid FROM idempotency_keys WHERE created_at < {before} LIMIT {limit}))"
 }
 
-statement! {
-    struct PurgeChanges { before: DateTime<Utc> as Timestamptz, limit: i64 as BigInt }
-    "DELETE FROM changes WHERE ctid = ANY (ARRAY(SELECT ctid FROM changes WHERE at < {before} LIMIT {limit}))"
-}
-
 /// Answers are kept for 7 days. True while there is more to delete.
 pub fn purge_idempotency_keys(conn: &mut PgConnection, now: DateTime<Utc>) -> QueryResult<bool> {
     Ok(PurgeKeys { before: now - TimeDelta::days(7), limit: BATCH }.execute(conn)? == BATCH as usize)
-}
-
-/// Changes are kept for 30 days; a phone away for longer starts over. True while there is more to delete.
-pub fn purge_changes(conn: &mut PgConnection, now: DateTime<Utc>) -> QueryResult<bool> {
-    Ok(PurgeChanges { before: now - TimeDelta::days(30), limit: BATCH }.execute(conn)? == BATCH as usize)
 }

@@ -12,6 +12,7 @@ pub mod file;
 mod forms;
 pub mod guide;
 pub mod import;
+mod kept;
 mod known;
 mod lines;
 mod plan;
@@ -29,3 +30,7 @@ pub use rules::{Answers, Applies, applies, check_answers, limit_in_words, missin
 pub use store::{Matter, Said, find};
 pub use version::Version;
 pub use version_store::{all_in_effect, decided_by, in_effect, version};
+
+use crate::rooms::Room;
+
+pub const ROOM: Room = Room { synced: &[kept::SYNCED], ..Room::new("matters") };

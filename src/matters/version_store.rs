@@ -92,6 +92,18 @@ pub fn all_in_effect(conn: &mut PgConnection, county: i32, day: NaiveDate) -> Re
     rows.into_iter().map(Version::try_from).collect()
 }
 
+/// Of these matters the versions in effect on a local day, and those to come; in the order in which they were published.
+pub fn present_and_coming(conn: &mut PgConnection, county: i32, matters: &[Uuid], day: NaiveDate) -> Result<Vec<Version>> {
+    let on = matter_version_on(matter_versions::county_id, matter_versions::matter_id, day);
+    let of = matter_versions::table.filter(matter_versions::county_id.eq(county));
+    let of = of.filter(matter_versions::matter_id.eq_any(matters));
+    let of = of.filter(
+        matter_versions::effective_from.gt(day).or(matter_versions::number.nullable().eq(on).assume_not_null()),
+    );
+    let rows = of.order((matter_versions::matter_id, matter_versions::number)).select(Row::as_select()).load(conn)?;
+    rows.into_iter().map(Version::try_from).collect()
+}
+
 /// One version of a matter.
 pub fn version(conn: &mut PgConnection, county: i32, matter: Uuid, number: i16) -> Result<Option<Version>> {
     let row = matter_versions::table.find((county, matter, number)).select(Row::as_select());

@@ -46,6 +46,7 @@ pub const ROOM: Room = Room {
     ],
     attached: &[(evidence::ORDER, evidence::sees)],
     rated: &[("order", rated::served)],
+    synced: &[super::kept::SYNCED],
     ..Room::new("orders")
 };
 

@@ -62,6 +62,8 @@ macro_rules! no_money {
     };
 }
 
+pub(super) use no_money;
+
 /// The conditions of [`Filter`] on an order `o`.
 macro_rules! filtered {
     () => {

@@ -31,6 +31,7 @@ pub mod commands;
 mod evidence;
 mod hooks;
 pub mod jobs;
+mod kept;
 pub mod kind_routes;
 pub mod kinds;
 pub mod lists;

@@ -87,10 +87,7 @@ pub fn lines(conn: &mut PgConnection, county: i32, order: Uuid) -> QueryResult<V
 statement! {
     /// Whoever confirms meanwhile has not seen it: the version moves with the money.
     struct Touch { county: i32 as Integer, id: Uuid as SqlUuid, version: i64 as BigInt, now: DateTime<Utc> as Timestamptz }
-    "WITH touched AS (UPDATE orders SET version = version + 1, updated_at = {now} WHERE county_id = {county} AND id = {id} AND version = {version} RETURNING *) \
-     INSERT INTO changes (county_id, entity, entity_id, unit_id, resident_id, staff_id, at) \
-     SELECT o.county_id, 'order', o.id, o.unit_id, r.id, h.staff_id, {now} FROM touched o LEFT JOIN helpers h ON h.county_id = o.county_id AND h.id = o.holder_id \
-       CROSS JOIN LATERAL (SELECT o.resident_id AS id UNION SELECT h.resident_id) r WHERE r.id IS NOT NULL"
+    "UPDATE orders SET version = version + 1, updated_at = {now} WHERE county_id = {county} AND id = {id} AND version = {version}"
 }
 
 fn touch(conn: &mut PgConnection, order: &Order, now: DateTime<Utc>) -> Result<()> {

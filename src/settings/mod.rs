@@ -3,6 +3,7 @@
 //! A setting is a line of the table in [`model`]; the rooms read them as plain fields of [`Settings`], which every
 //! [`County`](crate::units::County) carries.
 
+mod kept;
 pub mod model;
 pub mod routes;
 mod rules;
@@ -10,3 +11,7 @@ mod store;
 
 pub use model::{Evidence, Settings, Switch, Totp};
 pub use store::{load, set};
+
+use crate::rooms::Room;
+
+pub const ROOM: Room = Room { synced: &[kept::SYNCED], ..Room::new("settings") };

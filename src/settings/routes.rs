@@ -123,7 +123,7 @@ fn next<'a>(entries: &'a [Entry], key: &str, now: DateTime<Utc>) -> Option<&'a E
 }
 
 impl SettingView {
-    fn new(definition: &'static Definition, entries: &[Entry], now: DateTime<Utc>, lang: Lang) -> Self {
+    pub(super) fn new(definition: &'static Definition, entries: &[Entry], now: DateTime<Utc>, lang: Lang) -> Self {
         let key = definition.key;
         // As Settings::at: a value that fits no more counts as not set.
         let current = in_effect(entries, key, now).filter(|entry| definition.kind.takes(&entry.value));

@@ -10,6 +10,7 @@
 //! Rooms open them in the transaction of what they follow from, with [`open`]; opening one again that is not done yet changes
 //! nothing.
 
+mod kept;
 pub mod model;
 pub mod routes;
 pub mod store;
@@ -26,5 +27,6 @@ pub const ROOM: Room = Room {
     merge: Some(store::merge),
     erase: Some(store::erase),
     sealed: &[Sealed { table: "todos", column: "note", index: None }],
+    synced: &[kept::SYNCED],
     ..Room::new("todos")
 };

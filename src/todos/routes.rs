@@ -65,7 +65,7 @@ pub struct TodoView {
 }
 
 impl TodoView {
-    fn new(app: &App, lang: Lang, todo: &Todo) -> Result<Self> {
+    pub(super) fn new(app: &App, lang: Lang, todo: &Todo) -> Result<Self> {
         let local = |at: DateTime<Utc>| at.with_timezone(&CST);
         let open = |sealed: &Vec<u8>| app.keys.open_text(todo.county_id, &note_place(todo.id), sealed);
         Ok(Self {

@@ -28,7 +28,7 @@ use crate::{
 };
 
 /// In words that the planner knows from the partial indexes: a bind in their place is never proved to imply them.
-fn waiting() -> diesel::expression::SqlLiteral<Bool> {
+pub(super) fn waiting() -> diesel::expression::SqlLiteral<Bool> {
     sql("state IN ('open', 'taken')")
 }
 

@@ -79,6 +79,8 @@ mod staff;
 mod staff_import;
 mod staff_leaving;
 mod staff_login;
+mod sync;
+mod sync_property;
 mod todos;
 mod trips;
 mod units;

@@ -303,6 +303,7 @@ pub const ROWS: &[Row] = &[
     ("list_resident_audit", "GET", "/v1/residents/{r}/audit", ""),
     ("get_county", "GET", "/v1/county", ""),
     ("update_county", "PUT", "/v1/county", r#"{"name": "大田县", "wechat_appid": null}"#),
+    ("sync_phone", "GET", "/v1/sync", ""),
     ("list_settings", "GET", "/v1/settings", ""),
     ("get_setting", "GET", "/v1/settings/booking.days_ahead", ""),
     ("list_setting_history", "GET", "/v1/settings/booking.days_ahead/history", ""),
