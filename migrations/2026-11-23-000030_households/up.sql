@@ -101,7 +101,7 @@ CREATE TABLE household_points (
   given_lng double precision CHECK (given_lng BETWEEN -180 AND 180),
   given_lat double precision CHECK (given_lat BETWEEN -90 AND 90),
   coordinate_system text NOT NULL CHECK (coordinate_system IN ('wgs84', 'gcj02')),
-  accuracy_m real CHECK (accuracy_m >= 0),
+  accuracy_m double precision CHECK (accuracy_m >= 0),
   set_by uuid,
   at timestamptz NOT NULL,
   PRIMARY KEY (county_id, id),

@@ -517,7 +517,7 @@ diesel::table! {
         given_lng -> Nullable<Float8>,
         given_lat -> Nullable<Float8>,
         coordinate_system -> Text,
-        accuracy_m -> Nullable<Float4>,
+        accuracy_m -> Nullable<Float8>,
         set_by -> Nullable<Uuid>,
         at -> Timestamptz,
     }

@@ -25,7 +25,7 @@ use crate::{
     audit::{self, Audit},
     clock::local_date,
     db::schema::{household_members, household_tags, households, visit_partners},
-    error::{Error, Lang, Result},
+    error::{Code, Error, Lang, Result},
     http::{
         caller::{Caller, Can},
         document::{IdempotencyHeader, IfMatchHeader},
@@ -155,7 +155,7 @@ pub async fn merge_household(
         (Caller::clone(&caller), Sight::new(&caller, caller.scope), app.clone(), app.clock.now());
     let entry = Audit::new("merge", "household", id.0).because(Some(reason));
     app.once(once, move |conn| {
-        let into = store::find(conn, sight, id.0)?.map_or(id.0, |row| row.id);
+        let into = store::find(conn, sight, id.0)?.ok_or(Code::NotFound)?.id;
         if HashSet::from([into, duplicate_id]).len() == 1 {
             return Err(Error::field("/duplicate_id", "same", "两个户相同", "is the same household"));
         }

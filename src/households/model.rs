@@ -151,7 +151,7 @@ pub struct HomePoint {
     pub given_lng: Option<f64>,
     pub given_lat: Option<f64>,
     pub coordinate_system: CoordinateSystem,
-    pub accuracy_m: Option<f32>,
+    pub accuracy_m: Option<f64>,
     pub set_by: Option<Uuid>,
     pub at: DateTime<Utc>,
 }

@@ -46,7 +46,7 @@ pub struct NewPoint {
     /// Metres, as the phone says, 0 to 100,000; left out: picked on a map.
     #[validate(range(min = 0.0, max = 100_000.0))]
     #[schema(minimum = 0, maximum = 100_000)]
-    pub accuracy_m: Option<f32>,
+    pub accuracy_m: Option<f64>,
 }
 
 #[derive(QueryableByName)]
@@ -158,7 +158,7 @@ pub struct HomePointView {
     /// As it was given; none once it has been erased, and for those who do not answer for the household.
     #[schema(inline)]
     pub point: Option<Point>,
-    pub accuracy_m: Option<f32>,
+    pub accuracy_m: Option<f64>,
     pub set_by: Option<Uuid>,
     pub at: DateTime<FixedOffset>,
 }

@@ -38,7 +38,7 @@ async fn a_category_makes_a_task_and_only_a_visit_resolves_it() {
     let monthly = category(&t, "重点关爱户").await;
     let made = create(&t, &specialist, "陈家", json!({"category_id": monthly})).await;
     assert_eq!((&made["task"]["opens_on"], &made["task"]["due_on"]), (&json!("2026-11-23"), &json!("2026-12-03")));
-    let day = t.get("/v1/day").by(&specialist).send().await;
+    let day = t.get("/v1/my_day").by(&specialist).send().await.is(200);
     assert!(day.bytes.windows(10).any(|word| word == b"visit_task"), "it stands in the day");
     // Too early for its window: nothing but the last visit.
     visited(&t, &made, "2026-11-01");
