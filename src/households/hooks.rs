@@ -60,7 +60,8 @@ fn entry(task: VisitTask) -> Entry {
 fn day(conn: &mut PgConnection, day: &Day) -> Result<Vec<Entry>> {
     let held = visit_tasks::table.filter(visit_tasks::county_id.eq(day.county));
     let held = held.filter(visit_tasks::holder_id.eq_any(day.staff.clone()));
-    let open = held.filter(visit_tasks::state.eq(TaskState::Open)).filter(visit_tasks::opens_on.le(local_date(day.from)));
+    let open =
+        held.filter(visit_tasks::state.eq(TaskState::Open)).filter(visit_tasks::opens_on.le(local_date(day.from)));
     let order = (visit_tasks::due_on, visit_tasks::id);
     let rows: Vec<VisitTask> = open.order(order).limit(200).select(VisitTask::as_select()).load(conn)?;
     Ok(rows.into_iter().map(entry).collect())
@@ -112,7 +113,11 @@ fn hand_over(conn: &mut PgConnection, over: &HandOver) -> Result<usize> {
 /// Whoever belongs to two households because of two records stays where the record that stays belongs.
 fn merge(conn: &mut PgConnection, merge: &Merge) -> Result<usize> {
     let Merge { county, from, into, now } = *merge;
-    let of = |id| household_members::table.filter(household_members::county_id.eq(county)).filter(household_members::resident_id.eq(id));
+    let of = |id| {
+        household_members::table
+            .filter(household_members::county_id.eq(county))
+            .filter(household_members::resident_id.eq(id))
+    };
     if household_of(conn, Person { county, id: into, now })?.is_some() {
         diesel::update(of(from).filter(household_members::until_on.is_null()))
             .set(household_members::until_on.eq(local_date(now)))
@@ -141,7 +146,8 @@ fn export(conn: &mut PgConnection, app: &App, person: Person) -> Result<Value> {
         let row = households::table.find((person.county, member.household_id));
         let row: Household = row.select(Household::as_select()).first(conn)?;
         let tags = household_tags::table.filter(household_tags::county_id.eq(person.county));
-        let tags = tags.filter(household_tags::household_id.eq(row.id)).filter(household_tags::resident_id.eq(person.id));
+        let tags =
+            tags.filter(household_tags::household_id.eq(row.id)).filter(household_tags::resident_id.eq(person.id));
         let columns = (household_tags::tag, household_tags::since_on, household_tags::until_on);
         let tags: Vec<(String, NaiveDate, Option<NaiveDate>)> = tags.select(columns).load(conn)?;
         // Where others live now is not told to somebody who has left.
@@ -162,9 +168,14 @@ statement! {
 fn erase(conn: &mut PgConnection, _: &App, person: Person) -> Result<usize> {
     let Person { county, id, now } = person;
     let last = household_of(conn, person)?;
-    let of = |household| household_members::table.filter(household_members::county_id.eq(county)).filter(household_members::household_id.eq(household));
+    let of = |household| {
+        household_members::table
+            .filter(household_members::county_id.eq(county))
+            .filter(household_members::household_id.eq(household))
+    };
     let others = |conn: &mut PgConnection, household: Uuid| {
-        let others = of(household).filter(household_members::until_on.is_null()).filter(household_members::resident_id.ne(id));
+        let others =
+            of(household).filter(household_members::until_on.is_null()).filter(household_members::resident_id.ne(id));
         others.count().get_result::<i64>(conn)
     };
     if let Some(household) = last

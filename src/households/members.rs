@@ -1,6 +1,6 @@
 //! Who belongs to a household: a resident to one at a time.
 
-use actix_web::{get, post, web::Data, HttpResponse, HttpRequest};
+use actix_web::{HttpRequest, HttpResponse, get, post, web::Data};
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use serde::{Deserialize, Serialize};

@@ -6,7 +6,7 @@ use actix_web::{post, web::Data};
 use chrono::{DateTime, NaiveDate, Utc};
 use diesel::{
     prelude::*,
-    sql_types::{Bool, Integer, Timestamptz, Uuid as SqlUuid},
+    sql_types::{Integer, Timestamptz, Uuid as SqlUuid},
 };
 use serde::Deserialize;
 use utoipa::ToSchema;
@@ -15,7 +15,7 @@ use validator::Validate;
 
 use super::{
     holding::add_partner,
-    model::{Household, HouseholdState, Relation, place},
+    model::{Household, Relation, place},
     routes::answer,
     store::{self, Sight},
     views::HouseholdView,
@@ -52,7 +52,11 @@ pub struct MergeHousehold {
 
 /// Members go over; of two heads the one who stays is head.
 fn members(conn: &mut PgConnection, from: &Household, into: &Household) -> QueryResult<usize> {
-    let of = |id| household_members::table.filter(household_members::county_id.eq(from.county_id)).filter(household_members::household_id.eq(id));
+    let of = |id| {
+        household_members::table
+            .filter(household_members::county_id.eq(from.county_id))
+            .filter(household_members::household_id.eq(id))
+    };
     let head = of(into.id).filter(household_members::relation.eq(Relation::Head));
     let headed = diesel::select(diesel::dsl::exists(head.filter(household_members::until_on.is_null())));
     if headed.get_result(conn)? {
@@ -64,8 +68,13 @@ fn members(conn: &mut PgConnection, from: &Household, into: &Household) -> Query
 
 /// Tags go over; what is said of both already ends with the one that vanishes.
 fn tags(conn: &mut PgConnection, from: &Household, into: &Household, today: NaiveDate) -> QueryResult<usize> {
-    let of = |id| household_tags::table.filter(household_tags::county_id.eq(from.county_id)).filter(household_tags::household_id.eq(id));
-    let said: Vec<String> = of(into.id).filter(household_tags::until_on.is_null()).select(household_tags::tag).load(conn)?;
+    let of = |id| {
+        household_tags::table
+            .filter(household_tags::county_id.eq(from.county_id))
+            .filter(household_tags::household_id.eq(id))
+    };
+    let said: Vec<String> =
+        of(into.id).filter(household_tags::until_on.is_null()).select(household_tags::tag).load(conn)?;
     let twice = of(from.id).filter(household_tags::tag.eq_any(said)).filter(household_tags::until_on.is_null());
     diesel::update(twice).set(household_tags::until_on.eq(today)).execute(conn)?;
     diesel::update(of(from.id)).set(household_tags::household_id.eq(into.id)).execute(conn)
@@ -98,14 +107,7 @@ statement! {
 
 statement! {
     struct Plan { county: i32 as Integer, household: Uuid as SqlUuid, now: DateTime<Utc> as Timestamptz }
-    "SELECT household_plan({county}, {household}, {now}) IS NULL AS done"
-}
-
-#[derive(QueryableByName)]
-struct Done {
-    #[diesel(sql_type = Bool)]
-    #[allow(dead_code, reason = "a function that returns nothing still answers a row")]
-    done: bool,
+    "SELECT household_plan({county}, {household}, {now})"
 }
 
 /// What the one that stays lacks it takes from the other, sealed anew under its own id.
@@ -165,12 +167,11 @@ pub async fn merge_household(
         Vanish { county: who.county, from: from.id, into: into.id, now }.execute(conn)?;
         fill(conn, &inner, &from, &into)?;
         if from.last_visit_on > into.last_visit_on && into.category_id.is_some() {
-            Plan { county: who.county, household: into.id, now }.get_result::<Done>(conn)?;
+            Plan { county: who.county, household: into.id, now }.execute(conn)?;
         }
         for id in [into.id, from.id] {
             audit::record(conn, &who, now, &entry.of(id))?;
         }
-        debug_assert_eq!(into.state, HouseholdState::Active, "it was locked as such");
         let row = store::touch(conn, (who.county, into.id), now)?;
         answer(conn, &inner, (&who, lang), row)
     })

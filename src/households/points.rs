@@ -12,7 +12,7 @@ use uuid::Uuid;
 use validator::Validate;
 
 use super::{
-    model::{Household, HomePoint, PointSource},
+    model::{HomePoint, Household, PointSource},
     routes::answer,
     store::{self, Sight},
     views::{self, Eyes, HouseholdView},
@@ -73,7 +73,8 @@ pub fn set(
 ) -> Result<Household> {
     let (county, household) = (row.county_id, row.id);
     if (PositionRefused { county, household }).get_result::<Refused>(conn)?.refused {
-        let (zh, en) = ("有成员不同意记录住址位置", "a member does not agree to the whereabouts of the home being kept");
+        let (zh, en) =
+            ("有成员不同意记录住址位置", "a member does not agree to the whereabouts of the home being kept");
         return Err(Error::new(Code::ConsentRequired).detail(zh, en));
     }
     let (given, point) = (new.point, new.point.to_wgs84());

@@ -228,8 +228,7 @@ pub async fn create_household(
 ) -> Result<Answer> {
     let once = Once::new(&caller, "create_household", key, body.digest);
     let (new, now, who) = (body.value, app.clock.now(), Caller::clone(&caller));
-    let (id, sight, inner) =
-        (new.id.unwrap_or_else(Uuid::now_v7), Sight::new(&caller, caller.scope), app.clone());
+    let (id, sight, inner) = (new.id.unwrap_or_else(Uuid::now_v7), Sight::new(&caller, caller.scope), app.clone());
     let entry = Audit::new("create", "household", id);
     app.once(once, move |conn| {
         check_unit(conn, sight, new.unit_id)?;

@@ -194,13 +194,16 @@ pub fn set_state(
     state: HouseholdState,
     now: DateTime<Utc>,
 ) -> QueryResult<Household> {
-    diesel::update(households::table.find((row.county_id, row.id)))
-        .set(households::state.eq(state))
-        .execute(conn)?;
+    diesel::update(households::table.find((row.county_id, row.id))).set(households::state.eq(state)).execute(conn)?;
     touch(conn, (row.county_id, row.id), now)
 }
 
-pub fn set_holder(conn: &mut PgConnection, row: &Household, holder: Uuid, now: DateTime<Utc>) -> QueryResult<Household> {
+pub fn set_holder(
+    conn: &mut PgConnection,
+    row: &Household,
+    holder: Uuid,
+    now: DateTime<Utc>,
+) -> QueryResult<Household> {
     diesel::update(households::table.find((row.county_id, row.id)))
         .set((
             households::holder_id.eq(holder),

@@ -154,7 +154,8 @@ pub fn many(
     let Some(county) = rows.first().map(|row| row.county_id) else { return Ok(Default::default()) };
     let ids: Vec<_> = rows.iter().map(|row| row.id).collect();
     let mut around = store::around(conn, county, &ids)?;
-    let residents: Vec<_> = around.values().flat_map(|around| &around.members).map(|member| member.resident_id).collect();
+    let residents: Vec<_> =
+        around.values().flat_map(|around| &around.members).map(|member| member.resident_id).collect();
     let names = people::masked_names(conn, app, county, &residents)?;
     let (mut views, mut plain) = (Vec::with_capacity(rows.len()), Vec::new());
     for row in rows {

@@ -11,7 +11,8 @@ pub mod store;
 pub mod subject;
 
 pub use model::{
-    IdNumber, IdentityLevel, IdentitySeen, MaskedName, MaybeMasked, PersonName, Personal, Phone, Resident, searched_name,
+    IdNumber, IdentityLevel, IdentitySeen, MaskedName, MaybeMasked, PersonName, Personal, Phone, Resident,
+    searched_name,
 };
 pub use registration::{Registration, note_taken, register};
 pub use routes::{ResidentView, guardian_required};

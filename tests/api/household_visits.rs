@@ -12,7 +12,10 @@ use crate::{
 /// What a check-in that met somebody does to tasks, by the function that it calls.
 fn visited(t: &TestApp, household: &Value, on: &str) -> String {
     let visit = Uuid::now_v7().to_string();
-    t.database.run(&format!("SELECT visit_tasks_resolve(1, '{}', '{visit}', '{on}', '2026-11-23T08:00:00+08:00')", id(household)));
+    t.database.run(&format!(
+        "SELECT visit_tasks_resolve(1, '{}', '{visit}', '{on}', '2026-11-23T08:00:00+08:00')",
+        id(household)
+    ));
     visit
 }
 
@@ -55,7 +58,10 @@ async fn a_category_makes_a_task_and_only_a_visit_resolves_it() {
     assert_eq!(tasks(&t, &made)[1..], ["resolved 2026-12-18 2026-12-28 2027-01-05", "open 2027-01-25 2027-02-04"]);
     // Another category: the open task is dropped, the next counts from the last visit.
     let changed = put(&t, &specialist, &made, category(&t, "一般户").await).await;
-    assert_eq!((&changed["task"]["opens_on"], &changed["task"]["due_on"]), (&json!("2027-03-06"), &json!("2027-04-05")));
+    assert_eq!(
+        (&changed["task"]["opens_on"], &changed["task"]["due_on"]),
+        (&json!("2027-03-06"), &json!("2027-04-05"))
+    );
     assert_eq!(put(&t, &specialist, &made, Value::Null).await["task"], Value::Null);
     let dropped = t.get("/v1/visit-tasks?state=dropped").by(&specialist).send().await.ok();
     assert_eq!(dropped["items"].as_array().expect("items").len(), 2);
@@ -95,7 +101,8 @@ async fn partners_have_dates_and_whoever_leaves_hands_everything_over() {
     let t = TestApp::new().await;
     let (admin, cadre) = (t.staff("admin").await, t.staff("cadre").await);
     let (made, chen) = crate::staff::open(&t, &admin, "chen", "township_staff", "石牌镇").await;
-    let household = create(&t, &cadre, "陈家", json!({"category_id": category(&t, "一般户").await, "address": "1号"})).await;
+    let household =
+        create(&t, &cadre, "陈家", json!({"category_id": category(&t, "一般户").await, "address": "1号"})).await;
     let with = tell(&t, &cadre, &household, "partners", json!({"staff_id": chen.subject})).await.ok();
     assert_eq!(with["partner_id"], json!(chen.subject));
     assert_eq!(seen(&t, &chen, &household).await["address"], "1号", "a partner sees it plain, of whatever unit");
@@ -119,7 +126,8 @@ async fn partners_have_dates_and_whoever_leaves_hands_everything_over() {
     assert_eq!((&after["holder_id"], &after["partner_id"]), (&json!(cadre.subject), &json!(cadre.subject)));
     assert_eq!(after["task"]["holder_id"], json!(cadre.subject));
     let all = t.get(&format!("/v1/households/{}/partners", id(&household))).by(&cadre).send().await.ok();
-    let dates: Vec<_> = all["items"].as_array().expect("items").iter().map(|of| (&of["from_on"], &of["until_on"])).collect();
+    let dates: Vec<_> =
+        all["items"].as_array().expect("items").iter().map(|of| (&of["from_on"], &of["until_on"])).collect();
     assert_eq!(dates, [(&json!("2026-11-23"), &json!("2026-11-25")), (&json!("2026-11-25"), &Value::Null)]);
     let end = format!("partners/{}/end", id(&all["items"][1]));
     assert_eq!(tell(&t, &cadre, &household, &end, json!({})).await.ok()["partner_id"], Value::Null);
@@ -226,7 +234,10 @@ async fn a_record_that_is_closed_leaves_an_empty_household_behind() {
     let ask = json!({"kind": "close"});
     t.post(&format!("{path}/data_requests")).by(&granny).json(ask).send().await.is(202);
     crate::closed_records::settle(&t).await;
-    let left = format!("SELECT concat_ws(' ', state, name IS NULL, address IS NULL, lng IS NULL) AS text FROM households WHERE id = '{}'", id(&household));
+    let left = format!(
+        "SELECT concat_ws(' ', state, name IS NULL, address IS NULL, lng IS NULL) AS text FROM households WHERE id = '{}'",
+        id(&household)
+    );
     assert_eq!(t.database.text(&left), "closed t t t");
     assert_eq!(t.database.count("SELECT count(*) AS n FROM household_members"), 0);
 }

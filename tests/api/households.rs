@@ -45,7 +45,10 @@ async fn whoever_holds_a_household_sees_it_plain_and_others_masked() {
     assert_eq!(made["holder_id"], json!(specialist.subject), "the specialist of the village answers for it");
     assert_eq!((&made["name"], &made["plain"], &made["address"]), (&json!("陈*婆"), &json!(false), &Value::Null));
     let plain = seen(&t, &specialist, &made).await;
-    assert_eq!((&plain["name"], &plain["address"], &plain["note"]), (&json!("陈阿婆"), &json!("红星村12号"), &json!("听力不好")));
+    assert_eq!(
+        (&plain["name"], &plain["address"], &plain["note"]),
+        (&json!("陈阿婆"), &json!("红星村12号"), &json!("听力不好"))
+    );
     let point = &plain["point"];
     assert_eq!(point["coordinate_system"], "wgs84");
     assert!((point["lng"].as_f64().expect("a number") - 117.8521).abs() > 0.003, "shifted back by half a kilometre");
@@ -57,7 +60,10 @@ async fn whoever_holds_a_household_sees_it_plain_and_others_masked() {
     let path = format!("/v1/households/{}/reveal", id(&made));
     let revealed = t.post(&path).by(&cadre).json(json!({"reason": "上门送药"})).send().await.ok();
     assert_eq!((&revealed["name"], &revealed["address"]), (&json!("陈阿婆"), &json!("红星村12号")));
-    assert_eq!(t.database.count("SELECT count(*) AS n FROM audit_log WHERE action = 'reveal' AND reason = '上门送药'"), 1);
+    assert_eq!(
+        t.database.count("SELECT count(*) AS n FROM audit_log WHERE action = 'reveal' AND reason = '上门送药'"),
+        1
+    );
     // Sealed in the database.
     assert_eq!(t.database.everything().matches("红星村12号").count(), 0);
 
@@ -72,7 +78,10 @@ async fn whoever_holds_a_household_sees_it_plain_and_others_masked() {
     assert_eq!(over["holder_id"], json!(far.subject));
     assert_eq!(seen(&t, &far, &made).await["name"], "陈阿婆");
     assert_eq!(seen(&t, &specialist, &made).await["name"], "陈*婆");
-    let gone = format!("SELECT count(*) AS n FROM changes WHERE entity = 'household' AND gone AND staff_id = '{}'", specialist.subject);
+    let gone = format!(
+        "SELECT count(*) AS n FROM changes WHERE entity = 'household' AND gone AND staff_id = '{}'",
+        specialist.subject
+    );
     assert_eq!(t.database.count(&gone), 1);
     let nobody = tell(&t, &cadre, &made, "hand_over", json!({"holder_id": Uuid::nil()})).await.problem(422, "invalid");
     assert_eq!(nobody.faults(), ["/holder_id:unknown_staff"]);
@@ -93,7 +102,12 @@ async fn households_are_found_by_whole_names_within_reach_and_changed_with_care(
     let path = format!("/v1/households/{}", id(&made));
     let unit = t.unit("红星村委会").await;
     let put = |body: Value, version: &str| t.put(&path).by(&cadre).header("if-match", version).json(body).send();
-    t.put(&path).by(&cadre).json(json!({"unit_id": unit, "name": "x"})).send().await.problem(428, "precondition_required");
+    t.put(&path)
+        .by(&cadre)
+        .json(json!({"unit_id": unit, "name": "x"}))
+        .send()
+        .await
+        .problem(428, "precondition_required");
     put(json!({"unit_id": unit, "name": "陈**家"}), "\"77\"").await.problem(412, "version_stale");
     // The mask, and no address, because a cadre sees neither: both stay.
     let put_back = put(json!({"unit_id": unit, "name": "陈**家", "code": "A-7"}), "*").await.ok();
@@ -104,7 +118,8 @@ async fn households_are_found_by_whole_names_within_reach_and_changed_with_care(
     assert_eq!(wrong.faults(), ["/name:mask"]);
     put(json!({"unit_id": unit, "name": "陈阿婆家", "address": ""}), "*").await.ok();
     assert_eq!(seen(&t, &specialist, &made).await["address"], Value::Null);
-    let far = put(json!({"unit_id": t.unit("均溪镇").await, "name": "陈阿婆家", "category_id": Uuid::nil()}), "*").await;
+    let far =
+        put(json!({"unit_id": t.unit("均溪镇").await, "name": "陈阿婆家", "category_id": Uuid::nil()}), "*").await;
     assert_eq!(far.problem(422, "invalid").faults(), ["/unit_id:unknown_unit"]);
 
     // Created on the spot: the phone's own id, once.
@@ -178,7 +193,10 @@ async fn a_home_point_is_corrected_and_its_history_kept_until_a_member_says_no()
     t.post(&path).by(&cadre).json(answer("refused")).send().await.created();
     let after = seen(&t, &specialist, &made).await;
     assert_eq!((&after["point"], &after["point_set_at"]), (&Value::Null, &Value::Null));
-    assert_eq!(t.database.count("SELECT count(*) AS n FROM household_points WHERE lng IS NOT NULL OR given_lng IS NOT NULL"), 0);
+    assert_eq!(
+        t.database.count("SELECT count(*) AS n FROM household_points WHERE lng IS NOT NULL OR given_lng IS NOT NULL"),
+        0
+    );
     tell(&t, &specialist, &made, "points", moved.clone()).await.problem(403, "consent_required");
     t.post(&path).by(&cadre).json(answer("given")).send().await.created();
     tell(&t, &specialist, &made, "points", moved).await.ok();
