@@ -24,7 +24,6 @@ use crate::{
     appointments, attachments, audit, calendar, consents, data_requests, departments, desk, errands,
     error::{Code, Error, Result},
     helpers, households, jobs, matters, messages, opening, orders, people, proxies, queue, ratings, sessions, settings,
-    helpers, households, jobs, matters, messages, opening, orders, people, proxies, queue, ratings, sessions, settings,
     staff, sync, telemetry, todos, units, windows,
 };
 
