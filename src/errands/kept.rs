@@ -62,9 +62,7 @@ fn kept(conn: &mut PgConnection, app: &App, phone: &Phone, ids: &[Uuid]) -> Resu
     let today = local_date(phone.now);
     let kept = |Row { line, unseen }: Row| match unseen {
         true => Ok(Kept::unsaid(line.id)),
-        false => {
-            Kept::new(line.id, line.version, &ErrandView::listed(app, &phone.caller, phone.lang, &line, today)?)
-        }
+        false => Kept::new(line.id, line.version, &ErrandView::listed(app, &phone.caller, phone.lang, &line, today)?),
     };
     rows.into_iter().map(kept).collect()
 }

@@ -93,7 +93,12 @@ pub fn all_in_effect(conn: &mut PgConnection, county: i32, day: NaiveDate) -> Re
 }
 
 /// Of these matters the versions in effect on a local day, and those to come; in the order in which they were published.
-pub fn present_and_coming(conn: &mut PgConnection, county: i32, matters: &[Uuid], day: NaiveDate) -> Result<Vec<Version>> {
+pub fn present_and_coming(
+    conn: &mut PgConnection,
+    county: i32,
+    matters: &[Uuid],
+    day: NaiveDate,
+) -> Result<Vec<Version>> {
     let on = matter_version_on(matter_versions::county_id, matter_versions::matter_id, day);
     let of = matter_versions::table.filter(matter_versions::county_id.eq(county));
     let of = of.filter(matter_versions::matter_id.eq_any(matters));

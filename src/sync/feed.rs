@@ -158,7 +158,9 @@ pub fn renew(conn: &mut PgConnection, now: DateTime<Utc>) -> Result<bool> {
     let renewed = Renew { epoch: rand::random(), now }.execute(conn)? == 1;
     if renewed {
         Forget { now }.execute(conn)?;
-        tracing::warn!("the database was restored or replaced: a new epoch of the change feed begins, phones start over");
+        tracing::warn!(
+            "the database was restored or replaced: a new epoch of the change feed begins, phones start over"
+        );
     }
     Ok(renewed)
 }

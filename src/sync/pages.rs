@@ -63,12 +63,7 @@ pub fn snapshot(
 }
 
 /// What has changed: each thing once, as it is now; a tombstone for what the phone keeps no more.
-pub fn changes(
-    conn: &mut PgConnection,
-    app: &App,
-    phone: &Phone,
-    changed: &[Changed],
-) -> Result<Vec<SyncItem>> {
+pub fn changes(conn: &mut PgConnection, app: &App, phone: &Phone, changed: &[Changed]) -> Result<Vec<SyncItem>> {
     let mut items = Vec::new();
     for kind in rooms::synced() {
         let mut seen = HashSet::new();

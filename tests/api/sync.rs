@@ -161,7 +161,10 @@ async fn errands_orders_and_appointments_come_and_go() {
     step(&t, &specialist, &order, "claim", json!({})).await.ok();
     phone.until(&t, |phone| phone.get("order", &order_id)["held"] == true).await;
     assert_eq!(phone.get("order", &order_id)["address"], "红星村 12 号");
-    let looks = format!("SELECT count(*) AS n FROM audit_log WHERE action = 'read_order' AND actor_id = '{}'", specialist.subject);
+    let looks = format!(
+        "SELECT count(*) AS n FROM audit_log WHERE action = 'read_order' AND actor_id = '{}'",
+        specialist.subject
+    );
     assert_eq!(t.database.count(&looks), 1, "the look is recorded");
     step(&t, &specialist, &order, "return", json!({"reason": "临时有事"})).await.ok();
     phone.until(&t, |phone| phone.get("order", &order_id)["held"] == false).await;
@@ -201,10 +204,20 @@ async fn whoever_loses_sight_is_told() {
     let offer = json!({"staff_id": junxi.subject, "reason": "请接手"});
     crate::errands::step(&t, holder, &errand, "offer_transfer", offer).await.ok();
     crate::errands::step(&t, &junxi, &errand, "decline_transfer", json!({"reason": "请先补齐"})).await.ok();
-    assert_eq!((told(&junxi, "errand", &errand_id, false), told(&junxi, "errand", &errand_id, true)), (1, 1), "asked, and asked no more");
+    assert_eq!(
+        (told(&junxi, "errand", &errand_id, false), told(&junxi, "errand", &errand_id, true)),
+        (1, 1),
+        "asked, and asked no more"
+    );
 
     // A centre whose appointment is moved to another one; a record that is merged.
-    let booked = id(&t.post("/v1/appointments").by(&chen).json(t.booking("2026-11-24T09:00:00+08:00").await).send().await.created());
+    let booked = id(&t
+        .post("/v1/appointments")
+        .by(&chen)
+        .json(t.booking("2026-11-24T09:00:00+08:00").await)
+        .send()
+        .await
+        .created());
     let (old, new) = (t.unit("均溪镇").await, t.unit("石牌镇").await);
     t.database.run(&format!("UPDATE appointments SET unit_id = '{new}', version = version + 1 WHERE id = '{booked}'"));
     let left = format!("SELECT count(*) AS n FROM changes WHERE entity_id = '{booked}' AND unit_id = '{old}' AND gone");
@@ -228,7 +241,8 @@ async fn of_what_is_about_oneself_nothing_is_said() {
     one.follow(&t).await;
     other.follow(&t).await;
     let about = todo(&t, &cadre, json!({"kind": "call", "title": "回访"})).await;
-    t.database.run(&format!("UPDATE todos SET hidden_from = ARRAY['{}'::uuid] WHERE id = '{about}'", specialist.subject));
+    t.database
+        .run(&format!("UPDATE todos SET hidden_from = ARRAY['{}'::uuid] WHERE id = '{about}'", specialist.subject));
     other.until(&t, |phone| phone.has("todo", &about)).await;
     act(&t, &cadre, &about, "done", json!({"note": "已了解"})).await;
     other.until(&t, |phone| !phone.has("todo", &about)).await;
@@ -268,9 +282,11 @@ async fn a_cursor_is_good_for_its_phone_and_its_feed() {
     let junxi = t.staff("junxi").await;
     let mut above = Phone::new(&junxi);
     above.follow(&t).await;
-    t.database.run("UPDATE units SET parent_id = (SELECT id FROM units WHERE name = '石牌镇') WHERE name = '红星村委会'");
+    t.database
+        .run("UPDATE units SET parent_id = (SELECT id FROM units WHERE name = '石牌镇') WHERE name = '红星村委会'");
     above.ask(&t, 10).await.problem(410, "sync_cursor_gone");
-    t.database.run("UPDATE units SET parent_id = (SELECT id FROM units WHERE name = '均溪镇') WHERE name = '红星村委会'");
+    t.database
+        .run("UPDATE units SET parent_id = (SELECT id FROM units WHERE name = '均溪镇') WHERE name = '红星村委会'");
     above.ask(&t, 10).await.ok();
 
     // The feed goes back only so far.
@@ -369,7 +385,10 @@ async fn nothing_new_is_one_read_by_index() {
          ANALYZE changes",
     );
     let names = ["county", "top", "staff", "xid", "seq", "entities", "for_all", "handed_out", "limit"];
-    let sql = names.iter().enumerate().fold(Next::SQL.to_owned(), |sql, (at, name)| sql.replace(&format!("{{{name}}}"), &format!("${}", at + 1)));
+    let sql = names
+        .iter()
+        .enumerate()
+        .fold(Next::SQL.to_owned(), |sql, (at, name)| sql.replace(&format!("{{{name}}}"), &format!("${}", at + 1)));
     let mut conn = t.database.service();
     conn.batch_execute(&format!(
         "SET plan_cache_mode = force_generic_plan; SET jit = off; PREPARE next (integer, uuid, uuid, bigint, bigint, text[], text[], timestamptz, bigint) AS {sql}"
@@ -377,7 +396,8 @@ async fn nothing_new_is_one_read_by_index() {
     .expect("prepared");
     let explain = format!(
         "EXPLAIN (ANALYZE, BUFFERS, COSTS OFF, TIMING OFF) EXECUTE next (1, '{}', '{}', 1, 0, ARRAY['errand', 'todo'], ARRAY['matter'], now(), 200)",
-        t.unit("红星村委会").await, specialist.subject
+        t.unit("红星村委会").await,
+        specialist.subject
     );
     let plan: Vec<Planned> = sql_query(explain).load(&mut conn).expect("explained");
     let plan: Vec<_> = plan.into_iter().map(|planned| planned.line).collect();
@@ -388,7 +408,8 @@ async fn nothing_new_is_one_read_by_index() {
     assert!(!text.contains("Seq Scan on changes"), "{text}");
     // Pages read by the whole of it, from the top line of the plan.
     let read = plan.iter().find_map(|line| line.trim().strip_prefix("Buffers: shared hit=")).expect("buffers");
-    let read: u32 = read.split(|other: char| !other.is_ascii_digit()).next().and_then(|n| n.parse().ok()).expect("a number");
+    let read: u32 =
+        read.split(|other: char| !other.is_ascii_digit()).next().and_then(|n| n.parse().ok()).expect("a number");
     assert!(read < 120, "{read} pages\n{text}");
     t.run_jobs().await;
 }
@@ -409,11 +430,20 @@ async fn households_and_tasks_reach_whoever_answers_for_them() {
     let (home, task) = (id(&made), made["task"]["id"].as_str().expect("a task").to_owned());
     phone.until(&t, |phone| phone.has("household", &home) && phone.has("visit_task", &task)).await;
     let kept = phone.get("household", &home);
-    assert_eq!((&kept["name"], &kept["address"], &kept["plain"]), (&json!("陈阿婆"), &json!("红星村12号"), &json!(true)));
-    let looks = format!("SELECT count(*) AS n FROM audit_log WHERE action = 'read' AND entity_id = '{home}' AND actor_id = '{}'", specialist.subject);
+    assert_eq!(
+        (&kept["name"], &kept["address"], &kept["plain"]),
+        (&json!("陈阿婆"), &json!("红星村12号"), &json!(true))
+    );
+    let looks = format!(
+        "SELECT count(*) AS n FROM audit_log WHERE action = 'read' AND entity_id = '{home}' AND actor_id = '{}'",
+        specialist.subject
+    );
     assert_eq!(t.database.count(&looks), 1);
     beside.until(&t, |phone| phone.has("household", &home)).await;
-    assert_eq!((&beside.get("household", &home)["name"], &beside.get("household", &home)["address"]), (&json!("陈*婆"), &Value::Null));
+    assert_eq!(
+        (&beside.get("household", &home)["name"], &beside.get("household", &home)["address"]),
+        (&json!("陈*婆"), &Value::Null)
+    );
     far.follow(&t).await;
     assert!(far.told.iter().all(|item| item["entity"] != "household"));
 
@@ -422,7 +452,10 @@ async fn households_and_tasks_reach_whoever_answers_for_them() {
     far.until(&t, |phone| phone.has("household", &home) && phone.has("visit_task", &task)).await;
     assert_eq!(far.get("household", &home)["plain"], true);
     // A visit resolves the task: the next one is there instead.
-    t.database.run(&format!("SELECT visit_tasks_resolve(1, '{home}', '{}', '2026-11-24', '2026-11-24T10:00:00+08:00')", uuid::Uuid::now_v7()));
+    t.database.run(&format!(
+        "SELECT visit_tasks_resolve(1, '{home}', '{}', '2026-11-24', '2026-11-24T10:00:00+08:00')",
+        uuid::Uuid::now_v7()
+    ));
     for phone in [&mut phone, &mut far] {
         phone.until(&t, |phone| !phone.has("visit_task", &task) && phone.count("visit_task") == 1).await;
         assert_eq!(phone.get("household", &home)["last_visit_on"], "2026-11-24");
@@ -467,7 +500,8 @@ async fn three_hundred_households_are_a_megabyte_at_most() {
     let (mut phone, mut bytes, mut pages) = (Phone::new(&specialist), 0, 0);
     loop {
         let cursor = phone.cursor.as_ref().map(|cursor| format!("?cursor={cursor}")).unwrap_or_default();
-        let packed = t.get(&format!("/v1/sync{cursor}")).by(&specialist).header("accept-encoding", "gzip").send().await.is(200);
+        let packed =
+            t.get(&format!("/v1/sync{cursor}")).by(&specialist).header("accept-encoding", "gzip").send().await.is(200);
         (bytes, pages) = (bytes + packed.bytes.len(), pages + 1);
         if !phone.pull(&t, 200).await {
             break;

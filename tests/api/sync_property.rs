@@ -99,7 +99,15 @@ impl World {
         let (unit, holder) = (self.units[unit], self.holders[holder]);
         let title = Text::fixed("看看", "have a look");
         let new = NewTodo {
-            county: 1, kind: Kind::Call, unit, resident: None, about: None, title, holder, due_at: None, created_by: None,
+            county: 1,
+            kind: Kind::Call,
+            unit,
+            resident: None,
+            about: None,
+            title,
+            holder,
+            due_at: None,
+            created_by: None,
         };
         let of = &mut self.writers[writer];
         of.begin();
@@ -175,7 +183,11 @@ async fn play(t: &TestApp, world: &mut World, sessions: &[crate::harness::Sessio
         }
         world.check(phone);
         let differs = |one: &Phone, other: &Phone| -> Vec<Value> {
-            one.kept.iter().filter(|(key, value)| other.kept.get(*key) != Some(*value)).map(|(_, value)| value.clone()).collect()
+            one.kept
+                .iter()
+                .filter(|(key, value)| other.kept.get(*key) != Some(*value))
+                .map(|(_, value)| value.clone())
+                .collect()
         };
         assert!(phone.kept == anew.kept, "the phone: {:#?}\nanew: {:#?}", differs(phone, &anew), differs(&anew, phone));
     }
