@@ -249,8 +249,14 @@ pub const CONSTRAINTS: &[(&str, Code)] = &[
 
 /// Two callers raced for one idempotency key, one first login, one next version, one number or one place: the second finds the first's row when it
 /// looks again.
-pub const LOST_RACES: &[&str] =
-    &["idempotency_keys_pkey", "residents_wechat", "consent_texts_pkey", "orders_number", "orders_one_place", "households_pkey"];
+pub const LOST_RACES: &[&str] = &[
+    "idempotency_keys_pkey",
+    "residents_wechat",
+    "consent_texts_pkey",
+    "orders_number",
+    "orders_one_place",
+    "households_pkey",
+];
 
 #[cfg(test)]
 mod tests {

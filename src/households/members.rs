@@ -39,7 +39,6 @@ pub struct NewMember {
     /// Somebody within one's reach.
     pub resident_id: Uuid,
     /// What they are to the head.
-    #[schema(inline)]
     pub relation: Relation,
 }
 

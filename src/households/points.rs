@@ -41,7 +41,6 @@ use crate::{
 #[schema(example = json!({"point": {"lng": 117.84721, "lat": 25.69254, "coordinate_system": "gcj02"}, "accuracy_m": 12.0}))]
 pub struct NewPoint {
     #[validate(nested)]
-    #[schema(inline)]
     pub point: Point,
     /// Metres, as the phone says, 0 to 100,000; left out: picked on a map.
     #[validate(range(min = 0.0, max = 100_000.0))]

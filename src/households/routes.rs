@@ -129,7 +129,6 @@ pub async fn list_households(
 #[schema(example = json!({"name": "陈阿婆"}))]
 pub struct LookUpHousehold {
     /// The whole name, of the household or of somebody who belongs to it.
-    #[schema(inline)]
     name: PersonName,
 }
 
@@ -185,7 +184,6 @@ pub struct CreateHousehold {
     /// The village.
     unit_id: Uuid,
     /// How it is called, usually after its head.
-    #[schema(inline)]
     name: PersonName,
     /// The county's own number of it, 1 to 40 characters, unique.
     #[validate(length(min = 1, max = 40))]
