@@ -80,6 +80,8 @@ mod staff_import;
 mod staff_leaving;
 mod staff_login;
 mod sync;
+mod sync_guards;
+mod sync_households;
 mod sync_property;
 mod todos;
 mod trips;

@@ -1,23 +1,15 @@
-//! Phones that keep in step: the snapshot, what has changed, tombstones, and cursors that are good no more.
+//! Phones that keep in step: the snapshot, what has changed, tombstones.
 
 use std::{
     collections::BTreeMap,
-    sync::Mutex,
     time::{Duration, Instant},
 };
 
-use diesel::{
-    RunQueryDsl,
-    connection::{Instrumentation, InstrumentationEvent, SimpleConnection, set_default_instrumentation},
-    sql_query,
-};
-use lianxin::sync::feed::Next;
 use serde_json::{Value, json};
 
 use crate::{
     errands::{matter, submitted, villager},
     harness::{Reply, Session, TestApp},
-    households::{category, create, here, tell},
     merging::{id, register},
     orders::{placed, step},
 };
@@ -83,7 +75,7 @@ impl Phone {
     }
 }
 
-async fn todo(t: &TestApp, by: &Session, body: Value) -> String {
+pub async fn todo(t: &TestApp, by: &Session, body: Value) -> String {
     id(&t.post("/v1/todos").by(by).json(body).send().await.created())
 }
 
@@ -255,262 +247,5 @@ async fn of_what_is_about_oneself_nothing_is_said() {
     let later = todo(&t, &cadre, json!({"kind": "call", "title": "再打"})).await;
     one.until(&t, |phone| phone.has("todo", &later)).await;
     assert!(!one.told.iter().any(|item| item["id"] == draft.as_str()));
-    t.run_jobs().await;
-}
-
-#[actix_web::test]
-async fn a_cursor_is_good_for_its_phone_and_its_feed() {
-    let t = TestApp::new().await;
-    let (cadre, specialist) = (t.staff("cadre").await, t.staff("specialist").await);
-    let mut phone = Phone::new(&specialist);
-    phone.follow(&t).await;
-    let good = phone.cursor.clone().expect("a cursor");
-    let ask = async |by: &Session, cursor: &str| t.get(&format!("/v1/sync?cursor={cursor}")).by(by).send().await;
-    ask(&specialist, &good).await.ok();
-    for forged in ["", "x", &good[1..], &good.replace(&good[20..22], "__")] {
-        assert_eq!(ask(&specialist, forged).await.problem(422, "invalid").faults(), ["cursor:cursor"]);
-    }
-    let limit = t.get("/v1/sync?limit=201").by(&specialist).send().await.problem(422, "invalid");
-    assert_eq!(limit.faults(), ["limit:range"]);
-    let detail = ask(&cadre, &good).await.problem(410, "sync_cursor_gone").body["detail"].to_string();
-    assert!(detail.contains("岗位"), "{detail}");
-    // Of a snapshot too.
-    let page = t.get("/v1/sync?limit=1").by(&specialist).send().await.ok();
-    ask(&cadre, page["next_cursor"].as_str().expect("a cursor")).await.problem(410, "sync_cursor_gone");
-
-    // A unit below joins or leaves: what can be seen is another thing.
-    let junxi = t.staff("junxi").await;
-    let mut above = Phone::new(&junxi);
-    above.follow(&t).await;
-    t.database
-        .run("UPDATE units SET parent_id = (SELECT id FROM units WHERE name = '石牌镇') WHERE name = '红星村委会'");
-    above.ask(&t, 10).await.problem(410, "sync_cursor_gone");
-    t.database
-        .run("UPDATE units SET parent_id = (SELECT id FROM units WHERE name = '均溪镇') WHERE name = '红星村委会'");
-    above.ask(&t, 10).await.ok();
-
-    // The feed goes back only so far.
-    t.database.run("UPDATE change_feed SET kept_from = (SELECT pg_snapshot_xmax(pg_current_snapshot()))");
-    let detail = ask(&specialist, &good).await.problem(410, "sync_cursor_gone").body["detail"].to_string();
-    assert!(detail.contains("过久"), "{detail}");
-    t.database.run("UPDATE change_feed SET kept_from = '0'");
-
-    // A copy put back: the feed stood behind the cursor at a later time.
-    t.database.run("INSERT INTO change_marks (at, xid) VALUES ('2026-11-23T08:30:00+08:00', '1')");
-    let detail = ask(&specialist, &good).await.problem(410, "sync_cursor_gone").body["detail"].to_string();
-    assert!(detail.contains("恢复"), "{detail}");
-    t.database.run("DELETE FROM change_marks WHERE xid = '1'");
-    ask(&specialist, &good).await.ok();
-
-    // Another cluster, or the same one on another timeline: a new epoch for everybody.
-    t.database.run("UPDATE change_feed SET place = '1/00000001'");
-    ask(&specialist, &good).await.problem(410, "sync_cursor_gone");
-    ask(&specialist, &good).await.problem(410, "sync_cursor_gone");
-    phone.cursor = None;
-    phone.follow(&t).await;
-    ask(&specialist, phone.cursor.as_deref().expect("a cursor")).await.ok();
-    t.run_jobs().await;
-}
-
-#[actix_web::test]
-async fn the_feed_is_kept_as_long_as_is_set_and_who_follows_loses_nothing() {
-    let t = TestApp::with(|setup| setup.config.changes_kept_days = 3).await;
-    let (cadre, specialist) = (t.staff("cadre").await, t.staff("specialist").await);
-    let (mut away, mut there) = (Phone::new(&specialist), Phone::new(&specialist));
-    away.follow(&t).await;
-    there.follow(&t).await;
-    let first = todo(&t, &cadre, json!({"kind": "call", "title": "打个电话"})).await;
-    there.until(&t, |phone| phone.has("todo", &first)).await;
-    let sweep = async || lianxin::jobs::sweep(&t.app).await.expect("swept");
-    sweep().await;
-    t.pass(chrono::TimeDelta::days(2));
-    sweep().await;
-    there.session = t.staff("specialist").await;
-    there.follow(&t).await;
-    let of = format!("SELECT count(*) AS n FROM changes WHERE entity_id = '{first}'");
-    assert_eq!(t.database.count(&of), 1);
-    // The mark of the first day is older than three days now; the clock of a row says nothing.
-    t.database.run("UPDATE changes SET at = '2036-01-01'");
-    t.pass(chrono::TimeDelta::days(2));
-    sweep().await;
-    assert_eq!(t.database.count(&of), 0);
-    let specialist = t.staff("specialist").await;
-    (away.session, there.session) = (specialist.clone(), specialist);
-    let detail = away.ask(&t, 10).await.problem(410, "sync_cursor_gone").body["detail"].to_string();
-    assert!(detail.contains("过久"), "{detail}");
-    there.follow(&t).await;
-    assert!(there.has("todo", &first));
-    t.run_jobs().await;
-}
-
-/// Everything that was asked of PostgreSQL, in this process.
-static ASKED: Mutex<Vec<String>> = Mutex::new(Vec::new());
-
-struct Listen;
-
-impl Instrumentation for Listen {
-    fn on_connection_event(&mut self, event: InstrumentationEvent<'_>) {
-        if let InstrumentationEvent::StartQuery { query, .. } = event {
-            ASKED.lock().expect("nobody panics here").push(query.to_string());
-        }
-    }
-}
-
-#[derive(diesel::QueryableByName)]
-struct Planned {
-    #[diesel(sql_type = diesel::sql_types::Text, column_name = "QUERY PLAN")]
-    line: String,
-}
-
-/// In a process of its own, as nextest runs it: whoever else asks PostgreSQL meanwhile would be counted too.
-#[actix_web::test]
-async fn nothing_new_is_one_read_by_index() {
-    set_default_instrumentation(|| Some(Box::new(Listen) as Box<dyn Instrumentation>)).expect("set");
-    let t = TestApp::new().await;
-    let specialist = t.staff("specialist").await;
-    let mut phone = Phone::new(&specialist);
-    phone.follow(&t).await;
-    phone.follow(&t).await;
-    ASKED.lock().expect("nobody panics here").clear();
-    phone.follow(&t).await;
-    let asked: Vec<_> = std::mem::take(&mut *ASKED.lock().expect("nobody panics here"));
-    let asked: Vec<_> = asked.into_iter().filter(|asked| !asked.contains("\"sessions\"")).collect();
-    assert_eq!(asked.len(), 1, "{asked:#?}");
-
-    // Whatever else happens in the county: 200,000 changes of other villages, of residents, of things that phones do not keep.
-    t.database.run(
-        "INSERT INTO changes (county_id, entity, entity_id, unit_id, at) SELECT 1, 'errand', gen_random_uuid(), u.id, now() \
-           FROM (SELECT id, row_number() OVER () AS n FROM units WHERE county_id = 1 AND name <> '红星村委会') u JOIN generate_series(1, 100000) g ON g % 200 = u.n; \
-         INSERT INTO changes (county_id, entity, entity_id, resident_id, at) SELECT 1, 'message', gen_random_uuid(), gen_random_uuid(), now() FROM generate_series(1, 100000); \
-         ANALYZE changes",
-    );
-    let names = ["county", "top", "staff", "xid", "seq", "entities", "for_all", "handed_out", "limit"];
-    let sql = names
-        .iter()
-        .enumerate()
-        .fold(Next::SQL.to_owned(), |sql, (at, name)| sql.replace(&format!("{{{name}}}"), &format!("${}", at + 1)));
-    let mut conn = t.database.service();
-    conn.batch_execute(&format!(
-        "SET plan_cache_mode = force_generic_plan; SET jit = off; PREPARE next (integer, uuid, uuid, bigint, bigint, text[], text[], timestamptz, bigint) AS {sql}"
-    ))
-    .expect("prepared");
-    let explain = format!(
-        "EXPLAIN (ANALYZE, BUFFERS, COSTS OFF, TIMING OFF) EXECUTE next (1, '{}', '{}', 1, 0, ARRAY['errand', 'todo'], ARRAY['matter'], now(), 200)",
-        t.unit("红星村委会").await,
-        specialist.subject
-    );
-    let plan: Vec<Planned> = sql_query(explain).load(&mut conn).expect("explained");
-    let plan: Vec<_> = plan.into_iter().map(|planned| planned.line).collect();
-    let text = plan.join("\n");
-    for index in ["changes_unit", "changes_staff", "changes_everybody"] {
-        assert!(text.contains(index), "{index}\n{text}");
-    }
-    assert!(!text.contains("Seq Scan on changes"), "{text}");
-    // Pages read by the whole of it, from the top line of the plan.
-    let read = plan.iter().find_map(|line| line.trim().strip_prefix("Buffers: shared hit=")).expect("buffers");
-    let read: u32 =
-        read.split(|other: char| !other.is_ascii_digit()).next().and_then(|n| n.parse().ok()).expect("a number");
-    assert!(read < 120, "{read} pages\n{text}");
-    t.run_jobs().await;
-}
-
-#[actix_web::test]
-async fn households_and_tasks_reach_whoever_answers_for_them() {
-    let t = TestApp::new().await;
-    let (cadre, specialist, junxi) = (t.staff("cadre").await, t.staff("specialist").await, t.staff("junxi").await);
-    let admin = t.staff("admin").await;
-    let (_, shipai) = crate::staff::open(&t, &admin, "shipai", "township_staff", "石牌镇").await;
-    let (mut phone, mut beside, mut far) = (Phone::new(&specialist), Phone::new(&cadre), Phone::new(&shipai));
-    for phone in [&mut phone, &mut beside, &mut far] {
-        phone.follow(&t).await;
-    }
-    let monthly = category(&t, "重点关爱户").await;
-    let more = json!({"address": "红星村12号", "category_id": monthly, "point": here()});
-    let made = create(&t, &cadre, "陈阿婆", more).await;
-    let (home, task) = (id(&made), made["task"]["id"].as_str().expect("a task").to_owned());
-    phone.until(&t, |phone| phone.has("household", &home) && phone.has("visit_task", &task)).await;
-    let kept = phone.get("household", &home);
-    assert_eq!(
-        (&kept["name"], &kept["address"], &kept["plain"]),
-        (&json!("陈阿婆"), &json!("红星村12号"), &json!(true))
-    );
-    let looks = format!(
-        "SELECT count(*) AS n FROM audit_log WHERE action = 'read' AND entity_id = '{home}' AND actor_id = '{}'",
-        specialist.subject
-    );
-    assert_eq!(t.database.count(&looks), 1);
-    beside.until(&t, |phone| phone.has("household", &home)).await;
-    assert_eq!(
-        (&beside.get("household", &home)["name"], &beside.get("household", &home)["address"]),
-        (&json!("陈*婆"), &Value::Null)
-    );
-    far.follow(&t).await;
-    assert!(far.told.iter().all(|item| item["entity"] != "household"));
-
-    // A partner who works elsewhere sees it, with its task, until it ends.
-    let with = tell(&t, &junxi, &made, "partners", json!({"staff_id": shipai.subject})).await.ok();
-    far.until(&t, |phone| phone.has("household", &home) && phone.has("visit_task", &task)).await;
-    assert_eq!(far.get("household", &home)["plain"], true);
-    // A visit resolves the task: the next one is there instead.
-    t.database.run(&format!(
-        "SELECT visit_tasks_resolve(1, '{home}', '{}', '2026-11-24', '2026-11-24T10:00:00+08:00')",
-        uuid::Uuid::now_v7()
-    ));
-    for phone in [&mut phone, &mut far] {
-        phone.until(&t, |phone| !phone.has("visit_task", &task) && phone.count("visit_task") == 1).await;
-        assert_eq!(phone.get("household", &home)["last_visit_on"], "2026-11-24");
-    }
-    let partner = with["partner_id"].as_str().expect("a partner").to_owned();
-    assert_eq!(partner, shipai.subject.to_string());
-    t.database.run("UPDATE visit_partners SET until_on = '2026-11-24'");
-    far.until(&t, |phone| phone.count("household") == 0 && phone.count("visit_task") == 0).await;
-    // Closed: gone for everybody.
-    tell(&t, &cadre, &made, "close", json!({"reason": "迁出"})).await.ok();
-    for phone in [&mut phone, &mut beside] {
-        phone.until(&t, |phone| phone.count("household") == 0 && phone.count("visit_task") == 0).await;
-    }
-    t.run_jobs().await;
-}
-
-/// What a specialist has in the hand at first, over a bad network.
-#[actix_web::test]
-async fn three_hundred_households_are_a_megabyte_at_most() {
-    let t = TestApp::with(|setup| setup.config.writes_per_minute = 100_000).await;
-    let (cadre, specialist) = (t.staff("cadre").await, t.staff("specialist").await);
-    let (village, monthly) = (t.unit("红星村委会").await, category(&t, "重点关爱户").await);
-    let families = ["陈", "林", "黄", "张", "吴", "李", "郑", "王", "蔡", "刘"];
-    let one = async |number: usize| {
-        let mut members = Vec::new();
-        for (nth, given) in ["阿婆", "建国", "小明"].iter().enumerate() {
-            let name = format!("{}{given}", families[(number + nth) % families.len()]);
-            let body = json!({"name": name, "unit_id": village, "identity_seen": "id_card"});
-            let resident = t.post("/v1/residents").by(&cadre).json(body).send().await.created();
-            let relation = if nth == 0 { "head" } else { "child" };
-            members.push(json!({"resident_id": resident["id"], "relation": relation}));
-        }
-        let note = format!("独居老人，子女在外务工，第 {} 次登记，血压偏高，每周三到卫生所取药", number * 7919 % 1000);
-        let body = json!({"unit_id": village, "name": format!("{}阿婆", families[number % families.len()]), "category_id": monthly, "note": note,
-            "code": format!("HX-{number:04}"), "address": format!("红星村 {} 组 {} 号", number % 12 + 1, number * 7907 % 997), "members": members});
-        t.post("/v1/households").by(&cadre).json(body).send().await.created();
-    };
-    for tens in 0..30 {
-        futures_util::future::join_all((0..10).map(|unit| one(tens * 10 + unit))).await;
-    }
-    t.database.run("UPDATE households SET lng = 117.8 + random() / 10, lat = 25.6 + random() / 10, point_set_at = now(), version = version + 1");
-    let (mut phone, mut bytes, mut pages) = (Phone::new(&specialist), 0, 0);
-    loop {
-        let cursor = phone.cursor.as_ref().map(|cursor| format!("?cursor={cursor}")).unwrap_or_default();
-        let packed =
-            t.get(&format!("/v1/sync{cursor}")).by(&specialist).header("accept-encoding", "gzip").send().await.is(200);
-        (bytes, pages) = (bytes + packed.bytes.len(), pages + 1);
-        if !phone.pull(&t, 200).await {
-            break;
-        }
-    }
-    assert_eq!((phone.count("household"), phone.count("visit_task")), (300, 300));
-    assert!(phone.kept.values().any(|kept| kept["address"].is_string() && kept["point"]["lng"].is_number()), "plain");
-    assert!(bytes <= 1 << 20, "{bytes} bytes on {pages} pages");
-    assert!(bytes > 10_000, "compressed, and counted: {bytes}");
-    println!("{bytes} bytes on {pages} pages");
     t.run_jobs().await;
 }
