@@ -230,7 +230,6 @@ pub const CONSTRAINTS: &[(&str, Code)] = &[
     ("departments_name", Code::NameTaken),
     ("order_kinds_name", Code::NameTaken),
     ("visit_categories_name", Code::NameTaken),
-    ("households_pkey", Code::HouseholdExists),
     ("households_code", Code::CodeTaken),
     ("household_members_one", Code::MemberElsewhere),
     ("household_members_head", Code::HeadTaken),
@@ -247,7 +246,7 @@ pub const CONSTRAINTS: &[(&str, Code)] = &[
     ("counties_wechat_appid_key", Code::WechatAppidTaken),
 ];
 
-/// Two callers raced for one idempotency key, one first login, one next version, one number or one place: the second finds the first's row when it
+/// Two callers raced for one idempotency key, one first login, one next version, one number, one place or one new household: the second finds the first's row when it
 /// looks again.
 pub const LOST_RACES: &[&str] = &[
     "idempotency_keys_pkey",

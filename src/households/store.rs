@@ -156,20 +156,24 @@ pub fn lock_both(conn: &mut PgConnection, sight: Sight, one: Uuid, other: Uuid) 
     Ok((active(one)?, active(other)?))
 }
 
+/// A new one; its id may be a phone's own, which is there only once.
 pub fn insert(
     conn: &mut PgConnection,
     (county, id): (i32, Uuid),
     values: &Values,
     by: Option<Uuid>,
     now: DateTime<Utc>,
-) -> QueryResult<Household> {
-    diesel::insert_into(households::table)
+) -> Result<Household> {
+    let made = diesel::insert_into(households::table)
         .values((
             (households::county_id.eq(county), households::id.eq(id), households::created_by.eq(by), values),
             (households::created_at.eq(now), households::updated_at.eq(now)),
         ))
+        .on_conflict((households::county_id, households::id))
+        .do_nothing()
         .returning(Household::as_returning())
-        .get_result(conn)
+        .get_result(conn);
+    found(made)?.ok_or(Code::HouseholdExists.into())
 }
 
 /// Writes the values of a locked row.
