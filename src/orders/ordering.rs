@@ -108,11 +108,11 @@ fn fault(pointer: &str, code: &'static str, zh: &'static str, en: &'static str) 
     FieldError::body(pointer, code, Words::fixed(zh, en))
 }
 
+/// From when until when; neither: now.
+pub type Wanted = (Option<DateTime<Utc>>, Option<DateTime<Utc>>);
+
 /// Whether the time can be wanted; now, if none is said.
-pub fn window(
-    wanted: (Option<DateTime<Utc>>, Option<DateTime<Utc>>),
-    frame: &Frame,
-) -> std::result::Result<(DateTime<Utc>, DateTime<Utc>, bool), FieldError> {
+pub fn window(wanted: Wanted, frame: &Frame) -> std::result::Result<(DateTime<Utc>, DateTime<Utc>, bool), FieldError> {
     let now = frame.now;
     let (from, until) = match wanted {
         (None, None) => return Ok((now, now + TimeDelta::minutes(frame.settings.orders_at_once_minutes), true)),
@@ -333,7 +333,7 @@ pub fn order(
     conn: &mut PgConnection,
     app: &App,
     (who, scope): (&Caller, Scope),
-    (id, wish, wanted): (Uuid, &Wish, (Option<DateTime<Utc>>, Option<DateTime<Utc>>)),
+    (id, wish, wanted): (Uuid, &Wish, Wanted),
     frame: &Frame,
 ) -> Result<Order> {
     let (window, also) = match window(wanted, frame) {

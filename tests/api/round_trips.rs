@@ -97,7 +97,7 @@ async fn a_batch_of_fifty_check_ins_costs_four_round_trips_at_most() {
     let specialist = t.staff("specialist").await;
     let known = crate::visits::household(&t, &specialist).await;
     let visits = |new: bool| -> Vec<Value> {
-        let visit = |number: usize| match new && number % 2 == 0 {
+        let visit = |number: usize| match new && number.is_multiple_of(2) {
             true => crate::visits::visit(Uuid::now_v7(), json!({"household": {"name": format!("第 {number} 户")}})),
             false => crate::visits::visit(known, json!({})),
         };

@@ -126,10 +126,10 @@ impl World {
         of.begin();
         let scope = Scope { county: 1, reach: Reach::County };
         let todo = store::lock(&mut of.conn, scope, by, id).expect("read").expect("there");
-        if lianxin::todos::model::TodoState::WAITING.contains(&todo.state) {
-            let moved = store::apply(&mut of.conn, &todo, order, by, at(NOW)).expect("written");
-            of.touched.insert(id, moved.version);
-        }
+        let waits = lianxin::todos::model::TodoState::WAITING.contains(&todo.state);
+        let moved = waits.then(|| store::apply(&mut of.conn, &todo, order, by, at(NOW)).expect("written"));
+        // Locked it is either way, until the transaction ends.
+        of.touched.insert(id, moved.map_or(todo.version, |moved| moved.version));
     }
 
     fn end(&mut self, writer: usize, how: &str) {
