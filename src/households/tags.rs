@@ -220,12 +220,12 @@ fn forget(
     Ok(())
 }
 
-/// [`forget`] of what rests on [`Purpose::Health`].
+/// Forgets what rests on [`Purpose::Health`].
 pub fn forget_health(conn: &mut PgConnection, county: i32, resident: Uuid, now: DateTime<Utc>) -> Result<()> {
     forget(conn, (county, resident), TagPurpose::Health, now)
 }
 
-/// [`forget`] of what rests on [`Purpose::Under14`].
+/// Forgets what rests on [`Purpose::Under14`].
 pub fn forget_under_14(conn: &mut PgConnection, county: i32, resident: Uuid, now: DateTime<Utc>) -> Result<()> {
     forget(conn, (county, resident), TagPurpose::Under14, now)
 }
