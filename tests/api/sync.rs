@@ -219,7 +219,7 @@ async fn whoever_loses_sight_is_told() {
     let visit = todo(&t, &cadre, json!({"kind": "visit", "title": "看看", "resident_id": same})).await;
     let mut phone = Phone::new(&specialist);
     phone.follow(&t).await;
-    let merge = json!({"duplicate_id": same, "reason": "同一人"});
+    let merge = json!({"duplicate_id": same, "reason": "同一人", "identity_seen": "id_card"});
     t.post(&format!("/v1/residents/{granny}/merge")).by(&cadre).header("if-match", "*").json(merge).send().await.ok();
     phone.until(&t, |phone| phone.get("todo", &visit)["resident_id"] == granny.as_str()).await;
     t.run_jobs().await;
