@@ -34,6 +34,7 @@
 //! | [`jobs`] | outbox, relay, worker |
 //! | [`rooms`] | the list of rooms that what spans them walks: a day, handing over, absences, merging, export, erasure, sealed columns, what phones keep |
 //! | [`geo`] | points on a map, WGS 84 and GCJ-02 |
+//! | [`sheet`] | tables that people send, XLSX and CSV, with what is wrong in each line |
 //! | [`codes`] | one-time codes, shown by one person and typed by another |
 //! | [`crypto`], [`redis`](mod@redis), [`clock`], [`config`], [`error`], [`telemetry`] | what their names say |
 //! | [`app`] | all of it together, built once |
@@ -106,6 +107,7 @@ pub mod rotation;
 pub mod sample;
 pub mod sessions;
 pub mod settings;
+pub mod sheet;
 pub mod staff;
 pub mod sync;
 pub mod telemetry;

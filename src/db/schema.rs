@@ -480,7 +480,6 @@ diesel::table! {
     household_imports (county_id, id) {
         county_id -> Int4,
         id -> Uuid,
-        file_name -> Text,
         digest -> Bytea,
         created -> Int4,
         changed -> Int4,

@@ -317,6 +317,9 @@ pub struct Errand {
     pub names: Option<Value>,
     #[diesel(sql_type = BigInt)]
     pub originals_out: i64,
+    /// What a visit found that it was made of.
+    #[diesel(sql_type = Nullable<SqlUuid>)]
+    pub finding_id: Option<Uuid>,
     #[diesel(sql_type = Nullable<Jsonb>)]
     pub marks: Marks,
 }

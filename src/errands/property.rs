@@ -134,6 +134,7 @@ fn draft(version: &Version) -> Errand {
         first_asked: Some(Uuid::from_u128(1)),
         names: None,
         originals_out: 0,
+        finding_id: None,
         marks: Marks::default(),
     }
 }

@@ -79,6 +79,7 @@ statement! {
        EXISTS (SELECT FROM staff_posts a JOIN staff s ON s.county_id = a.county_id AND s.id = a.staff_id AND s.state = 'active' \
           WHERE a.county_id = {county} AND a.staff_id = {asked} AND a.ended_at IS NULL AND a.role IN ('specialist', 'village_cadre', 'township_staff', 'county_admin') AND unit_within({county}, e.unit_id, a.unit_id)) AS asked_fits, \
        (SELECT count(*) FROM errand_originals o WHERE o.county_id = e.county_id AND o.errand_id = e.id AND o.state <> 'returned') AS originals_out, \
+       (SELECT c.finding_id FROM visit_cases c WHERE c.county_id = e.county_id AND c.kind = 'errand' AND c.case_id = e.id) AS finding_id, \
        ", marks!(), ", \
        (SELECT jsonb_object_agg(a.id, encode(a.sha256, 'hex')) FROM attachments a WHERE a.county_id = e.county_id AND a.about = 'errand' AND a.about_id = e.id AND a.state = 'ready') AS files, \
        (SELECT jsonb_object_agg(l.step, l.facts ORDER BY l.seq) FROM errand_ledger l WHERE l.county_id = e.county_id AND l.errand_id = e.id \

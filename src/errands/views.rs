@@ -40,7 +40,7 @@ pub struct ErrandMatter {
     "matter": {"id": "0199a0c0-0000-7000-8000-0000000000b1", "name": "城乡居民医保参保登记", "version": 1}, "decided_by": "township", "department": null, "kind": "promised",
     "resident": {"id": "0199a0c0-0000-7000-8000-00000000000a", "name": "张*明"}, "unit": {"id": "0199a0c0-0000-7000-8000-000000000002", "name": "红星村"},
     "holder": {"id": "0199a0c0-0000-7000-8000-0000000000a1", "name": "陈特派"}, "offered_to": null, "mandate_id": "0199a0c0-0000-7000-8000-0000000000d7",
-    "filed_by": "0199a0c0-0000-7000-8000-0000000000a1", "filed_by_resident": null, "form": {"kind": "new"}, "answers": {}, "materials": [{"key": "id_card", "in_person": true, "attachment_ids": []}], "supplements": 0, "asked_for": [], "supplement_until": null,
+    "filed_by": "0199a0c0-0000-7000-8000-0000000000a1", "filed_by_resident": null, "finding_id": null, "form": {"kind": "new"}, "answers": {}, "materials": [{"key": "id_card", "in_person": true, "attachment_ids": []}], "supplements": 0, "asked_for": [], "supplement_until": null,
     "limit_days": 3, "submitted_on": "2026-11-23", "accepted_on": "2026-11-23", "decided_on": null, "granted": null, "documents": [], "delivery": null, "call_back": null, "due_on": "2026-11-26",
     "provisional": false, "lamp": "green", "version": 3, "created_at": "2026-11-23T08:00:00+08:00", "updated_at": "2026-11-23T08:20:00+08:00"}))]
 pub struct ErrandView {
@@ -67,6 +67,8 @@ pub struct ErrandView {
     pub filed_by: Option<Uuid>,
     /// The relative or carer who filed it.
     pub filed_by_resident: Option<Uuid>,
+    /// What a visit found that it was made of (民情登记); only in a single errand.
+    pub finding_id: Option<Uuid>,
     /// What was filled in; only in a single errand, and to whom it concerns or who handles it.
     pub form: Option<Value>,
     /// Answers to the questions of the guide, which picked the materials.
@@ -137,6 +139,7 @@ impl ErrandView {
             mandate_id: row.mandate_id,
             filed_by: row.filed_by,
             filed_by_resident: row.filed_by_resident,
+            finding_id: None,
             form: None,
             answers: row.answers.clone(),
             materials: row.materials.clone(),
@@ -168,6 +171,7 @@ impl ErrandView {
             serde_json::from_slice::<Value>(&plain).map_err(Error::internal)
         };
         Ok(Self {
+            finding_id: row.finding_id,
             form: row.form.as_deref().filter(|_| mine).map(open).transpose()?,
             supplement_until: row.supplement_until(),
             documents: row.documents(),

@@ -167,6 +167,7 @@ codes! {
     RatingChanges 409 "rating_changes" "评价修改次数已达上限" "It has been changed as often as is possible";
     HouseholdExists 409 "household_exists" "该户已登记" "This household is already there";
     HouseholdState 409 "household_state" "该户当前状态不允许此操作" "The household is not in a state for this";
+    ImportUndone 409 "import_undone" "该次导入已撤销" "The import has been undone already";
     CodeTaken 409 "code_taken" "该户编号已使用" "Another household has this code";
     MemberElsewhere 409 "member_elsewhere" "该居民已是某户成员，请先办理迁出" "The resident belongs to a household already; end that first";
     HeadTaken 409 "head_taken" "该户已有户主" "The household has a head already";

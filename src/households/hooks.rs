@@ -159,11 +159,6 @@ fn export(conn: &mut PgConnection, app: &App, person: Person) -> Result<Value> {
     Ok(json!(all))
 }
 
-statement! {
-    struct ForgetLines { county: i32 as Integer, household: Uuid as SqlUuid }
-    "UPDATE household_import_lines SET before = NULL WHERE county_id = {county} AND household_id = {household}"
-}
-
 /// Memberships and tags go; a household of nobody else says nothing any more, and is closed.
 fn erase(conn: &mut PgConnection, _: &App, person: Person) -> Result<usize> {
     let Person { county, id, now } = person;
@@ -182,7 +177,6 @@ fn erase(conn: &mut PgConnection, _: &App, person: Person) -> Result<usize> {
         && others(conn, household)? == 0
     {
         points::forget(conn, county, id, now)?;
-        ForgetLines { county, household }.execute(conn)?;
         let none = None::<Vec<u8>>;
         diesel::update(households::table.find((county, household)))
             .set((

@@ -1,10 +1,12 @@
 //! Where a household is: set and corrected on purpose, never by a visit; every point stays in the history.
 
+use std::collections::HashSet;
+
 use actix_web::{HttpResponse, get, post, web::Data};
 use chrono::{DateTime, FixedOffset, Utc};
 use diesel::{
     prelude::*,
-    sql_types::{Bool, Integer, Uuid as SqlUuid},
+    sql_types::{Array, Integer, Uuid as SqlUuid},
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -50,16 +52,22 @@ pub struct NewPoint {
 
 #[derive(QueryableByName)]
 struct Refused {
-    #[diesel(sql_type = Bool)]
-    refused: bool,
+    #[diesel(sql_type = SqlUuid)]
+    household_id: Uuid,
 }
 
 statement! {
     /// Whether the latest answer of a member says no to their whereabouts being kept.
-    struct PositionRefused { county: i32 as Integer, household: Uuid as SqlUuid }
-    "SELECT EXISTS (SELECT FROM household_members m WHERE m.county_id = {county} AND m.household_id = {household} AND m.until_on IS NULL \
+    struct PositionRefused { county: i32 as Integer, households: Vec<Uuid> as Array<SqlUuid> }
+    "SELECT m.household_id FROM household_members m WHERE m.county_id = {county} AND m.household_id = ANY ({households}) AND m.until_on IS NULL \
        AND coalesce((SELECT c.answer FROM consents c WHERE c.county_id = m.county_id AND c.resident_id = m.resident_id AND c.purpose = 'position' \
-         ORDER BY c.seq DESC LIMIT 1) <> 'given', false)) AS refused"
+         ORDER BY c.seq DESC LIMIT 1) <> 'given', false)"
+}
+
+/// Those of some households of which a member does not agree to the whereabouts of the home being kept.
+pub fn unplaced(conn: &mut PgConnection, county: i32, households: Vec<Uuid>) -> Result<HashSet<Uuid>> {
+    let rows: Vec<Refused> = PositionRefused { county, households }.load(conn)?;
+    Ok(rows.into_iter().map(|row| row.household_id).collect())
 }
 
 /// Sets the point of a locked household.
@@ -71,7 +79,7 @@ pub fn set(
     now: DateTime<Utc>,
 ) -> Result<Household> {
     let (county, household) = (row.county_id, row.id);
-    if (PositionRefused { county, household }).get_result::<Refused>(conn)?.refused {
+    if !unplaced(conn, county, vec![household])?.is_empty() {
         let (zh, en) =
             ("有成员不同意记录住址位置", "a member does not agree to the whereabouts of the home being kept");
         return Err(Error::new(Code::ConsentRequired).detail(zh, en));
@@ -107,9 +115,17 @@ statement! {
      WHERE m.county_id = {county} AND m.resident_id = {resident} AND m.until_on IS NULL AND h.county_id = m.county_id AND h.id = m.household_id AND h.lng IS NOT NULL"
 }
 
-/// A member takes back, or refuses, that their whereabouts are kept: the point of the home goes, its history too.
+statement! {
+    struct ForgetLines { county: i32 as Integer, resident: Uuid as SqlUuid }
+    "UPDATE household_import_lines l SET before = NULL FROM household_members m \
+     WHERE m.county_id = {county} AND m.resident_id = {resident} AND m.until_on IS NULL AND l.county_id = m.county_id AND l.household_id = m.household_id"
+}
+
+/// A member takes back, or refuses, that their whereabouts are kept: the point of the home goes, its history too, and what undoing an import would
+/// bring back.
 pub fn forget(conn: &mut PgConnection, county: i32, resident: Uuid, now: DateTime<Utc>) -> Result<()> {
     ForgetHistory { county, resident }.execute(conn)?;
+    ForgetLines { county, resident }.execute(conn)?;
     ForgetPoint { county, resident, now }.execute(conn)?;
     Ok(())
 }

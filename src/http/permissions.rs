@@ -210,6 +210,8 @@ permissions! {
     ReadHouseholds "households:read": Specialist Village, VillageCadre Village, TownshipStaff Township, CountyAdmin County;
     /// Write down, change, close, merge and hand over households; their members, home points and partners.
     WriteHouseholds "households:write": Specialist Village, VillageCadre Village, TownshipStaff Township, CountyAdmin County;
+    /// Import households from a table, and undo it.
+    ImportHouseholds "households:import": TownshipStaff Township, CountyAdmin County;
     /// See tags of households, such as living alone; every look is recorded.
     ReadHouseholdTags "household_tags:read": Specialist Village, VillageCadre Village, TownshipStaff Township;
     /// Give households tags, and end them.

@@ -290,6 +290,9 @@ pub struct Order {
     pub holder_resident: Option<Uuid>,
     #[diesel(sql_type = Nullable<Binary>)]
     pub holder_name: Option<Vec<u8>>,
+    /// What a visit found that it was made of.
+    #[diesel(sql_type = Nullable<SqlUuid>)]
+    pub finding_id: Option<Uuid>,
     /// Of the resident's side: the resident, or somebody who may order for them.
     #[diesel(sql_type = Bool)]
     pub mine: bool,

@@ -69,6 +69,7 @@ fn open(dispatch: Dispatch, now: DateTime<Utc>) -> Order {
         holder_staff_name: None,
         holder_resident: None,
         holder_name: None,
+        finding_id: None,
         mine: false,
         held: false,
         money_pending: 0,

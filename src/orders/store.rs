@@ -30,7 +30,8 @@ macro_rules! columns {
                (SELECT p.name FROM residents p WHERE p.county_id = o.county_id AND p.id = o.resident_id) AS resident_name, \
                h.kind AS holder_kind, h.staff_id AS holder_staff, \
                (SELECT s.display_name FROM staff s WHERE s.county_id = h.county_id AND s.id = h.staff_id) AS holder_staff_name, \
-               h.resident_id AS holder_resident, (SELECT v.name FROM residents v WHERE v.county_id = h.county_id AND v.id = h.resident_id) AS holder_name, ",
+               h.resident_id AS holder_resident, (SELECT v.name FROM residents v WHERE v.county_id = h.county_id AND v.id = h.resident_id) AS holder_name, \
+               (SELECT c.finding_id FROM visit_cases c WHERE c.county_id = o.county_id AND c.kind = 'order' AND c.case_id = o.id) AS finding_id, ",
             $own,
             " FROM "
         )

@@ -51,7 +51,7 @@ pub struct OrderHolder {
     "unit": {"id": "0199a0c0-0000-7000-8000-000000000002", "name": "红星村"}, "wanted_from": "2026-11-23T14:00:00+08:00", "wanted_until": "2026-11-23T16:00:00+08:00",
     "at_once": false, "skills": [], "language": null, "dispatch": "grab_then_assign", "evidence": "photo", "money": true, "duration_minutes": 60, "address": null, "phone": null,
     "words": null, "form": null, "place": null, "holder": {"id": "0199a0c0-0000-7000-8000-0000000000a1", "kind": "specialist", "name": "红星村特派员"}, "held": false,
-    "lease_until": "2026-11-23T13:30:00+08:00", "ordered_by": null, "ordered_by_resident": null, "series_id": null, "occurrence": null, "codes_locked": false, "set_out_at": null, "started_at": null,
+    "lease_until": "2026-11-23T13:30:00+08:00", "ordered_by": null, "ordered_by_resident": null, "finding_id": null, "series_id": null, "occurrence": null, "codes_locked": false, "set_out_at": null, "started_at": null,
     "started_how": null, "finished_at": null, "confirmed_how": null, "ended_at": null, "version": 2, "created_at": "2026-11-23T08:00:00+08:00", "updated_at": "2026-11-23T08:20:00+08:00"}))]
 pub struct OrderView {
     pub id: Uuid,
@@ -94,6 +94,8 @@ pub struct OrderView {
     pub ordered_by: Option<Uuid>,
     /// The relative or carer who ordered it.
     pub ordered_by_resident: Option<Uuid>,
+    /// What a visit found that it was made of (民情登记).
+    pub finding_id: Option<Uuid>,
     /// The series that it is one of, and its day.
     pub series_id: Option<Uuid>,
     pub occurrence: Option<NaiveDate>,
@@ -175,6 +177,7 @@ impl OrderView {
             lease_until: row.lease_until.map(local),
             ordered_by: row.ordered_by,
             ordered_by_resident: row.ordered_by_resident,
+            finding_id: row.finding_id,
             series_id: row.series_id,
             occurrence: row.occurrence,
             codes_locked: row.tries >= 5,

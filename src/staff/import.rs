@@ -18,16 +18,18 @@ use crate::{
     app::App,
     audit::{self, Audit},
     db::schema::{staff, staff_posts, units},
-    error::{Error, FieldError, Result},
+    error::{Error, Result},
     http::{
         caller::{Caller, Can},
         document::IdempotencyHeader,
-        files::Csv,
+        files::Table,
         idempotency::{Answer, IdempotencyKey, Once},
         permissions::WriteStaff,
         valid::Query,
     },
-    sessions, todos,
+    sessions,
+    sheet::{self, FaultView},
+    todos,
 };
 
 #[derive(Clone, Deserialize, IntoParams)]
@@ -37,17 +39,6 @@ struct ImportQuery {
     /// Only says what would happen.
     #[param(default = false)]
     preview: Option<bool>,
-}
-
-/// What is wrong with a line.
-#[derive(Serialize, ToSchema)]
-#[schema(example = json!({"column": "unit", "code": "unknown_unit", "zh": "没有这个单位", "en": "there is no such unit"}))]
-pub struct FaultView {
-    /// Empty: the line as a whole.
-    pub column: &'static str,
-    pub code: &'static str,
-    pub zh: String,
-    pub en: String,
 }
 
 /// A line of the file.
@@ -79,17 +70,11 @@ impl ImportView {
     fn new(planned: Vec<Planned>, preview: bool) -> Self {
         let count = |action| planned.iter().filter(|plan| plan.action == action).count();
         let (created, updated, unchanged) = (count(Action::Create), count(Action::Update), count(Action::Unchanged));
-        let fault = |fault: plan::Fault| FaultView {
-            column: fault.column,
-            code: fault.code,
-            zh: fault.text.zh.into_owned(),
-            en: fault.text.en.into_owned(),
-        };
         let line = |plan: Planned| LineView {
             line: plan.line.line,
             username: plan.line.username,
             action: plan.action,
-            faults: plan.line.faults.into_iter().map(fault).collect(),
+            faults: plan.line.faults.iter().map(FaultView::from).collect(),
         };
         Self { preview, created, updated, unchanged, lines: planned.into_iter().map(line).collect() }
     }
@@ -118,14 +103,15 @@ fn facts(conn: &mut PgConnection, county: i32) -> Result<Facts> {
 
 /// Import staff
 ///
-/// `text/csv` with the columns `username,display_name,phone,role,unit,deputy`, in UTF-8 or GB 18030 (GBK); a person with several
+/// A table with the columns `username,display_name,phone,role,unit,deputy`: `text/csv` in UTF-8, UTF-16 or GB 18030 (GBK), or the first sheet of an `.xlsx`
+/// workbook; formulas are refused. A person with several
 /// posts has several lines. `role` is a code or what people call it; `unit` a name, `township/village`, or a division code,
 /// empty for the county; `deputy` a user name. What is empty stays as it is; who is not in the file, too. With anything wrong
 /// nothing is imported, and every line's faults are told: with `preview` in the answer, without it as 422, `pointer` being
 /// `/<line>/<column>`. Accounts come without passwords, and posts of the role `department_staff` without a department. At most 500
 /// lines and 1 MiB. A preview is not kept for repeats.
 #[utoipa::path(tag = "staff", security(("token" = ["staff:write"])), params(ImportQuery, IdempotencyHeader),
-    request_body(content = String, content_type = "text/csv", example = json!("username,display_name,phone,role,unit,deputy\nchen.xiaolan,陈小兰,0598-7220001,village_cadre,均溪镇/红星村委会,\n")),
+    request_body(content((String = "text/csv", example = json!("username,display_name,phone,role,unit,deputy\nchen.xiaolan,陈小兰,0598-7220001,village_cadre,均溪镇/红星村委会,\n")), (Vec<u8> = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"))),
     responses((status = 200, description = "What it did, or would do", body = ImportView)))]
 #[post("/v1/staff/import")]
 pub async fn import_staff(
@@ -133,11 +119,11 @@ pub async fn import_staff(
     key: IdempotencyKey,
     app: Data<App>,
     query: Query<ImportQuery>,
-    body: Csv,
+    body: Table,
 ) -> Result<Answer> {
     let (county, who, now) = (caller.county, Caller::clone(&caller), app.clock.now());
-    let lines =
-        plan::read(&body.file).map_err(|fault| Error::invalid(vec![FieldError::body("", fault.code, fault.text)]))?;
+    let rows = body.rows(&plan::COLUMNS, plan::LINES).await?;
+    let lines: Vec<_> = rows.into_iter().map(plan::line).collect();
     if query.0.preview.unwrap_or(false) {
         let read = app.db.read("preview_staff", move |conn| Ok(plan::plan(lines.clone(), &facts(conn, county)?)));
         return Answer::ok(1, &ImportView::new(read.await?, true));
@@ -148,12 +134,7 @@ pub async fn import_staff(
         store::lock_county(conn, county)?;
         let facts = facts(conn, county)?;
         let planned = plan::plan(lines.clone(), &facts);
-        let wrong = |plan: &Planned| -> Vec<FieldError> {
-            let pointer = |column: &str| format!("/{}/{column}", plan.line.line);
-            let faults = plan.line.faults.iter();
-            faults.map(|fault| FieldError::body(pointer(fault.column), fault.code, fault.text.clone())).collect()
-        };
-        let wrong: Vec<_> = planned.iter().flat_map(wrong).collect();
+        let wrong = sheet::refusal(planned.iter().map(|plan| (plan.line.line, &*plan.line.faults)));
         if !wrong.is_empty() {
             return Err(Error::invalid(wrong));
         }

@@ -8,7 +8,13 @@ use super::{
     model::{StaffState, check_display_name, check_service_phone, check_username},
     rules,
 };
-use crate::{error::Text, http::permissions::Role, text_enum, units::Level};
+use crate::{
+    error::Text,
+    http::permissions::Role,
+    sheet::{Fault, Row, fault},
+    text_enum,
+    units::Level,
+};
 
 /// The columns of the file.
 pub const COLUMNS: [&str; 6] = ["username", "display_name", "phone", "role", "unit", "deputy"];
@@ -25,18 +31,6 @@ text_enum! {
         Update = "update",
         Unchanged = "unchanged",
     }
-}
-
-/// What is wrong with a column of a line.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fault {
-    pub column: &'static str,
-    pub code: &'static str,
-    pub text: Text,
-}
-
-fn fault(column: &'static str, code: &'static str, zh: &'static str, en: &'static str) -> Fault {
-    Fault { column, code, text: Text::fixed(zh, en) }
 }
 
 /// A line that can be read; what is empty is none.
@@ -89,52 +83,19 @@ pub struct Planned {
     pub action: Action,
 }
 
-/// Reads a file with the columns of [`COLUMNS`]; what is wrong with the file as a whole stands alone.
-pub fn read(file: &[u8]) -> Result<Vec<Line>, Fault> {
-    let text = crate::import::text(file);
-    let text =
-        text.ok_or(fault("", "encoding", "文件编码须为 UTF-8 或 GB18030", "the file is neither UTF-8 nor GB 18030"))?;
-    if text.contains('\0') {
-        return Err(fault("", "nul_character", "不得含有 U+0000", "must not hold U+0000"));
-    }
-    let mut reader = csv::ReaderBuilder::new().flexible(true).trim(csv::Trim::All).from_reader(text.as_bytes());
-    if !reader.headers().is_ok_and(|header| header.iter().eq(COLUMNS)) {
-        let columns = COLUMNS.join(",");
-        let text = Text::new(format!("首行须为 {columns}"), format!("the columns must be {columns}"));
-        return Err(Fault { column: "", code: "columns", text });
-    }
-    let mut lines = Vec::new();
-    for record in reader.records() {
-        // Text is UTF-8 and lines may have any length: nothing is left to be wrong.
-        let Ok(record) = record else { continue };
-        lines.push(line(&record));
-        if lines.len() > LINES {
-            return Err(fault(
-                "",
-                "too_long",
-                "一次最多导入 500 行，请分批",
-                "at most 500 lines at once: divide the file",
-            ));
-        }
-    }
-    Ok(lines)
-}
-
-fn line(record: &csv::StringRecord) -> Line {
-    let field = |index: usize| record.get(index).unwrap_or_default().to_owned();
-    let some = |index: usize| Some(field(index)).filter(|text| !text.is_empty());
+/// What a row says, whatever the county has.
+pub fn line(row: Row) -> Line {
     let mut line = Line {
-        line: record.position().map_or(0, csv::Position::line),
-        username: field(0).to_lowercase(),
-        display_name: field(1),
-        phone: some(2),
-        role: field(3),
-        unit: field(4),
-        deputy: some(5).map(|name| name.to_lowercase()),
-        faults: Vec::new(),
+        line: row.line,
+        username: row.text(0).to_lowercase(),
+        display_name: row.text(1),
+        phone: row.some(2),
+        role: row.text(3),
+        unit: row.text(4),
+        deputy: row.some(5).map(|name| name.to_lowercase()),
+        faults: row.faults,
     };
-    if record.len() != COLUMNS.len() {
-        line.faults.push(fault("", "fields", "须有 6 列", "a line has 6 fields"));
+    if !line.faults.is_empty() {
         return line;
     }
     let checks = [
@@ -299,6 +260,7 @@ fn action(plan: &Planned, facts: &Facts) -> Action {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sheet;
 
     fn facts() -> Facts {
         let place = |number, parent: Option<u128>, level, name: &str| Place {
@@ -326,9 +288,14 @@ mod tests {
         Facts { places, known: [("old".to_owned(), old), ("gone".to_owned(), gone)].into() }
     }
 
-    fn codes(lines: &str) -> Vec<(u64, Vec<&'static str>)> {
-        let file = format!("{}\n{lines}", COLUMNS.join(","));
-        let planned = plan(read(file.as_bytes()).expect("readable"), &facts());
+    fn lines(file: &str) -> Vec<Line> {
+        let rows = sheet::read(file.as_bytes(), &COLUMNS, LINES).expect("readable");
+        rows.into_iter().map(line).collect()
+    }
+
+    fn codes(rows: &str) -> Vec<(u64, Vec<&'static str>)> {
+        let file = format!("{}\n{rows}", COLUMNS.join(","));
+        let planned = plan(lines(&file), &facts());
         planned
             .into_iter()
             .map(|plan| (plan.line.line, plan.line.faults.iter().map(|fault| fault.code).collect()))
@@ -368,22 +335,12 @@ mod tests {
     }
 
     #[test]
-    fn what_a_file_as_a_whole_may_lack() {
-        let code = |file: &[u8]| read(file).expect_err("refused").code;
-        assert_eq!(code(b""), "columns");
-        assert_eq!(code(b"username,display_name\n"), "columns");
-        assert_eq!(code(b"\xff\xff\xff"), "encoding");
-        let long = format!("{}\n{}", COLUMNS.join(","), "a,b,,c,d,\n".repeat(LINES + 1));
-        assert_eq!(code(long.as_bytes()), "too_long");
-    }
-
-    #[test]
     fn actions() {
         let file = format!(
             "{}\nold,老陈,,township_staff,均溪镇,\nold,老陈,,township_staff,石牌镇,\nnew,新人,,township_staff,石牌镇,old",
             COLUMNS.join(",")
         );
-        let planned = plan(read(file.as_bytes()).expect("readable"), &facts());
+        let planned = plan(lines(&file), &facts());
         let actions: Vec<_> = planned.iter().map(|plan| plan.action).collect();
         assert_eq!(actions, [Action::Unchanged, Action::Update, Action::Create]);
     }

@@ -85,7 +85,7 @@ pub struct MakeErrand {
 
 /// Make an errand of a finding
 ///
-/// A draft, by the rules of `POST /v1/errands`; `Location` is the errand. The answer is the finding, which names it; `GET /v1/findings?case_id=` leads back.
+/// A draft, by the rules of `POST /v1/errands`; `Location` is the errand. The answer is the finding, which names it; so does the errand's `finding_id`, and `GET /v1/findings?case_id=`.
 #[utoipa::path(tag = "visits", security(("token" = ["visits:check_in"])), params(("id" = Uuid, Path, description = "The finding"), IdempotencyHeader),
     request_body = MakeErrand, responses((status = 201, description = "The finding, with the errand", body = FindingView)),
     extensions(("x-errors" = json!(["proxy_not_allowed", "unit_unknown"]))))]
@@ -163,7 +163,7 @@ impl MakeOrder {
 
 /// Make an order of a finding
 ///
-/// By the rules of `POST /v1/orders`; `Location` is the order. The answer is the finding, which names it; `GET /v1/findings?case_id=` leads back.
+/// By the rules of `POST /v1/orders`; `Location` is the order. The answer is the finding, which names it; so does the order's `finding_id`, and `GET /v1/findings?case_id=`.
 #[utoipa::path(tag = "visits", security(("token" = ["visits:check_in"])), params(("id" = Uuid, Path, description = "The finding"), IdempotencyHeader),
     request_body = MakeOrder, responses((status = 201, description = "The finding, with the order", body = FindingView)),
     extensions(("x-errors" = json!(["order_limit", "unit_unknown"]))))]

@@ -36,6 +36,7 @@ mod helper_guards;
 mod helper_records;
 mod helpers;
 mod holds;
+mod household_imports;
 mod household_visits;
 mod households;
 mod jobs;

@@ -71,6 +71,9 @@ async fn a_finding_becomes_an_errand_an_order_and_a_todo_and_leads_back() {
     make().await.problem(409, "todo_waits");
     let kinds: Vec<_> = todo.body["cases"].as_array().expect("cases").iter().map(|case| case["kind"].clone()).collect();
     assert_eq!(kinds, [json!("errand"), json!("order"), json!("todo")]);
+    for case in [made.header("location"), order.header("location")] {
+        assert_eq!(t.get(case).by(&specialist).send().await.ok()["finding_id"], found["id"], "{case}");
+    }
     // From each of them back.
     for case in todo.body["cases"].as_array().expect("cases") {
         let back = format!("/v1/findings?case_id={}", case["id"].as_str().expect("an id"));
