@@ -112,10 +112,8 @@ pub fn read(file: &[u8], columns: &'static [&'static str], most: usize) -> Resul
         _ => comma_separated(file, columns, most)?,
     };
     if rows.len() > most {
-        let (zh, en) = (
-            format!("一次最多导入 {most} 行，请分批"),
-            format!("at most {most} lines at once: divide the file"),
-        );
+        let (zh, en) =
+            (format!("一次最多导入 {most} 行，请分批"), format!("at most {most} lines at once: divide the file"));
         return Err(Fault { column: "", code: "too_long", text: Text::new(zh, en) });
     }
     Ok(rows)
@@ -302,12 +300,7 @@ mod tests {
             sheet.write_with_format(5, 0, &day, &Format::new().set_num_format("yyyy-mm-dd"))?;
             Ok(())
         });
-        let expected = [
-            (2, "12|陈家", ""),
-            (4, "B|", ""),
-            (5, "|", "code:formula :fields"),
-            (6, "|", "code:date"),
-        ];
+        let expected = [(2, "12|陈家", ""), (4, "B|", ""), (5, "|", "code:formula :fields"), (6, "|", "code:date")];
         let expected = expected.map(|(line, cells, faults)| (line, cells.to_owned(), faults.to_owned()));
         assert_eq!(said(&read(&book, COLUMNS, 9).expect("readable")), expected);
         let file = "code,name\n12, 陈家 \n,\nB,\n=1+1,,x\n".as_bytes();

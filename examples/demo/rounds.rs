@@ -1,4 +1,4 @@
-//! The specialist goes round without a network, by a clock that is years off: what the phone sends twice is there once, and what a visit found becomes an errand.
+//! The township brings its list of households, and the specialist goes round without a network, by a clock that is years off: what the phone sends twice is there once, and what a visit found becomes an errand.
 
 use anyhow::{Context, Result};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::{
+    people,
     stage::{Session, Stage, nonce, say},
     story::Story,
 };
@@ -23,9 +24,32 @@ fn slow(now: DateTime<Utc>, minutes_ago: i64) -> String {
 
 pub async fn play(story: &mut Story) -> Result<()> {
     let (stage, specialist, granny) = (&story.stage, story.specialist()?, story.granny()?);
+    list(stage).await?;
     let day = morning(stage, specialist).await?;
     again(stage, specialist, &day).await?;
     find(stage, specialist, granny, &day).await
+}
+
+/// A table of households: seen first, imported, and taken back.
+async fn list(stage: &Stage) -> Result<()> {
+    let town = people::staff(stage, "junxi", "township_staff", "均溪镇工作人员").await?;
+    let header = "code,unit,name,address,category,lng,lat,coordinate_system,note";
+    let code = nonce();
+    let rows = format!(
+        "{header}\n{code},均溪镇/红星村委会,郑家,红星村7号,重点关爱户,117.84721,25.69254,gcj02,\n,红星村委会,=B2,,,,,,\n"
+    );
+    say(
+        "镇里用表格导入户：先预览，逐行说明；公式不收 · a list of households: previewed line by line; formulas are refused",
+    );
+    let seen =
+        stage.table("/v1/households/import?preview=true", rows.clone()).by(&town).key(&nonce()).send(200).await?;
+    seen.has("/lines/1/faults/0/code", "formula")?;
+    let rows = rows.lines().take(2).collect::<Vec<_>>().join("\n");
+    let done = stage.table("/v1/households/import", rows).by(&town).key(&nonce()).send(200).await?;
+    done.has("/created", 1)?;
+    say("导错了可以撤销 · and taken back, as long as nothing has happened since");
+    let undo = format!("/v1/household-imports/{}/undo", done.str("/id")?);
+    stage.post(&undo, json!({})).by(&town).key(&nonce()).send(200).await?.has("/undone", 1)
 }
 
 /// A day of visits as the phone has it.

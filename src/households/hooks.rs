@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{
+    kept,
     model::{Household, HouseholdState, Member, TaskState, VisitTask},
     points, store, views,
 };
@@ -39,7 +40,7 @@ pub const ROOM: Room = Room {
         Sealed { table: "households", column: "note", index: None },
         Sealed { table: "household_import_lines", column: "before", index: None },
     ],
-    synced: &[super::kept::HOUSEHOLDS, super::kept::TASKS],
+    synced: &[kept::CATEGORIES, kept::HOUSEHOLDS, kept::TASKS],
     ..Room::new("households")
 };
 

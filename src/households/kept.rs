@@ -1,4 +1,4 @@
-//! Households and tasks that phones of staff keep: those of the post's units, those that one answers for or is the partner of. What one answers for
+//! Households and tasks that phones of staff keep, with the categories behind them: those of the post's units, those that one answers for or is the partner of. What one answers for
 //! is plain, to find it without a network.
 
 use std::collections::HashSet;
@@ -10,6 +10,7 @@ use diesel::{
 use uuid::Uuid;
 
 use super::{
+    categories,
     model::{HouseholdState, TaskState},
     store::{self, Sight},
     tasks,
@@ -26,6 +27,8 @@ use crate::{
 
 pub const HOUSEHOLDS: Synced = Synced { entity: "household", for_all: false, ids: household_ids, kept: households };
 pub const TASKS: Synced = Synced { entity: "visit_task", for_all: false, ids: task_ids, kept: visit_tasks };
+pub const CATEGORIES: Synced =
+    Synced { entity: "visit_category", for_all: true, ids: category_ids, kept: visit_categories };
 
 statement! {
     /// Each part by an index of its own.
@@ -66,6 +69,20 @@ fn task_ids(conn: &mut PgConnection, phone: &Phone, after: Uuid, limit: i64) -> 
     let (county, staff, within) = (phone.caller.county, phone.caller.subject, phone.caller.unit);
     let rows: Vec<Id> = TaskIds { county, staff, within, after, limit }.load(conn)?;
     Ok(rows.into_iter().map(|row| row.id).collect())
+}
+
+/// A handful; closed ones too, because households may still be in them.
+fn category_ids(conn: &mut PgConnection, phone: &Phone, after: Uuid, limit: i64) -> Result<Vec<Uuid>> {
+    let mut ids: Vec<_> = categories::all(conn, phone.caller.county)?.into_iter().map(|category| category.id).collect();
+    ids.retain(|id| *id > after);
+    ids.sort_unstable();
+    ids.truncate(limit as usize);
+    Ok(ids)
+}
+
+fn visit_categories(conn: &mut PgConnection, _: &App, phone: &Phone, ids: &[Uuid]) -> Result<Vec<Kept>> {
+    let all = categories::all(conn, phone.caller.county)?.into_iter().filter(|category| ids.contains(&category.id));
+    all.map(|category| Kept::new(category.id, category.version, &category)).collect()
 }
 
 fn sight(phone: &Phone) -> Result<Option<Sight>> {

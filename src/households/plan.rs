@@ -230,7 +230,8 @@ pub fn plan(lines: Vec<Line>, facts: &Facts) -> Vec<Planned> {
         let category = category.flatten();
         let columns = known.as_ref().map_or_else(Vec::new, |known| changed(known, &line, unit, category));
         if columns.contains(&"point") && known.as_ref().is_some_and(|known| known.unplaced) {
-            let (zh, en) = ("有成员不同意记录住址位置", "a member does not agree to the whereabouts of the home being kept");
+            let (zh, en) =
+                ("有成员不同意记录住址位置", "a member does not agree to the whereabouts of the home being kept");
             line.faults.push(fault("lng", "consent_required", zh, en));
         }
         let action = match &known {
@@ -296,7 +297,12 @@ mod tests {
             known(15, None, "王家"),
             known(14, None, "王家"),
         ];
-        Facts { villages, categories: HashMap::from([("一般户".to_owned(), Uuid::from_u128(9))]), known, taken: HashSet::from(["Z".to_owned()]) }
+        Facts {
+            villages,
+            categories: HashMap::from([("一般户".to_owned(), Uuid::from_u128(9))]),
+            known,
+            taken: HashSet::from(["Z".to_owned()]),
+        }
     }
 
     fn planned(rows: &str) -> Vec<(&'static str, String)> {

@@ -119,7 +119,7 @@ fn stand(
 
 /// Keep a phone in step
 ///
-/// Without a cursor everything that a phone of staff keeps, page by page: households and visit tasks, errands, orders, appointments, todos that ask
+/// Without a cursor everything that a phone of staff keeps, page by page: households with their categories and visit tasks, errands, orders, appointments, todos that ask
 /// something of the caller's post, the catalogue, the settings. Then, with the cursor of each answer, what has changed since. Take the items over in their
 /// order and store the cursor with them; go on at once while `more`. A phone that has come to the end has what is there, whatever was written
 /// meanwhile and however late it was committed. Names of other things in an item (a unit, a matter, a colleague) are as they were when it was sent.

@@ -140,8 +140,8 @@ pub struct AmendVisit {
 
 /// Amend a visit
 ///
-/// A further entry; what was said first stays. An outcome counts instead of the one before: `seen` resolves the household's task of that day. By whoever made the visit, or the
-/// township.
+/// A further entry; what was said first stays. An outcome counts instead of the one before: `seen` resolves the household's task of that day, anything else opens it
+/// again unless another visit met somebody. By whoever made the visit, or the township.
 #[utoipa::path(tag = "visits", security(("token" = ["visits:amend"])), params(("id" = Uuid, Path, description = "The visit"), IdempotencyHeader),
     request_body = AmendVisit, responses((status = 201, description = "The entry", body = AmendmentView)), extensions(("x-errors" = json!(["not_visitor"]))))]
 #[post("/v1/visits/{id}/amendments")]

@@ -7,6 +7,7 @@ use crate::{
     harness::{Session, TestApp},
     households::{category, create, here, seen, tell},
     merging::{id, register},
+    visits::{check_in, spot, visit},
 };
 
 /// What a check-in that met somebody does to tasks, by the function that it calls.
@@ -240,4 +241,22 @@ async fn a_record_that_is_closed_leaves_an_empty_household_behind() {
     );
     assert_eq!(t.database.text(&left), "closed t t t");
     assert_eq!(t.database.count("SELECT count(*) AS n FROM household_members"), 0);
+}
+
+#[actix_web::test]
+async fn several_phones_meet_the_same_household_at_once() {
+    let t = TestApp::new().await;
+    let phones = [t.staff("specialist").await, t.staff("cadre").await];
+    let home = Uuid::now_v7();
+    let said: Vec<_> = (0..12).map(|_| visit(home, json!({"household": spot("新来的郑家")}))).collect();
+    // Each twice: one of the answers was lost.
+    let sent = said.iter().enumerate().flat_map(|(nth, visit)| [(nth, visit); 2]);
+    let sent = sent.map(|(nth, visit)| check_in(&t, &phones[nth % 2], visit));
+    for reply in futures_util::future::join_all(sent).await {
+        assert!([200, 201].contains(&reply.status), "{}", reply.body);
+    }
+    for (table, rows) in [("households", 1), ("household_points", 1), ("visits", 12), ("visit_conflicts", 0)] {
+        assert_eq!(t.database.count(&format!("SELECT count(*) AS n FROM {table}")), rows, "{table}");
+    }
+    t.run_jobs().await;
 }

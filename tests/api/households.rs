@@ -202,3 +202,43 @@ async fn a_home_point_is_corrected_and_its_history_kept_until_a_member_says_no()
     tell(&t, &specialist, &made, "points", moved).await.ok();
     t.run_jobs().await;
 }
+
+#[actix_web::test]
+async fn whoever_comes_to_a_village_answers_for_the_households_that_nobody_answered_for() {
+    let t = TestApp::new().await;
+    let (admin, junxi) = (t.staff("admin").await, t.staff("junxi").await);
+    let made = create(&t, &junxi, "陈家", json!({"unit_id": t.unit("文昌居委会").await})).await;
+    assert_eq!(made["holder_id"], Value::Null, "there is nobody yet");
+    let (_, townswoman) = crate::staff::open(&t, &admin, "town.ship", "township_staff", "均溪镇").await;
+    assert_eq!(seen(&t, &townswoman, &made).await["holder_id"], Value::Null, "the township is no village");
+    let (_, specialist) = crate::staff::open(&t, &admin, "wen.chang", "specialist", "文昌居委会").await;
+    let plain = seen(&t, &specialist, &made).await;
+    assert_eq!((&plain["holder_id"], &plain["name"]), (&json!(specialist.subject), &json!("陈家")));
+    // Whoever comes later takes nothing away.
+    let (_, later) = crate::staff::open(&t, &admin, "wen.chang.2", "specialist", "文昌居委会").await;
+    assert_eq!(seen(&t, &later, &made).await["holder_id"], json!(specialist.subject));
+    t.run_jobs().await;
+}
+
+#[actix_web::test]
+async fn a_household_shows_in_what_is_open_for_a_person_and_in_their_copy() {
+    let t = TestApp::new().await;
+    let cadre = t.staff("cadre").await;
+    let granny = register(&t, &cadre, "陈阿婆", None, None).await;
+    let member = json!({"resident_id": granny["id"], "relation": "head"});
+    let more = json!({"category_id": category(&t, "重点关爱户").await, "address": "红星村12号", "members": [member]});
+    let made = create(&t, &cadre, "陈家", more).await;
+    let open = t.get(&format!("/v1/residents/{}/open", id(&granny))).by(&cadre).send().await.ok();
+    let open = open["items"].as_array().expect("items");
+    assert!(open.iter().any(|one| one["entity"] == "visit_task" && one["resident_id"] == granny["id"]), "{open:?}");
+    let asked = json!({"kind": "export", "words": "阿婆要一份自己的资料"});
+    let asked = crate::data_requests::ask(&t, &cadre, id(&granny), asked).await;
+    t.run_jobs().await;
+    let copy = t.get(&format!("/v1/data_requests/{}/archive", id(&asked))).by(&cadre).send().await.is(200).body;
+    let of = &copy["rooms"]["households"][0];
+    assert_eq!(
+        (&of["household_id"], &of["relation"], &of["address"]),
+        (&made["id"], &json!("head"), &json!("红星村12号"))
+    );
+    t.run_jobs().await;
+}

@@ -102,6 +102,8 @@ async fn first_everything_then_what_has_changed() {
     assert_eq!(phone.get("matter", one)["versions"][0]["number"], 1, "with what the guide is made of");
     let settings = t.get("/v1/settings").by(&specialist).send().await.ok();
     assert_eq!(phone.count("setting"), settings["items"].as_array().expect("items").len());
+    let categories = t.get("/v1/visit-categories").by(&specialist).send().await.ok();
+    assert_eq!(phone.count("visit_category"), categories["items"].as_array().expect("items").len());
     // As its own path answers it.
     let alone = t.get(&format!("/v1/todos/{first}")).by(&specialist).send().await.ok();
     assert_eq!(*phone.get("todo", &first), alone);

@@ -8,6 +8,7 @@ use crate::{
     closed_records::settle,
     errands::{content, matter},
     harness::{Reply, Session, TestApp},
+    households::{category, create},
     orders::kind,
     visits::{agreeing_member, check_in, get, household, live_in, visit},
 };
@@ -156,6 +157,37 @@ async fn a_task_is_resolved_because_a_visit_is_there() {
         (&json!(1), &json!(1), &json!(1), &json!(3))
     );
     assert_eq!((&here["seen"], &here["not_found"]), (&json!(1), &json!(0)));
+    t.run_jobs().await;
+}
+
+#[actix_web::test]
+async fn a_task_opens_again_when_its_visit_met_nobody_after_all() {
+    let t = TestApp::new().await;
+    let (cadre, specialist) = (t.staff("cadre").await, t.staff("specialist").await);
+    let monthly = category(&t, "重点关爱户").await;
+    let home = create(&t, &cadre, "陈家", json!({"category_id": monthly})).await;
+    let home: Uuid = home["id"].as_str().and_then(|id| id.parse().ok()).expect("an id");
+    let tasks = || {
+        t.database.text("SELECT coalesce(string_agg(state || ' ' || coalesce(resolved_on::text, '-'), ', ' ORDER BY opens_on), '') AS text FROM visit_tasks")
+    };
+    let last = || t.database.text("SELECT coalesce(max(last_visit_on)::text, '-') AS text FROM households");
+    let (first, second) = (visit(home, json!({})), visit(home, json!({"device_at": "2026-11-23T07:45:00+08:00"})));
+    check_in(&t, &specialist, &first).await.created();
+    assert_eq!((tasks(), last()), ("resolved 2026-11-23, open -".into(), "2026-11-23".into()));
+    let amend = async |visit: &Value, outcome: &str| {
+        let path = format!("/v1/visits/{}/amendments", visit["id"].as_str().expect("an id"));
+        t.post(&path).by(&specialist).json(json!({"outcome": outcome})).send().await.created()
+    };
+    amend(&first, "not_found").await;
+    assert_eq!((tasks(), last()), ("open -, dropped -".into(), "-".into()), "due as before");
+    amend(&first, "seen").await;
+    assert_eq!(tasks(), "resolved 2026-11-23, dropped -, open -", "and again");
+    // Another visit of the same day met somebody too.
+    check_in(&t, &specialist, &second).await.created();
+    amend(&first, "declined").await;
+    assert_eq!((tasks(), last()), ("resolved 2026-11-23, dropped -, open -".into(), "2026-11-23".into()));
+    let by = t.database.text("SELECT resolved_by::text AS text FROM visit_tasks WHERE state = 'resolved'");
+    assert_eq!(json!(by), second["id"]);
     t.run_jobs().await;
 }
 

@@ -1,0 +1,72 @@
+-- Households: what imports keep, who answers for those of a village that had nobody, and a task whose visit met nobody after all.
+
+-- A body has no file name; the digest says which file it was.
+ALTER TABLE household_imports DROP COLUMN file_name;
+
+CREATE FUNCTION staff_posts_households() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  UPDATE households SET holder_id = NEW.staff_id, version = version + 1, updated_at = greatest(updated_at, NEW.since)
+   WHERE county_id = NEW.county_id AND unit_id = NEW.unit_id AND holder_id IS NULL AND state <> 'merged';
+  RETURN NULL;
+END $$;
+COMMENT ON FUNCTION staff_posts_households IS 'Whoever comes to a village answers for the households that nobody answered for.';
+CREATE TRIGGER staff_posts_households AFTER INSERT ON staff_posts FOR EACH ROW
+  WHEN (NEW.role IN ('specialist', 'village_cadre') AND NEW.ended_at IS NULL) EXECUTE FUNCTION staff_posts_households();
+
+CREATE FUNCTION visit_tasks_reopen(county integer, household uuid, visit uuid, moment timestamptz) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+  home households;
+  task visit_tasks;
+  other record;
+BEGIN
+  SELECT h.* INTO home FROM households h WHERE h.county_id = county
+     AND h.id = (SELECT coalesce(m.merged_into, m.id) FROM households m WHERE m.county_id = county AND m.id = household) FOR NO KEY UPDATE;
+  UPDATE households h SET last_visit_on = s.on_date, updated_at = moment
+    FROM (SELECT max(v.on_date) AS on_date FROM household_ids(county, home.id) i (id) JOIN visits v ON v.county_id = county AND v.household_id = i.id
+       AND coalesce(v.amended_outcome, v.outcome) = 'seen') s
+   WHERE h.county_id = county AND h.id = home.id AND h.last_visit_on IS DISTINCT FROM s.on_date;
+  SELECT t.* INTO task FROM visit_tasks t WHERE t.county_id = county AND t.household_id = home.id AND t.resolved_by = visit;
+  IF NOT FOUND THEN
+    RETURN;
+  END IF;
+  -- Another visit of the same window met somebody.
+  SELECT v.id, v.on_date INTO other FROM household_ids(county, home.id) i (id) JOIN visits v ON v.county_id = county AND v.household_id = i.id
+   WHERE coalesce(v.amended_outcome, v.outcome) = 'seen' AND v.on_date >= task.opens_on
+     AND NOT EXISTS (SELECT FROM visit_tasks n WHERE n.county_id = county AND n.household_id = home.id AND n.state <> 'dropped'
+       AND n.opens_on > task.opens_on AND n.opens_on <= v.on_date)
+   ORDER BY v.occurred_at, v.id LIMIT 1;
+  IF FOUND THEN
+    UPDATE visit_tasks t SET resolved_by = other.id, resolved_on = other.on_date, updated_at = moment WHERE t.county_id = county AND t.id = task.id;
+  ELSIF home.state = 'active' AND home.category_id = task.category_id AND NOT EXISTS (SELECT FROM visit_tasks n
+      WHERE n.county_id = county AND n.household_id = home.id AND n.state = 'resolved' AND n.opens_on > task.opens_on) THEN
+    -- The one that followed from it is not due then.
+    UPDATE visit_tasks t SET state = 'dropped', dropped_at = moment, updated_at = moment
+     WHERE t.county_id = county AND t.household_id = home.id AND t.state = 'open';
+    UPDATE visit_tasks t SET state = 'open', resolved_by = NULL, resolved_on = NULL, unit_id = home.unit_id, holder_id = home.holder_id, updated_at = moment
+     WHERE t.county_id = county AND t.id = task.id;
+  ELSE
+    UPDATE visit_tasks t SET state = 'dropped', resolved_by = NULL, resolved_on = NULL, dropped_at = moment, updated_at = moment
+     WHERE t.county_id = county AND t.id = task.id;
+  END IF;
+END $$;
+COMMENT ON FUNCTION visit_tasks_reopen IS 'To be called for a visit that met nobody after all, in its transaction: the task that it resolved is resolved by another visit of its window, or open again; where that is over, dropped.';
+COMMENT ON COLUMN visit_tasks.dropped_at IS 'The category changed, the household was closed or merged, or the visit that resolved it met nobody after all.';
+
+CREATE OR REPLACE FUNCTION visits_amended() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+  made visits;
+  counted text;
+BEGIN
+  SELECT coalesce(v.amended_outcome, v.outcome) INTO counted FROM visits v WHERE v.county_id = NEW.county_id AND v.id = NEW.visit_id FOR NO KEY UPDATE;
+  UPDATE visits SET amended_outcome = coalesce(NEW.outcome, amended_outcome), version = version + 1
+   WHERE county_id = NEW.county_id AND id = NEW.visit_id RETURNING * INTO made;
+  INSERT INTO changes (county_id, entity, entity_id, unit_id, staff_id, at)
+  VALUES (made.county_id, 'visit', made.id, made.unit_id, made.staff_id, NEW.at);
+  IF NEW.outcome = 'seen' AND counted <> 'seen' THEN
+    PERFORM visit_tasks_resolve(made.county_id, made.household_id, made.id, made.on_date, NEW.at);
+  ELSIF NEW.outcome <> 'seen' AND counted = 'seen' THEN
+    PERFORM visit_tasks_reopen(made.county_id, made.household_id, made.id, NEW.at);
+  END IF;
+  RETURN NULL;
+END $$;
+COMMENT ON FUNCTION visits_amended IS 'What follows from an amendment: what counts, the change feed, and the task that it resolves or opens again.';
