@@ -1,3 +1,8 @@
+DROP INDEX errands_open;
+CREATE INDEX errands_open ON errands (county_id, unit_id, due_on, id) WHERE state NOT IN ('draft', 'delivered', 'archived', 'not_accepted', 'withdrawn', 'decided');
+DROP INDEX errands_running_unit;
+CREATE INDEX errands_running_unit ON errands (county_id, unit_id, created_at, id) WHERE due_on IS NOT NULL;
+
 CREATE OR REPLACE FUNCTION visits_amended() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
   made visits;

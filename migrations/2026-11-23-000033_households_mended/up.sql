@@ -1,4 +1,5 @@
 -- Households: what imports keep, who answers for those of a village that had nobody, and a task whose visit met nobody after all.
+-- Errands with a due date: a page is found in the index alone, however narrowed.
 
 -- A body has no file name; the digest says which file it was.
 ALTER TABLE household_imports DROP COLUMN file_name;
@@ -70,3 +71,9 @@ BEGIN
   RETURN NULL;
 END $$;
 COMMENT ON FUNCTION visits_amended IS 'What follows from an amendment: what counts, the change feed, and the task that it resolves or opens again.';
+
+DROP INDEX errands_running_unit;
+CREATE INDEX errands_running_unit ON errands (county_id, unit_id, created_at, id) INCLUDE (state, matter_id, holder_id, due_on, yellow_from, red_from) WHERE due_on IS NOT NULL;
+DROP INDEX errands_open;
+CREATE INDEX errands_open ON errands (county_id, unit_id, due_on, id) INCLUDE (state, matter_id, holder_id, yellow_from, red_from)
+  WHERE state NOT IN ('draft', 'delivered', 'archived', 'not_accepted', 'withdrawn', 'decided');

@@ -12,7 +12,10 @@ use uuid::Uuid;
 
 use super::{
     clock::Lamp,
-    keys::{AllInStateAtUnit, AllNamed, AtUnit, namesakes},
+    keys::{
+        AllInStateAtUnit, AllNamed, AtUnit, CountAtUnit, CountRunningAtUnit, RunningAtUnit, RunningAtUnitByDue,
+        namesakes,
+    },
     model::{ErrandState, Line},
     store::with_department,
 };
@@ -99,7 +102,6 @@ macro_rules! listed {
         )
     };
 }
-
 pub(super) use listed;
 
 /// The conditions of [`Filter`] on an errand `e`; `dated`: only those with a due date.
@@ -112,6 +114,7 @@ macro_rules! filtered {
             WHEN 'green' THEN {today} < least(e.yellow_from, e.red_from) ELSE true END "
     };
 }
+pub(super) use filtered;
 
 /// A unit and those below it, if staff reach it.
 macro_rules! below {
@@ -123,7 +126,6 @@ macro_rules! below {
         )
     };
 }
-
 pub(super) use below;
 
 /// A statement with the binds of every list.
@@ -151,6 +153,7 @@ macro_rules! page {
         "AND (e.due_on, e.id) > ({after_on}, {after_id}) ORDER BY e.due_on, e.id LIMIT {limit}"
     };
 }
+pub(super) use page;
 
 /// A list in both orders, and its count: the same errands.
 macro_rules! lists {
@@ -174,12 +177,12 @@ macro_rules! parts {
     )*};
 }
 
-/// The same, also in the order of the due dates, whose index may want a condition more.
+/// The same, also in the order of the due dates.
 macro_rules! dated_parts {
-    ($line:expr; $($page:ident, $due:ident, $count:ident { $($bind:ident: $rust:ty as $sql:ty),+ } $things:expr, $of:expr, $due_of:expr;)*) => {$(
+    ($line:expr; $($page:ident, $due:ident, $count:ident { $($bind:ident: $rust:ty as $sql:ty),+ } $things:expr, $of:expr;)*) => {$(
         parts! { $line; $page, $count { $($bind: $rust as $sql),+ } $things, $of; }
         asking! { $due { $($bind: $rust as $sql,)+ after_on: NaiveDate as Date, after_id: Uuid as SqlUuid, limit: i64 as BigInt }
-            concat!($line, "FROM ", $things, " t CROSS JOIN LATERAL (SELECT * FROM errands e WHERE e.county_id = {county} AND ", $of, $due_of, filtered!(),
+            concat!($line, "FROM ", $things, " t CROSS JOIN LATERAL (SELECT * FROM errands e WHERE e.county_id = {county} AND ", $of, filtered!(),
                 page!(due_on), ") e ORDER BY e.due_on, e.id LIMIT {limit}") }
     )*};
 }
@@ -211,9 +214,6 @@ lists! {
          WHERE {me}::uuid IS NULL AND ({within}::uuid IS NULL OR unit_within({county}, e.unit_id, {within})) ";
 }
 
-asking! { CountAtUnit { unit: Uuid as SqlUuid }
-concat!("SELECT count(*) AS n FROM ", below!("{unit}"), " t CROSS JOIN LATERAL (SELECT FROM errands e WHERE e.county_id = {county} AND e.unit_id = t.id AND e.submitted_on IS NOT NULL OFFSET 0) e") }
-
 parts! { listed!();
     InStateAtUnit, CountInStateAtUnit { unit: Uuid as SqlUuid } below!("{unit}"), "e.unit_id = t.id AND e.state = {state} AND e.submitted_on IS NOT NULL";
     HeldAtUnit, CountHeldAtUnit { unit: Uuid as SqlUuid } below!("{unit}"), "e.unit_id = t.id AND e.holder_id = {holder} AND e.submitted_on IS NOT NULL";
@@ -223,10 +223,8 @@ parts! { listed!();
 }
 
 dated_parts! { listed!();
-    RunningAtUnit, RunningAtUnitByDue, CountRunningAtUnit { unit: Uuid as SqlUuid } below!("{unit}"), "e.unit_id = t.id AND e.due_on IS NOT NULL",
-        " AND e.state NOT IN ('draft', 'delivered', 'archived', 'not_accepted', 'withdrawn', 'decided')";
     InStateWithDepartment, InStateWithDepartmentByDue, CountInStateWithDepartment { staff: Uuid as SqlUuid } departments!("{staff}"),
-        concat!("e.department_id = t.id AND e.state = {state} AND ", with_department!()), "";
+        concat!("e.department_id = t.id AND e.state = {state} AND ", with_department!());
 }
 
 dated_parts! { listed!("t.name", "t.unit_name");
@@ -240,7 +238,7 @@ dated_parts! { listed!("t.name", "t.unit_name");
              AND ({member}::uuid IS NULL OR ", with_department!(), " AND e.department_id IN ", departments!("{member}"), ") \
              AND CASE WHEN {staff}::uuid IS NULL THEN e.submitted_on IS NOT NULL \
                ELSE coalesce(e.holder_id = {staff} AND e.state NOT IN ('draft', 'archived') OR e.offered_to = {staff} OR e.filed_by = {staff} AND e.state = 'draft', false) END"
-        ), "";
+        );
 }
 
 statement! {
