@@ -24,3 +24,5 @@ DROP TRIGGER staff_posts_households ON staff_posts;
 DROP FUNCTION staff_posts_households;
 ALTER TABLE household_imports ADD COLUMN file_name text NOT NULL DEFAULT '';
 ALTER TABLE household_imports ALTER COLUMN file_name DROP DEFAULT;
+ALTER TABLE visit_partners DROP COLUMN planned_until;
+COMMENT ON COLUMN visit_partners.until_on IS 'Exclusive; none: until further notice.';

@@ -4,6 +4,11 @@
 -- A body has no file name; the digest says which file it was.
 ALTER TABLE household_imports DROP COLUMN file_name;
 
+ALTER TABLE visit_partners ADD COLUMN planned_until date, ADD CONSTRAINT visit_partners_plan CHECK (planned_until > from_on);
+CREATE INDEX visit_partners_planned ON visit_partners (planned_until) WHERE until_on IS NULL AND planned_until IS NOT NULL;
+COMMENT ON COLUMN visit_partners.planned_until IS 'Exclusive, as until_on will be when the day has come; none: until further notice.';
+COMMENT ON COLUMN visit_partners.until_on IS 'Exclusive; none: still the partner.';
+
 CREATE FUNCTION staff_posts_households() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
   UPDATE households SET holder_id = NEW.staff_id, version = version + 1, updated_at = greatest(updated_at, NEW.since)

@@ -1334,6 +1334,7 @@ diesel::table! {
         until_on -> Nullable<Date>,
         created_by -> Uuid,
         created_at -> Timestamptz,
+        planned_until -> Nullable<Date>,
     }
 }
 

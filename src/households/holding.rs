@@ -2,7 +2,10 @@
 
 use actix_web::{HttpRequest, HttpResponse, get, post, web::Data};
 use chrono::{DateTime, NaiveDate, Utc};
-use diesel::prelude::*;
+use diesel::{
+    prelude::*,
+    sql_types::{Date, Timestamptz},
+};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -29,6 +32,7 @@ use crate::{
         permissions::{ReadHouseholds, WriteHouseholds},
         valid::{Id, Valid},
     },
+    statement,
 };
 
 /// To whom.
@@ -78,7 +82,7 @@ pub struct VisitPartnerView {
     pub id: Uuid,
     pub staff_id: Uuid,
     pub from_on: NaiveDate,
-    /// Exclusive; none: until further notice.
+    /// Exclusive, planned where it is still to come; none: until further notice.
     pub until_on: Option<NaiveDate>,
 }
 
@@ -106,8 +110,8 @@ pub async fn list_visit_partners(caller: Can<ReadHouseholds>, id: Id, app: Data<
         Ok(of.order(order).select(Partner::as_select()).load(conn)?)
     });
     let view = |partner: Partner| {
-        let Partner { id, staff_id, from_on, until_on, .. } = partner;
-        VisitPartnerView { id, staff_id, from_on, until_on }
+        let Partner { id, staff_id, from_on, until_on, planned_until, .. } = partner;
+        VisitPartnerView { id, staff_id, from_on, until_on: until_on.or(planned_until) }
     };
     let items = read.await?.into_iter().map(view).collect();
     Ok(HttpResponse::Ok().json(VisitPartners { items }))
@@ -122,13 +126,22 @@ pub struct NewVisitPartner {
     staff_id: Uuid,
     /// Today by default, and not later.
     from_on: Option<NaiveDate>,
+    /// The first day on which they are not the partner any more, after today; until further notice by default.
+    until_on: Option<NaiveDate>,
+}
+
+/// Somebody as a partner, from a day on and perhaps until another.
+pub struct Partnership {
+    pub staff: Uuid,
+    pub from_on: NaiveDate,
+    pub planned_until: Option<NaiveDate>,
 }
 
 /// Writes a partner of a locked household.
 pub fn add_partner(
     conn: &mut PgConnection,
     row: &Household,
-    (staff, from_on): (Uuid, NaiveDate),
+    Partnership { staff, from_on, planned_until }: Partnership,
     by: Uuid,
     now: DateTime<Utc>,
 ) -> QueryResult<usize> {
@@ -136,8 +149,8 @@ pub fn add_partner(
         .values((
             (visit_partners::county_id.eq(row.county_id), visit_partners::id.eq(Uuid::now_v7())),
             (visit_partners::household_id.eq(row.id), visit_partners::staff_id.eq(staff)),
-            (visit_partners::from_on.eq(from_on), visit_partners::created_by.eq(by)),
-            visit_partners::created_at.eq(now),
+            (visit_partners::from_on.eq(from_on), visit_partners::planned_until.eq(planned_until)),
+            (visit_partners::created_by.eq(by), visit_partners::created_at.eq(now)),
         ))
         .execute(conn)
 }
@@ -162,15 +175,20 @@ pub async fn add_visit_partner(
     let (who, sight, inner, now) =
         (Caller::clone(&caller), Sight::new(&caller, caller.scope), app.clone(), app.clock.now());
     let (new, entry) = (body.value, Audit::new("add_partner", "household", id.0));
-    let from_on = new.from_on.unwrap_or(local_date(now));
-    if from_on > local_date(now) {
+    let (today, planned_until) = (local_date(now), new.until_on);
+    let from_on = new.from_on.unwrap_or(today);
+    if from_on > today {
         return Err(Error::field("/from_on", "range", "不得晚于今天", "must not be after today"));
+    }
+    if planned_until.is_some_and(|until| until <= today) {
+        return Err(Error::field("/until_on", "range", "须晚于今天", "must be after today"));
     }
     app.once(once, move |conn| {
         let row = store::lock_active(conn, sight, id.0)?;
         seen.check(row.version)?;
         store::check_staff(conn, row.county_id, new.staff_id, "/staff_id")?;
-        add_partner(conn, &row, (new.staff_id, from_on), who.subject, now)?;
+        let partnership = Partnership { staff: new.staff_id, from_on, planned_until };
+        add_partner(conn, &row, partnership, who.subject, now)?;
         audit::record(conn, &who, now, &entry.of(row.id))?;
         let row = store::touch(conn, (row.county_id, row.id), now)?;
         answer(conn, &inner, (&who, lang), row)
@@ -178,18 +196,21 @@ pub async fn add_visit_partner(
     .await
 }
 
-/// Nothing needs to be said.
+/// When it ends.
 #[derive(Clone, Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(example = json!({}))]
-pub struct EndVisitPartner {}
+#[schema(example = json!({"on": "2026-12-31"}))]
+pub struct EndVisitPartner {
+    /// The first day on which they are not the partner any more, not before today, the default.
+    on: Option<NaiveDate>,
+}
 
 /// End a partnership
 ///
-/// From today on.
+/// At once, or planned for a later day, in place of what was planned before.
 #[utoipa::path(tag = "households", security(("token" = ["households:write"])), params(("id" = Uuid, Path, description = "The household"),
     ("partner_id" = Uuid, Path, description = "The partnership"), IdempotencyHeader, IfMatchHeader),
-    request_body = EndVisitPartner, responses((status = 200, description = "Without the partner", body = HouseholdView)),
+    request_body = EndVisitPartner, responses((status = 200, description = "Without the partner; with them where it ends later", body = HouseholdView)),
     extensions(("x-errors" = json!(["household_state"]))))]
 #[post("/v1/households/{id}/partners/{partner_id}/end")]
 pub async fn end_visit_partner(
@@ -205,12 +226,19 @@ pub async fn end_visit_partner(
     let (who, sight, inner, now) =
         (Caller::clone(&caller), Sight::new(&caller, caller.scope), app.clone(), app.clock.now());
     let (partner, entry) = (second_id(&request, "partner_id")?, Audit::new("end_partner", "household", id.0));
+    let today = local_date(now);
+    let on = body.value.on.unwrap_or(today);
+    if on < today {
+        return Err(Error::field("/on", "range", "不得早于今天", "must not be before today"));
+    }
     app.once(once, move |conn| {
         let row = store::lock_active(conn, sight, id.0)?;
         seen.check(row.version)?;
         let of = visit_partners::table.find((row.county_id, partner));
         let of = of.filter(visit_partners::household_id.eq(row.id)).filter(visit_partners::until_on.is_null());
-        if diesel::update(of).set(visit_partners::until_on.eq(local_date(now))).execute(conn)? == 0 {
+        let planned = (on > today).then_some(on);
+        let ends = (visit_partners::planned_until.eq(planned), visit_partners::until_on.eq(planned.is_none().then_some(on)));
+        if diesel::update(of).set(ends).execute(conn)? == 0 {
             return Err(Code::NotFound.into());
         }
         audit::record(conn, &who, now, &entry.of(row.id))?;
@@ -218,4 +246,16 @@ pub async fn end_visit_partner(
         answer(conn, &inner, (&who, lang), row)
     })
     .await
+}
+
+statement! {
+    struct EndPlanned { today: NaiveDate as Date, now: DateTime<Utc> as Timestamptz }
+    "WITH ended AS (UPDATE visit_partners SET until_on = planned_until WHERE until_on IS NULL AND planned_until <= {today} RETURNING county_id, household_id) \
+     UPDATE households h SET version = version + 1, updated_at = {now} FROM ended e WHERE h.county_id = e.county_id AND h.id = e.household_id"
+}
+
+/// Ends the partnerships that were planned until today, in every county, all at once.
+pub fn end_planned(conn: &mut PgConnection, now: DateTime<Utc>) -> Result<bool> {
+    EndPlanned { today: local_date(now), now }.execute(conn)?;
+    Ok(false)
 }

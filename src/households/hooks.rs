@@ -93,15 +93,15 @@ statement! {
 }
 
 statement! {
-    /// Whoever takes over is the partner from today; what began today leaves no row of no days behind.
+    /// Whoever takes over is the partner from today, as long as it was planned.
     struct GivePartners {
         county: i32 as Integer, from: Uuid as SqlUuid, to: Uuid as SqlUuid, unit: Option<Uuid> as Nullable<SqlUuid>, today: NaiveDate as Date, now: DateTime<Utc> as Timestamptz,
     }
     "WITH ended AS (UPDATE visit_partners p SET until_on = {today} FROM households h \
        WHERE p.county_id = {county} AND p.staff_id = {from} AND p.until_on IS NULL AND h.county_id = p.county_id AND h.id = p.household_id \
-         AND ({unit}::uuid IS NULL OR unit_within({county}, h.unit_id, {unit})) RETURNING p.household_id) \
-     INSERT INTO visit_partners (county_id, id, household_id, staff_id, from_on, created_by, created_at) \
-     SELECT {county}, gen_random_uuid(), household_id, {to}, {today}, {to}, {now} FROM ended"
+         AND ({unit}::uuid IS NULL OR unit_within({county}, h.unit_id, {unit})) RETURNING p.household_id, p.planned_until) \
+     INSERT INTO visit_partners (county_id, id, household_id, staff_id, from_on, planned_until, created_by, created_at) \
+     SELECT {county}, gen_random_uuid(), household_id, {to}, {today}, planned_until, {to}, {now} FROM ended WHERE planned_until IS NULL OR planned_until > {today}"
 }
 
 /// Everything that somebody answers for, and their partnerships, go to another.

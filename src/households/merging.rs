@@ -14,7 +14,7 @@ use uuid::Uuid;
 use validator::Validate;
 
 use super::{
-    holding::add_partner,
+    holding::{Partnership, add_partner},
     model::{Household, Relation, place},
     routes::answer,
     store::{self, Sight},
@@ -86,13 +86,16 @@ fn partner(conn: &mut PgConnection, from: &Household, into: &Household, by: Uuid
         let of = visit_partners::table.filter(visit_partners::county_id.eq(from.county_id));
         of.filter(visit_partners::household_id.eq(id)).filter(visit_partners::until_on.is_null())
     };
+    let today = local_date(now);
     let left = diesel::update(live(from.id))
-        .set(visit_partners::until_on.eq(local_date(now)))
-        .returning(visit_partners::staff_id)
-        .get_results::<Uuid>(conn)?;
+        .set(visit_partners::until_on.eq(today))
+        .returning((visit_partners::staff_id, visit_partners::planned_until))
+        .get_results::<(Uuid, Option<NaiveDate>)>(conn)?;
     let has = diesel::select(diesel::dsl::exists(live(into.id))).get_result::<bool>(conn)?;
-    if let (Some(staff), false) = (left.first(), has) {
-        add_partner(conn, into, (*staff, local_date(now)), by, now)?;
+    if let (Some(&(staff, planned_until)), false) = (left.first(), has) {
+        if planned_until.is_none_or(|until| until > today) {
+            add_partner(conn, into, Partnership { staff, from_on: today, planned_until }, by, now)?;
+        }
     }
     Ok(())
 }

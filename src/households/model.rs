@@ -165,6 +165,7 @@ pub struct Partner {
     pub staff_id: Uuid,
     pub from_on: NaiveDate,
     pub until_on: Option<NaiveDate>,
+    pub planned_until: Option<NaiveDate>,
 }
 
 /// A visit that is due (走访任务).

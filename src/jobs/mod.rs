@@ -138,6 +138,7 @@ pub async fn tick(app: &Arc<App>) -> Result<()> {
     let now = app.clock.now();
     let passes: &[(&'static str, Pass)] = &[
         ("lapse_holds", appointments::lapsing::holds),
+        ("end_partnerships", crate::households::holding::end_planned),
         ("lapse_waiting", |conn, now| Ok(appointments::waiting::lapse(conn, now)?)),
         ("remind_an_hour_before", appointments::reminders::an_hour_before),
         ("remind_a_day_before", appointments::reminders::a_day_before),

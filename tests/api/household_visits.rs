@@ -137,6 +137,41 @@ async fn partners_have_dates_and_whoever_leaves_hands_everything_over() {
 }
 
 #[actix_web::test]
+async fn a_partnership_ends_when_it_was_planned_to() {
+    let t = TestApp::new().await;
+    let (admin, cadre) = (t.staff("admin").await, t.staff("cadre").await);
+    let (_, chen) = crate::staff::open(&t, &admin, "chen", "township_staff", "石牌镇").await;
+    let household = create(&t, &cadre, "陈家", json!({})).await;
+    let until = |day: &str| json!({"staff_id": chen.subject, "until_on": day});
+    let today = tell(&t, &cadre, &household, "partners", until("2026-11-23")).await.problem(422, "invalid");
+    assert_eq!(today.faults(), ["/until_on:range"]);
+    tell(&t, &cadre, &household, "partners", until("2026-12-31")).await.ok();
+    let path = format!("/v1/households/{}/partners", id(&household));
+    let all = t.get(&path).by(&cadre).send().await.ok();
+    assert_eq!(all["items"][0]["until_on"], "2026-12-31");
+    let end = format!("partners/{}/end", id(&all["items"][0]));
+    let past = tell(&t, &cadre, &household, &end, json!({"on": "2026-11-22"})).await.problem(422, "invalid");
+    assert_eq!(past.faults(), ["/on:range"]);
+    let sooner = tell(&t, &cadre, &household, &end, json!({"on": "2026-11-25"})).await.ok();
+    assert_eq!(sooner["partner_id"], json!(chen.subject), "until then");
+
+    t.set_time("2026-11-24T23:59:00+08:00");
+    t.tick().await;
+    t.set_time("2026-11-25T00:01:00+08:00");
+    let cadre = t.staff("cadre").await;
+    let before = seen(&t, &cadre, &household).await;
+    assert_eq!(before["partner_id"], json!(chen.subject), "the day before it has not ended");
+    t.tick().await;
+    t.tick().await;
+    let after = seen(&t, &cadre, &household).await;
+    assert_eq!(after["partner_id"], Value::Null);
+    assert_eq!(after["version"].as_i64(), before["version"].as_i64().map(|version| version + 1), "once");
+    let all = t.get(&path).by(&cadre).send().await.ok();
+    assert_eq!(all["items"][0]["until_on"], "2026-11-25");
+    tell(&t, &cadre, &household, "partners", json!({"staff_id": cadre.subject})).await.ok();
+}
+
+#[actix_web::test]
 async fn tags_have_a_permission_of_their_own_and_sensitive_ones_a_consent() {
     let t = TestApp::new().await;
     let (admin, cadre) = (t.staff("admin").await, t.staff("cadre").await);
