@@ -237,7 +237,8 @@ pub async fn end_visit_partner(
         let of = visit_partners::table.find((row.county_id, partner));
         let of = of.filter(visit_partners::household_id.eq(row.id)).filter(visit_partners::until_on.is_null());
         let planned = (on > today).then_some(on);
-        let ends = (visit_partners::planned_until.eq(planned), visit_partners::until_on.eq(planned.is_none().then_some(on)));
+        let ends =
+            (visit_partners::planned_until.eq(planned), visit_partners::until_on.eq(planned.is_none().then_some(on)));
         if diesel::update(of).set(ends).execute(conn)? == 0 {
             return Err(Code::NotFound.into());
         }

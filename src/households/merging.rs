@@ -92,10 +92,9 @@ fn partner(conn: &mut PgConnection, from: &Household, into: &Household, by: Uuid
         .returning((visit_partners::staff_id, visit_partners::planned_until))
         .get_results::<(Uuid, Option<NaiveDate>)>(conn)?;
     let has = diesel::select(diesel::dsl::exists(live(into.id))).get_result::<bool>(conn)?;
-    if let (Some(&(staff, planned_until)), false) = (left.first(), has) {
-        if planned_until.is_none_or(|until| until > today) {
-            add_partner(conn, into, Partnership { staff, from_on: today, planned_until }, by, now)?;
-        }
+    let goes_on = left.first().filter(|(_, until)| until.is_none_or(|until| until > today));
+    if let (Some(&(staff, planned_until)), false) = (goes_on, has) {
+        add_partner(conn, into, Partnership { staff, from_on: today, planned_until }, by, now)?;
     }
     Ok(())
 }
