@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use actix_web::{post, web::Data};
 use chrono::{DateTime, Utc};
-use diesel::prelude::*;
+use diesel::{prelude::*, sql_types::Integer};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
@@ -33,6 +33,7 @@ use crate::{
     },
     people::{PersonName, Personal},
     sheet::{self, FaultView},
+    statement,
     units::{Level, store::unit_within},
 };
 
@@ -146,6 +147,12 @@ fn known(app: &App, row: &Household, unplaced: &HashSet<Uuid>) -> Result<Known> 
     })
 }
 
+statement! {
+    /// One import after another until the transaction ends: two at once could each create a household without a code.
+    struct Alone { county: i32 as Integer }
+    "SELECT pg_advisory_xact_lock(7250033, {county})"
+}
+
 type Row = (Uuid, Option<Uuid>, String, String);
 
 /// Villages within reach, active categories, and the households that the lines may be about; those stay as they are until the transaction ends.
@@ -242,6 +249,7 @@ pub async fn import_households(
     let (id, digest) = (Uuid::now_v7(), body.sha256());
     let entry = Audit::new("import", "household", id);
     app.once(once, move |conn| {
+        Alone { county: who.county }.execute(conn)?;
         let facts = facts(conn, &inner, sight, &file)?;
         let mut planned = plan::plan(file.clone(), &facts);
         let faults = sheet::refusal(planned.iter().map(|plan| (plan.line.line, &*plan.line.faults)));

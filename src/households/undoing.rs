@@ -181,7 +181,7 @@ struct Line {
 /// Undo an import of households
 ///
 /// Line by line: what it changed is as it was, and what it created is closed and says nothing any more. A household to which something has happened since (a change, a
-/// member, a tag, a point, a visit) stays as it is, and the answer says so. Once.
+/// member, a tag, a point; a visit, if the import created it) stays as it is, and the answer says so. Once.
 #[utoipa::path(tag = "households", security(("token" = ["households:import"])), params(("id" = Uuid, Path, description = "The import"), IdempotencyHeader),
     request_body = UndoHouseholdImport, responses((status = 200, description = "What became of each line", body = UndoneImportView)),
     extensions(("x-errors" = json!(["import_undone", "code_taken"]))))]

@@ -1,5 +1,6 @@
 //! Importing households from a table: seen first, all or nothing, undone again.
 
+use futures_util::future::join_all;
 use rust_xlsxwriter::{Formula, Workbook};
 use serde_json::{Value, json};
 
@@ -71,6 +72,28 @@ async fn a_file_is_seen_first_then_imported_and_undone_where_nothing_has_happene
     let next = first["next_cursor"].as_str().expect("a second page");
     let second = t.get(&format!("/v1/household-imports?limit=1&cursor={next}")).by(&junxi).send().await.ok();
     assert_eq!((&second["items"][0]["id"], &second["next_cursor"]), (&later["id"], &Value::Null));
+}
+
+#[actix_web::test]
+async fn the_same_file_several_times_at_once_creates_each_household_once() {
+    let t = TestApp::new().await;
+    let junxi = t.staff("junxi").await;
+    let rows = ",红星村委会,陈家,1号,,,,,\n,红星村委会,林家,2号,,,,,\n";
+    let all = join_all((0..6).map(|_| import(&t, &junxi, rows, false))).await;
+    let all: Vec<_> = all.into_iter().map(Reply::ok).collect();
+    let mut created: Vec<_> = all.iter().map(|done| done["created"].as_u64().expect("how many")).collect();
+    created.sort_unstable();
+    assert_eq!(created, [0, 0, 0, 0, 0, 2]);
+    assert_eq!(t.database.count("SELECT count(*) AS n FROM households"), 2);
+
+    // Undone at once by several: once.
+    let made = all.iter().find(|done| done["created"] == 2).expect("one");
+    let undo = format!("/v1/household-imports/{}/undo", id(made));
+    let undone = join_all((0..4).map(|_| t.post(&undo).by(&junxi).json(json!({})).send())).await;
+    let mut statuses: Vec<_> = undone.iter().map(|reply| reply.status).collect();
+    statuses.sort_unstable();
+    assert_eq!(statuses, [200, 409, 409, 409]);
+    assert_eq!(t.database.count("SELECT count(*) AS n FROM households WHERE state = 'closed'"), 2);
 }
 
 /// The table as Excel keeps it, the first sheet of two.
