@@ -63,6 +63,15 @@ pub fn text(file: &[u8]) -> Option<Cow<'_, str>> {
     }
 }
 
+/// The line on which a record begins. A reader is at the line feed of the record before where lines end as Excel ends them (CR LF), and at the
+/// blank lines that it passes over.
+pub fn line(text: &str, position: Option<&csv::Position>) -> u64 {
+    let Some(position) = position else { return 1 };
+    let rest = text.as_bytes().get(position.byte() as usize..).unwrap_or_default();
+    let blank = rest.iter().take_while(|byte| matches!(byte, b'\r' | b'\n'));
+    position.line() + blank.filter(|byte| **byte == b'\n').count() as u64
+}
+
 /// The rows of a file with exactly these columns, each with its line; what cannot be read goes to `bad`.
 pub fn rows<T: DeserializeOwned>(file: &[u8], columns: &[&str], bad: &mut BadRows) -> Vec<(u64, T)> {
     let Some(text) = text(file) else {
@@ -78,17 +87,14 @@ pub fn rows<T: DeserializeOwned>(file: &[u8], columns: &[&str], bad: &mut BadRow
     let mut rows = Vec::new();
     let mut record = csv::StringRecord::new();
     loop {
-        let line = reader.position().line();
+        let line = line(&text, Some(reader.position()));
         match reader.read_record(&mut record) {
             Ok(false) => return rows,
-            Ok(true) => {
-                let line = record.position().map_or(line, csv::Position::line);
-                match record.deserialize(Some(&header)) {
-                    Ok(row) => rows.push((line, row)),
-                    Err(error) => bad.add(line, error.to_string()),
-                }
-            }
-            Err(error) => bad.add(error.position().map_or(line, csv::Position::line), fault(&error)),
+            Ok(true) => match record.deserialize(Some(&header)) {
+                Ok(row) => rows.push((line, row)),
+                Err(error) => bad.add(line, error.to_string()),
+            },
+            Err(error) => bad.add(line, fault(&error)),
         }
     }
 }
@@ -103,6 +109,21 @@ fn fault(error: &csv::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lines_are_counted_however_they_end() {
+        for (file, expected) in [
+            ("a,b\n1,2\n\n3,4\n5\n", "2:1 4:3 5"),
+            ("a,b\r\n1,2\r\n\r\n3,4\r\n5\r\n", "2:1 4:3 5"),
+            ("a,b\r\n\"1\r\n1\",2\r\n3,4", "2:1\r\n1 4:3 "),
+        ] {
+            let mut bad = BadRows::default();
+            let rows: Vec<(u64, (String, String))> = rows(file.as_bytes(), &["a", "b"], &mut bad);
+            let said: Vec<_> = rows.iter().map(|(line, (a, _))| format!("{line}:{a}")).collect();
+            let lines: Vec<_> = bad.0.iter().map(|(line, _)| line.to_string()).collect();
+            assert_eq!(format!("{} {}", said.join(" "), lines.join(" ")), expected, "{file:?}");
+        }
+    }
 
     #[test]
     fn the_encodings_of_excel_are_read() {

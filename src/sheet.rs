@@ -25,6 +25,8 @@ pub const XLSX: &str = "application/vnd.openxmlformats-officedocument.spreadshee
 const UNPACKED: u64 = 16 * 1024 * 1024;
 /// Digits of how many different words a workbook says that it has; memory is kept for that many.
 const COUNT_DIGITS: usize = 6;
+/// The first number with more digits than a spreadsheet keeps.
+const DIGITS: f64 = 1e15;
 
 /// What is wrong with a column of a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -140,6 +142,14 @@ fn formula(column: &'static str) -> Fault {
     fault(column, "formula", "不得为公式，请粘贴为数值", "must not be a formula: paste its value")
 }
 
+fn digits(column: &'static str) -> Fault {
+    let (zh, en) = (
+        "数字过长，后几位已丢失，请设为文本格式后重填",
+        "a number this long has lost its last digits: format the cell as text and type it again",
+    );
+    fault(column, "digits", zh, en)
+}
+
 fn nul(column: &'static str) -> Fault {
     fault(column, "nul_character", "不得含有 U+0000", "must not hold U+0000")
 }
@@ -157,12 +167,11 @@ fn comma_separated(file: &[u8], columns: &'static [&'static str], most: usize) -
     let mut reader = csv::ReaderBuilder::new().flexible(true).trim(csv::Trim::All).from_reader(text.as_bytes());
     let header = reader.headers().cloned().unwrap_or_default();
     check_header(header.iter(), columns)?;
+    let mut last = 1;
     let row = |record: csv::StringRecord| {
-        let mut row = Row {
-            line: record.position().map_or(0, csv::Position::line),
-            cells: record.iter().map(str::to_owned).collect(),
-            faults: Vec::new(),
-        };
+        // Where lines end with CR alone, nobody counts them.
+        last = import::line(&text, record.position()).max(last + 1);
+        let mut row = Row { line: last, cells: record.iter().map(str::to_owned).collect(), faults: Vec::new() };
         if record.len() != columns.len() && !row.says_nothing() {
             row.faults.push(fields(columns.len()));
         }
@@ -246,6 +255,9 @@ fn workbook(file: &[u8], columns: &'static [&'static str], most: usize) -> Resul
 fn said(value: &DataRef<'_>) -> Result<String, fn(&'static str) -> Fault> {
     let said = match value {
         DataRef::Empty => String::new(),
+        // A spreadsheet keeps fifteen digits of a number: of a longer one some are lost already.
+        DataRef::Int(number) if number.unsigned_abs() >= DIGITS as u64 => return Err(digits),
+        DataRef::Float(number) if number.abs() >= DIGITS => return Err(digits),
         DataRef::Int(number) => number.to_string(),
         DataRef::Float(number) => number.to_string(),
         DataRef::Bool(is) => is.to_string(),
@@ -298,9 +310,16 @@ mod tests {
             sheet.write(4, 0, Formula::new("=1+1"))?.write(4, 2, "x")?.write(4, 3, "y")?;
             let day = ExcelDateTime::from_ymd(2026, 11, 23)?;
             sheet.write_with_format(5, 0, &day, &Format::new().set_num_format("yyyy-mm-dd"))?;
+            sheet.write(6, 0, 350_425_100_001_000_017_f64)?;
             Ok(())
         });
-        let expected = [(2, "12|陈家", ""), (4, "B|", ""), (5, "|", "code:formula :fields"), (6, "|", "code:date")];
+        let expected = [
+            (2, "12|陈家", ""),
+            (4, "B|", ""),
+            (5, "|", "code:formula :fields"),
+            (6, "|", "code:date"),
+            (7, "|", "code:digits"),
+        ];
         let expected = expected.map(|(line, cells, faults)| (line, cells.to_owned(), faults.to_owned()));
         assert_eq!(said(&read(&book, COLUMNS, 9).expect("readable")), expected);
         let file = "code,name\n12, 陈家 \n,\nB,\n=1+1,,x\n".as_bytes();

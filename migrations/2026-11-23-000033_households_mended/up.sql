@@ -19,6 +19,11 @@ COMMENT ON FUNCTION staff_posts_households IS 'Whoever comes to a village answer
 CREATE TRIGGER staff_posts_households AFTER INSERT ON staff_posts FOR EACH ROW
   WHEN (NEW.role IN ('specialist', 'village_cadre') AND NEW.ended_at IS NULL) EXECUTE FUNCTION staff_posts_households();
 
+-- Those of villages that have somebody already, and what phones do not know of yet.
+UPDATE households h SET holder_id = village_visitor(h.county_id, h.unit_id), version = version + 1, updated_at = greatest(updated_at, now())
+ WHERE h.holder_id IS NULL AND h.state <> 'merged' AND village_visitor(h.county_id, h.unit_id) IS NOT NULL;
+INSERT INTO changes (county_id, entity, entity_id, at) SELECT c.county_id, 'visit_category', c.id, now() FROM visit_categories c;
+
 CREATE FUNCTION visit_tasks_reopen(county integer, household uuid, visit uuid, moment timestamptz) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
   home households;
@@ -31,31 +36,30 @@ BEGIN
     FROM (SELECT max(v.on_date) AS on_date FROM household_ids(county, home.id) i (id) JOIN visits v ON v.county_id = county AND v.household_id = i.id
        AND coalesce(v.amended_outcome, v.outcome) = 'seen') s
    WHERE h.county_id = county AND h.id = home.id AND h.last_visit_on IS DISTINCT FROM s.on_date;
-  SELECT t.* INTO task FROM visit_tasks t WHERE t.county_id = county AND t.household_id = home.id AND t.resolved_by = visit;
-  IF NOT FOUND THEN
-    RETURN;
-  END IF;
-  -- Another visit of the same window met somebody.
-  SELECT v.id, v.on_date INTO other FROM household_ids(county, home.id) i (id) JOIN visits v ON v.county_id = county AND v.household_id = i.id
-   WHERE coalesce(v.amended_outcome, v.outcome) = 'seen' AND v.on_date >= task.opens_on
-     AND NOT EXISTS (SELECT FROM visit_tasks n WHERE n.county_id = county AND n.household_id = home.id AND n.state <> 'dropped'
-       AND n.opens_on > task.opens_on AND n.opens_on <= v.on_date)
-   ORDER BY v.occurred_at, v.id LIMIT 1;
-  IF FOUND THEN
-    UPDATE visit_tasks t SET resolved_by = other.id, resolved_on = other.on_date, updated_at = moment WHERE t.county_id = county AND t.id = task.id;
-  ELSIF home.state = 'active' AND home.category_id = task.category_id AND NOT EXISTS (SELECT FROM visit_tasks n
-      WHERE n.county_id = county AND n.household_id = home.id AND n.state = 'resolved' AND n.opens_on > task.opens_on) THEN
-    -- The one that followed from it is not due then.
-    UPDATE visit_tasks t SET state = 'dropped', dropped_at = moment, updated_at = moment
-     WHERE t.county_id = county AND t.household_id = home.id AND t.state = 'open';
-    UPDATE visit_tasks t SET state = 'open', resolved_by = NULL, resolved_on = NULL, unit_id = home.unit_id, holder_id = home.holder_id, updated_at = moment
-     WHERE t.county_id = county AND t.id = task.id;
-  ELSE
-    UPDATE visit_tasks t SET state = 'dropped', resolved_by = NULL, resolved_on = NULL, dropped_at = moment, updated_at = moment
-     WHERE t.county_id = county AND t.id = task.id;
-  END IF;
+  -- One that another visit came late for, too; the latest first, so that the oldest is the one that is open again.
+  FOR task IN SELECT t.* FROM visit_tasks t WHERE t.county_id = county AND t.resolved_by = visit
+      AND t.household_id IN (SELECT i.id FROM household_ids(county, home.id) i (id)) ORDER BY t.opens_on DESC LOOP
+    -- Another visit of the same window met somebody; or one of a later window did, which comes late for this one.
+    SELECT v.id, v.on_date INTO other FROM household_ids(county, home.id) i (id) JOIN visits v ON v.county_id = county AND v.household_id = i.id
+     WHERE coalesce(v.amended_outcome, v.outcome) = 'seen' AND v.on_date >= task.opens_on AND task.household_id = home.id
+     ORDER BY v.occurred_at, v.id LIMIT 1;
+    IF FOUND THEN
+      UPDATE visit_tasks t SET resolved_by = other.id, resolved_on = other.on_date, updated_at = moment WHERE t.county_id = county AND t.id = task.id;
+    ELSIF home.state = 'active' AND home.category_id = task.category_id AND task.household_id = home.id THEN
+      -- The one that followed from it is not due then.
+      UPDATE visit_tasks t SET state = 'dropped', dropped_at = moment, updated_at = moment
+       WHERE t.county_id = county AND t.household_id = home.id AND t.state = 'open';
+      UPDATE visit_tasks t SET state = 'open', resolved_by = NULL, resolved_on = NULL, unit_id = home.unit_id, holder_id = home.holder_id, updated_at = moment
+       WHERE t.county_id = county AND t.id = task.id;
+    ELSE
+      -- Its time is over: of another category, or of a household that turned out to be this one. What followed from it is planned anew.
+      UPDATE visit_tasks t SET state = 'dropped', resolved_by = NULL, resolved_on = NULL, dropped_at = moment, updated_at = moment
+       WHERE t.county_id = county AND t.id = task.id;
+      PERFORM household_plan(county, home.id, moment);
+    END IF;
+  END LOOP;
 END $$;
-COMMENT ON FUNCTION visit_tasks_reopen IS 'To be called for a visit that met nobody after all, in its transaction: the task that it resolved is resolved by another visit of its window, or open again; where that is over, dropped.';
+COMMENT ON FUNCTION visit_tasks_reopen IS 'To be called for a visit that met nobody after all, in its transaction: the task that it resolved is resolved by the first other visit since it opened that met somebody, late perhaps, or open again; where its time is over, dropped, and planned anew.';
 COMMENT ON COLUMN visit_tasks.dropped_at IS 'The category changed, the household was closed or merged, or the visit that resolved it met nobody after all.';
 
 CREATE OR REPLACE FUNCTION visits_amended() RETURNS trigger LANGUAGE plpgsql AS $$

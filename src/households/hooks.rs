@@ -99,7 +99,8 @@ statement! {
     }
     "WITH ended AS (UPDATE visit_partners p SET until_on = {today} FROM households h \
        WHERE p.county_id = {county} AND p.staff_id = {from} AND p.until_on IS NULL AND h.county_id = p.county_id AND h.id = p.household_id \
-         AND ({unit}::uuid IS NULL OR unit_within({county}, h.unit_id, {unit})) RETURNING p.household_id, p.planned_until) \
+         AND ({unit}::uuid IS NULL OR unit_within({county}, h.unit_id, {unit})) RETURNING p.household_id, p.planned_until), \
+       told AS (UPDATE households h SET version = h.version + 1, updated_at = {now} FROM ended e WHERE h.county_id = {county} AND h.id = e.household_id) \
      INSERT INTO visit_partners (county_id, id, household_id, staff_id, from_on, planned_until, created_by, created_at) \
      SELECT {county}, gen_random_uuid(), household_id, {to}, {today}, planned_until, {to}, {now} FROM ended WHERE planned_until IS NULL OR planned_until > {today}"
 }

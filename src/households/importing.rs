@@ -10,7 +10,7 @@ use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use super::{
-    categories::{self, CategoryState},
+    categories::{self, CategoryState, VisitCategoryView},
     model::{Household, HouseholdState, PointSource},
     plan::{self, Facts, Known, Line, LineAction, Planned, Village},
     points::{self, NewPoint},
@@ -65,6 +65,7 @@ pub struct HouseholdLineView {
     pub action: LineAction,
     /// The household that it is about; none yet of one that a preview would create.
     pub household_id: Option<Uuid>,
+    /// Only of a preview.
     pub changes: Vec<HouseholdChangeView>,
     pub faults: Vec<FaultView>,
 }
@@ -116,6 +117,7 @@ impl HouseholdImportView {
             changes: plan
                 .known
                 .iter()
+                .filter(|_| id.is_none())
                 .flat_map(|known| plan.columns.iter().map(|column| change(plan, known, column)))
                 .collect(),
             faults: plan.line.faults.iter().map(FaultView::from).collect(),
@@ -175,19 +177,21 @@ fn facts(conn: &mut PgConnection, app: &App, sight: Sight, file: &[Line]) -> Res
     let names: Vec<Vec<u8>> =
         file.iter().filter_map(|line| line.name.as_ref()).flat_map(|name| name.blinds(&app.keys, county)).collect();
     let of: HashSet<Uuid> = villages.iter().map(|village| village.id).collect();
+    let namesakes = households::name_index.eq_any(names).and(households::unit_id.eq_any(&of));
     let rows: Vec<Household> = households::table
         .filter(households::county_id.eq(county))
-        .filter(households::code.eq_any(codes).or(households::name_index.eq_any(names)))
+        .filter(households::code.eq_any(codes).or(namesakes))
         .order(households::id)
         .select(Household::as_select())
         .for_no_key_update()
         .load(conn)?;
     let (here, elsewhere): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| of.contains(&row.unit_id));
     let unplaced = points::unplaced(conn, county, here.iter().map(|row| row.id).collect())?;
-    let active = categories::all(conn, county)?.into_iter().filter(|category| category.state == CategoryState::Active);
+    let category =
+        |category: VisitCategoryView| (category.name, (category.id, category.state == CategoryState::Active));
     Ok(Facts {
         villages,
-        categories: active.map(|category| (category.name, category.id)).collect(),
+        categories: categories::all(conn, county)?.into_iter().map(category).collect(),
         known: here.iter().map(|row| known(app, row, &unplaced)).collect::<Result<_>>()?,
         taken: elsewhere.into_iter().filter_map(|row| row.code).collect(),
     })
@@ -232,22 +236,24 @@ pub async fn import_households(
     let (who, sight, now) = (Caller::clone(&caller), Sight::new(&caller, caller.scope), app.clock.now());
     let rows = body.rows(&plan::COLUMNS, plan::LINES).await?;
     let (file, inner): (Vec<Line>, _) = (rows.into_iter().map(plan::line).collect(), app.clone());
+    let once = Once::new(&caller, "import_households", key, body.digest);
     if query.0.preview.unwrap_or(false) {
-        let looked = Audit::new("preview_import", "household", Uuid::nil()).fields(vec!["name"]);
+        // It costs as much as an import, and counts as one.
+        app.count(&once).await?;
+        let looked =
+            Audit::new("preview_import", "household", Uuid::nil()).fields(vec!["name", "address", "note", "point"]);
         let seen = app.db.write("preview_households", move |conn| {
             let planned = plan::plan(file.clone(), &facts(conn, &inner, sight, &file)?);
             // Trying names out leaves a trace, as looking them up does.
-            for known in planned.iter().filter_map(|plan| plan.known.as_ref()) {
-                audit::record(conn, &who, now, &looked.of(known.id))?;
-            }
-            audit::record(conn, &who, now, &looked)?;
+            let known = planned.iter().filter_map(|plan| plan.known.as_ref());
+            let looks: Vec<_> = known.map(|known| looked.of(known.id)).chain([looked.clone()]).collect();
+            audit::record_all(conn, &who, now, &looks)?;
             Ok(planned)
         });
         return Answer::ok(1, &HouseholdImportView::new(&seen.await?, None));
     }
-    let once = Once::new(&caller, "import_households", key, body.digest);
     let (id, digest) = (Uuid::now_v7(), body.sha256());
-    let entry = Audit::new("import", "household", id);
+    let (entry, whole) = (Audit::new("import", "household", id), Audit::new("import", "household_import", id));
     app.once(once, move |conn| {
         Alone { county: who.county }.execute(conn)?;
         let facts = facts(conn, &inner, sight, &file)?;
@@ -269,7 +275,7 @@ pub async fn import_households(
             let household = apply(conn, &inner, (&who, sight), (id, plan), now)?;
             audit::record(conn, &who, now, &entry.of(household))?;
         }
-        audit::record(conn, &who, now, &entry)?;
+        audit::record(conn, &who, now, &whole)?;
         Answer::ok(1, &HouseholdImportView::new(&planned, Some(id)))
     })
     .await

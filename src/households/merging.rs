@@ -113,7 +113,7 @@ statement! {
 }
 
 /// What the one that stays lacks it takes from the other, sealed anew under its own id.
-fn fill(conn: &mut PgConnection, app: &App, from: &Household, into: &Household) -> Result<()> {
+fn fill(conn: &mut PgConnection, app: &App, from: &Household, into: &Household, now: DateTime<Utc>) -> Result<()> {
     let again = |column: &str, own: &Option<Vec<u8>>, other: &Option<Vec<u8>>| -> Result<Option<Vec<u8>>> {
         let (None, Some(sealed)) = (own, other) else { return Ok(own.clone()) };
         let plain = app.keys.open_text(from.county_id, &place(column, from.id), sealed)?;
@@ -129,6 +129,7 @@ fn fill(conn: &mut PgConnection, app: &App, from: &Household, into: &Household) 
             (households::lng.eq(placed.lng), households::lat.eq(placed.lat)),
             households::point_set_at.eq(placed.point_set_at),
             households::last_visit_on.eq(into.last_visit_on.max(from.last_visit_on)),
+            households::updated_at.eq(now),
         ))
         .execute(conn)?;
     Ok(())
@@ -167,7 +168,7 @@ pub async fn merge_household(
         tags(conn, &from, &into, local_date(now))?;
         partner(conn, &from, &into, who.subject, now)?;
         Vanish { county: who.county, from: from.id, into: into.id, now }.execute(conn)?;
-        fill(conn, &inner, &from, &into)?;
+        fill(conn, &inner, &from, &into, now)?;
         if from.last_visit_on > into.last_visit_on && into.category_id.is_some() {
             Plan { county: who.county, household: into.id, now }.execute(conn)?;
         }

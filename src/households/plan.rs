@@ -71,8 +71,8 @@ pub struct Village {
 #[derive(Clone, Debug, Default)]
 pub struct Facts {
     pub villages: Vec<Village>,
-    /// Active categories by name.
-    pub categories: HashMap<String, Uuid>,
+    /// Categories by name, and whether they are active.
+    pub categories: HashMap<String, (Uuid, bool)>,
     pub known: Vec<Known>,
     /// Codes of households beyond the caller's reach.
     pub taken: HashSet<String>,
@@ -211,11 +211,6 @@ pub fn plan(lines: Vec<Line>, facts: &Facts) -> Vec<Planned> {
     let mut planned = Vec::with_capacity(lines.len());
     for mut line in lines {
         let unit = village(facts, &line.unit).map_err(|wrong| line.faults.push(wrong)).ok();
-        let category = line.category.as_ref().map(|name| facts.categories.get(name).copied());
-        if category == Some(None) {
-            let (zh, en) = ("没有这个走访类别，或已停用", "there is no such category, or it is closed");
-            line.faults.push(fault("category", "unknown_category", zh, en));
-        }
         let twice = match (&line.code, &line.name, unit) {
             (Some(code), ..) => !codes.insert(code.clone()),
             (None, Some(name), Some(unit)) => !named.insert((unit, searched_name(name.as_ref()))),
@@ -227,7 +222,14 @@ pub fn plan(lines: Vec<Line>, facts: &Facts) -> Vec<Planned> {
         if twice || known.as_ref().is_some_and(|known| !taken.insert(known.id)) {
             line.faults.push(fault("", "twice", "与前面的行重复", "an earlier line is about the same household"));
         }
-        let category = category.flatten();
+        let category = line.category.as_ref().and_then(|name| facts.categories.get(name));
+        // Those in a closed one stay.
+        let stays = |id| known.as_ref().is_some_and(|known| known.category == Some(id));
+        let category = category.filter(|(id, active)| *active || stays(*id)).map(|(id, _)| *id);
+        if line.category.is_some() && category.is_none() {
+            let (zh, en) = ("没有这个走访类别，或已停用", "there is no such category, or it is closed");
+            line.faults.push(fault("category", "unknown_category", zh, en));
+        }
         let columns = known.as_ref().map_or_else(Vec::new, |known| changed(known, &line, unit, category));
         if columns.contains(&"point") && known.as_ref().is_some_and(|known| known.unplaced) {
             let (zh, en) =
@@ -285,7 +287,7 @@ mod tests {
             unit: Uuid::from_u128(1),
             name: name.into(),
             address: Some("1号".into()),
-            category: None,
+            category: code.map(|_| Uuid::from_u128(8)),
             note: None,
             point: None,
             unplaced: id == 13,
@@ -299,7 +301,10 @@ mod tests {
         ];
         Facts {
             villages,
-            categories: HashMap::from([("一般户".to_owned(), Uuid::from_u128(9))]),
+            categories: HashMap::from([
+                ("一般户".to_owned(), (Uuid::from_u128(9), true)),
+                ("旧类".to_owned(), (Uuid::from_u128(8), false)),
+            ]),
             known,
             taken: HashSet::from(["Z".to_owned()]),
         }
@@ -322,6 +327,8 @@ mod tests {
             ("A,红星村,陈家,1号,,,,,", "unchanged", ""),
             ("A,红星村,陈某家,2号,一般户,117.8,25.7,gcj02,", "change", "name,address,category,point"),
             (",红星村,林 家,,,,,,", "change", "name"),
+            ("A,红星村,陈家,,旧类,,,,", "unchanged", ""),
+            (",红星村,林家,,旧类,,,,", "unchanged", "category:unknown_category"),
             ("B,均溪镇/红星村,林家,,,,,,", "change", "code"),
             (",红星村,王家,,,,,,", "create", "name:ambiguous_name"),
             ("C,350425100001,陈家,,,,,,", "create", ""),

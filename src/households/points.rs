@@ -57,7 +57,7 @@ struct Refused {
 }
 
 statement! {
-    /// Whether the latest answer of a member says no to their whereabouts being kept.
+    /// Where the latest answer of a member says no to their whereabouts being kept.
     struct PositionRefused { county: i32 as Integer, households: Vec<Uuid> as Array<SqlUuid> }
     "SELECT m.household_id FROM household_members m WHERE m.county_id = {county} AND m.household_id = ANY ({households}) AND m.until_on IS NULL \
        AND coalesce((SELECT c.answer FROM consents c WHERE c.county_id = m.county_id AND c.resident_id = m.resident_id AND c.purpose = 'position' \
@@ -104,9 +104,17 @@ pub fn set(
 }
 
 statement! {
+    /// Whoever sets a point meanwhile, at the desk or by an import, is waited for.
+    struct LockHome { county: i32 as Integer, resident: Uuid as SqlUuid }
+    "SELECT h.id FROM households h WHERE h.county_id = {county} AND h.id IN (SELECT m.household_id FROM household_members m \
+       WHERE m.county_id = {county} AND m.resident_id = {resident} AND m.until_on IS NULL) ORDER BY h.id FOR NO KEY UPDATE"
+}
+
+statement! {
     struct ForgetHistory { county: i32 as Integer, resident: Uuid as SqlUuid }
-    "UPDATE household_points p SET lng = NULL, lat = NULL, given_lng = NULL, given_lat = NULL, accuracy_m = NULL FROM household_members m \
-     WHERE m.county_id = {county} AND m.resident_id = {resident} AND m.until_on IS NULL AND p.county_id = m.county_id AND p.household_id = m.household_id"
+    "UPDATE household_points p SET lng = NULL, lat = NULL, given_lng = NULL, given_lat = NULL, accuracy_m = NULL \
+     FROM household_members m CROSS JOIN LATERAL household_ids(m.county_id, m.household_id) h (id) \
+     WHERE m.county_id = {county} AND m.resident_id = {resident} AND m.until_on IS NULL AND p.county_id = m.county_id AND p.household_id = h.id"
 }
 
 statement! {
@@ -117,13 +125,14 @@ statement! {
 
 statement! {
     struct ForgetLines { county: i32 as Integer, resident: Uuid as SqlUuid }
-    "UPDATE household_import_lines l SET before = NULL FROM household_members m \
-     WHERE m.county_id = {county} AND m.resident_id = {resident} AND m.until_on IS NULL AND l.county_id = m.county_id AND l.household_id = m.household_id"
+    "UPDATE household_import_lines l SET before = NULL FROM household_members m CROSS JOIN LATERAL household_ids(m.county_id, m.household_id) h (id) \
+     WHERE m.county_id = {county} AND m.resident_id = {resident} AND m.until_on IS NULL AND l.county_id = m.county_id AND l.household_id = h.id"
 }
 
 /// A member takes back, or refuses, that their whereabouts are kept: the point of the home goes, its history too, and what undoing an import would
 /// bring back.
 pub fn forget(conn: &mut PgConnection, county: i32, resident: Uuid, now: DateTime<Utc>) -> Result<()> {
+    LockHome { county, resident }.execute(conn)?;
     ForgetHistory { county, resident }.execute(conn)?;
     ForgetLines { county, resident }.execute(conn)?;
     ForgetPoint { county, resident, now }.execute(conn)?;

@@ -198,7 +198,9 @@ pub fn set_state(
     state: HouseholdState,
     now: DateTime<Utc>,
 ) -> QueryResult<Household> {
-    diesel::update(households::table.find((row.county_id, row.id))).set(households::state.eq(state)).execute(conn)?;
+    // What is due is planned from the day of the change.
+    let set = (households::state.eq(state), households::updated_at.eq(now));
+    diesel::update(households::table.find((row.county_id, row.id))).set(set).execute(conn)?;
     touch(conn, (row.county_id, row.id), now)
 }
 

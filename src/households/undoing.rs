@@ -197,6 +197,7 @@ pub async fn undo_household_import(
     let (who, sight, inner, now) =
         (Caller::clone(&caller), Sight::new(&caller, caller.scope), app.clone(), app.clock.now());
     let entry = Audit::new("undo_import", "household", id.0);
+    let whole = Audit::new("undo_import", "household_import", id.0);
     app.once(once, move |conn| {
         let row = imports::table.find((who.county, id.0)).select(imports::id).for_update();
         found(row.first::<Uuid>(conn))?.ok_or(Code::NotFound)?;
@@ -214,10 +215,13 @@ pub async fn undo_household_import(
             }
             views.push(UndoneLineView { line: line.line, household_id: line.household_id, undone });
         }
+        // It is undone once: what was before is kept no longer.
+        let of = lines::table.filter(lines::county_id.eq(who.county)).filter(lines::import_id.eq(id.0));
+        diesel::update(of).set(lines::before.eq(None::<Vec<u8>>)).execute(conn)?;
         diesel::update(imports::table.find((who.county, id.0)))
             .set((imports::undone_by.eq(who.subject), imports::undone_at.eq(now)))
             .execute(conn)?;
-        audit::record(conn, &who, now, &entry)?;
+        audit::record(conn, &who, now, &whole)?;
         views.sort_by_key(|view| view.line);
         let undone = views.iter().filter(|view| view.undone).count();
         Answer::ok(1, &UndoneImportView { undone, kept: views.len() - undone, lines: views })

@@ -234,15 +234,16 @@ fn change_post(
     if left.role == Role::CountyAdmin && to.0 != Role::CountyAdmin && !administrates_besides(conn, county, &left)? {
         keep_an_administrator(conn, county, id)?;
     }
-    let post = store::insert_post(conn, county, id, to, None, now)?;
-    store::set_department(conn, county, post, department)?;
     let held = store::posts(conn, county, &[id])?;
-    let stays = held.iter().any(|post| post.id != left.id && post.unit_id == left.unit_id);
+    let stays = to.1 == left.unit_id || held.iter().any(|post| post.id != left.id && post.unit_id == left.unit_id);
     let mut moved = Vec::new();
+    // Before the new post: what comes with it stays.
     if !stays {
         moved = hand_over(conn, (county, id, hand_over_to), Some(left.unit_id), now)?;
         stand_in_no_more(conn, id, Some(left.unit_id), by, now)?;
     }
+    let post = store::insert_post(conn, county, id, to, None, now)?;
+    store::set_department(conn, county, post, department)?;
     posts::end(conn, county, &[left], now)?;
     Ok(moved)
 }

@@ -95,7 +95,8 @@ pub fn line(row: Row) -> Line {
         deputy: row.some(5).map(|name| name.to_lowercase()),
         faults: row.faults,
     };
-    if !line.faults.is_empty() {
+    let wrong: Vec<_> = line.faults.iter().map(|fault| fault.column).collect();
+    if wrong.contains(&"") {
         return line;
     }
     let checks = [
@@ -103,7 +104,7 @@ pub fn line(row: Row) -> Line {
         ("display_name", check_display_name(&line.display_name)),
         ("phone", line.phone.as_deref().map_or(Ok(()), check_service_phone)),
     ];
-    for (column, check) in checks {
+    for (column, check) in checks.into_iter().filter(|(column, _)| !wrong.contains(column)) {
         if let Err(wrong) = check {
             let words = wrong.message.unwrap_or_default();
             let (zh, en) = words.split_once('|').unwrap_or((&words, &words));

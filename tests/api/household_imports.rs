@@ -15,7 +15,7 @@ const HEADER: &str = "code,unit,name,address,category,lng,lat,coordinate_system,
 
 async fn import(t: &TestApp, by: &Session, rows: &str, preview: bool) -> Reply {
     // As Excel writes it in China.
-    let file = format!("{HEADER}{rows}");
+    let file = format!("{HEADER}{rows}").replace("\r\n", "\n").replace('\n', "\r\n");
     let file = encoding_rs::GBK.encode(&file).0.into_owned();
     t.post(&format!("/v1/households/import?preview={preview}")).by(by).csv(file).send().await
 }
@@ -72,6 +72,33 @@ async fn a_file_is_seen_first_then_imported_and_undone_where_nothing_has_happene
     let next = first["next_cursor"].as_str().expect("a second page");
     let second = t.get(&format!("/v1/household-imports?limit=1&cursor={next}")).by(&junxi).send().await.ok();
     assert_eq!((&second["items"][0]["id"], &second["next_cursor"]), (&later["id"], &Value::Null));
+}
+
+#[actix_web::test]
+async fn the_longest_file_as_excel_writes_it_changes_everything_at_once() {
+    let t = TestApp::new().await;
+    let junxi = t.staff("junxi").await;
+    let rows = |suffix: &str| -> String {
+        let row = |number: usize| {
+            format!(
+                "{number:040},均溪镇/红星村委会,{},{},一般户,117.9{suffix},25.7,wgs84,{}\r\n",
+                "陈".repeat(20) + if suffix == "1" { "甲" } else { "乙" },
+                "红星村大路边".repeat(30) + suffix,
+                "说".repeat(300) + suffix
+            )
+        };
+        (0..300).map(row).collect()
+    };
+    assert_eq!(import(&t, &junxi, &rows("1"), false).await.ok()["created"], 300);
+    let wrong = rows("2").replacen("25.7", "97", 1);
+    assert_eq!(import(&t, &junxi, &wrong, false).await.problem(422, "invalid").faults(), ["/2/lat:range"]);
+    let seen = import(&t, &junxi, &rows("2"), true).await.ok();
+    assert_eq!((&seen["changed"], seen["lines"][299]["changes"].as_array().map(Vec::len)), (&json!(300), Some(4)));
+    let done = import(&t, &junxi, &rows("2"), false).await.ok();
+    assert_eq!((&done["changed"], &done["lines"][299]["line"]), (&json!(300), &json!(301)));
+    let undo = format!("/v1/household-imports/{}/undo", id(&done));
+    assert_eq!(t.post(&undo).by(&junxi).json(json!({})).send().await.ok()["undone"], 300);
+    assert_eq!(t.database.count("SELECT count(*) AS n FROM household_import_lines WHERE before IS NOT NULL"), 0);
 }
 
 #[actix_web::test]
@@ -149,8 +176,9 @@ async fn what_the_county_knows_already_bounds_a_line() {
     let granny = register(&t, &cadre, "陈阿婆", None, None).await;
     tell(&t, &cadre, &home, "members", json!({"resident_id": granny["id"], "relation": "head"})).await.ok();
     let moved = "A,红星村委会,陈家,,,117.8,25.7,wgs84,\n";
+    let seen = import(&t, &junxi, moved, true).await.ok();
+    assert_eq!(seen["lines"][0]["changes"][0]["column"], "point");
     let done = import(&t, &junxi, moved, false).await.ok();
-    assert_eq!(done["lines"][0]["changes"][0]["column"], "point");
     let sealed = "SELECT count(*) AS n FROM household_import_lines WHERE before IS NOT NULL";
     assert_eq!(t.database.count(sealed), 1);
     let no = json!({"purpose": "position", "version": 1, "answer": "refused", "how": "spoken"});

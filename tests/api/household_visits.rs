@@ -137,6 +137,18 @@ async fn partners_have_dates_and_whoever_leaves_hands_everything_over() {
 }
 
 #[actix_web::test]
+async fn a_household_that_comes_back_is_planned_from_that_day() {
+    let t = TestApp::new().await;
+    let cadre = t.staff("cadre").await;
+    let household = create(&t, &cadre, "陈家", json!({"category_id": category(&t, "一般户").await})).await;
+    tell(&t, &cadre, &household, "close", json!({"reason": "moved_away"})).await.ok();
+    t.set_time("2027-06-01T08:00:00+08:00");
+    let cadre = t.staff("cadre").await;
+    let back = tell(&t, &cadre, &household, "reopen", json!({"reason": "回来了"})).await.ok();
+    assert!(back["task"]["due_on"].as_str().expect("a day") >= "2027-06-01", "{back}");
+}
+
+#[actix_web::test]
 async fn a_partnership_ends_when_it_was_planned_to() {
     let t = TestApp::new().await;
     let (admin, cadre) = (t.staff("admin").await, t.staff("cadre").await);
