@@ -4,9 +4,11 @@
 //! <https://en.wikipedia.org/wiki/Restrictions_on_geographic_data_in_China>; `data/gcj02-vectors.csv` holds points shifted by it. No
 //! library of it is maintained. Outside a box around China nothing is shifted.
 
+use std::ops::RangeInclusive;
+
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use validator::Validate;
+use validator::{Validate, ValidationError};
 
 use crate::text_enum;
 
@@ -23,6 +25,7 @@ text_enum! {
 /// A position and what it is measured in.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[validate(schema(function = "Self::check", skip_on_field_errors = false))]
 #[schema(example = json!({"lng": 117.847210, "lat": 25.692540, "coordinate_system": "wgs84"}))]
 pub struct Point {
     /// Degrees east, -180 to 180.
@@ -42,7 +45,31 @@ const RADIUS: f64 = 6_371_008.8;
 const HALF_AXIS: f64 = 6_378_245.0;
 const ECCENTRICITY: f64 = 0.006_693_421_622_965_943;
 
+/// About China, in degrees east and north.
+const CHINA: (RangeInclusive<f64>, RangeInclusive<f64>) = (73.0..=136.0, 3.0..=54.0);
+/// What is said of numbers that changed places.
+pub const SWAPPED: (&str, &str) =
+    ("经纬度颠倒：lng 是经度，lat 是纬度", "east and north are swapped: lng is degrees east, lat degrees north");
+
+/// Whether a place lies within China only when its numbers change places.
+pub fn swapped(lng: f64, lat: f64) -> bool {
+    let lies = |lng, lat| CHINA.0.contains(&lng) && CHINA.1.contains(&lat);
+    lies(lat, lng) && !lies(lng, lat)
+}
+
+/// Refuses such numbers, beside what is wrong with each of them.
+pub fn check_swapped(lng: f64, lat: f64) -> Result<(), ValidationError> {
+    if swapped(lng, lat) {
+        return Err(ValidationError::new("swapped").with_message(format!("{}|{}", SWAPPED.0, SWAPPED.1).into()));
+    }
+    Ok(())
+}
+
 impl Point {
+    fn check(&self) -> Result<(), ValidationError> {
+        check_swapped(self.lng, self.lat)
+    }
+
     pub fn wgs84(lng: f64, lat: f64) -> Self {
         Self { lng, lat, coordinate_system: CoordinateSystem::Wgs84 }
     }
@@ -123,6 +150,22 @@ mod tests {
 
     fn near(a: Point, b: Point, degrees: f64) -> bool {
         a.coordinate_system == b.coordinate_system && (a.lng - b.lng).abs() < degrees && (a.lat - b.lat).abs() < degrees
+    }
+
+    #[test]
+    fn east_and_north_that_changed_places_are_told() {
+        for (lng, lat, wrong) in [
+            (117.85, 25.69, false),
+            (25.69, 117.85, true),
+            (25.69, 87.0, true),
+            (0.0, 0.0, false),
+            (-70.0, -30.0, false),
+        ] {
+            assert_eq!(swapped(lng, lat), wrong, "{lng} {lat}");
+        }
+        // Told beside the range, not instead of it.
+        let both = Point::wgs84(25.69, 117.85).validate().expect_err("swapped");
+        assert_eq!(both.errors().len(), 2, "{both:?}");
     }
 
     #[test]

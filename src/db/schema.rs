@@ -572,6 +572,7 @@ diesel::table! {
         created_by -> Nullable<Uuid>,
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
+        closed_on -> Nullable<Date>,
     }
 }
 
@@ -1397,6 +1398,7 @@ diesel::table! {
         photos -> Array<Nullable<Uuid>>,
         said -> Nullable<Bytea>,
         version -> Int8,
+        amended_place -> Nullable<Text>,
     }
 }
 

@@ -102,7 +102,6 @@ macro_rules! listed {
         )
     };
 }
-pub(super) use listed;
 
 /// The conditions of [`Filter`] on an errand `e`; `dated`: only those with a due date.
 macro_rules! filtered {
@@ -114,7 +113,6 @@ macro_rules! filtered {
             WHEN 'green' THEN {today} < least(e.yellow_from, e.red_from) ELSE true END "
     };
 }
-pub(super) use filtered;
 
 /// A unit and those below it, if staff reach it.
 macro_rules! below {
@@ -126,7 +124,6 @@ macro_rules! below {
         )
     };
 }
-pub(super) use below;
 
 /// A statement with the binds of every list.
 macro_rules! asking {
@@ -142,7 +139,6 @@ macro_rules! asking {
         }
     };
 }
-pub(super) use asking;
 
 /// After a place in the order of a list, as many as the page has.
 macro_rules! page {
@@ -153,7 +149,8 @@ macro_rules! page {
         "AND (e.due_on, e.id) > ({after_on}, {after_id}) ORDER BY e.due_on, e.id LIMIT {limit}"
     };
 }
-pub(super) use page;
+
+pub(super) use {asking, below, filtered, listed, page};
 
 /// A list in both orders, and its count: the same errands.
 macro_rules! lists {

@@ -42,7 +42,7 @@ pub struct ErrandMatter {
     "holder": {"id": "0199a0c0-0000-7000-8000-0000000000a1", "name": "陈特派"}, "offered_to": null, "mandate_id": "0199a0c0-0000-7000-8000-0000000000d7",
     "filed_by": "0199a0c0-0000-7000-8000-0000000000a1", "filed_by_resident": null, "finding_id": null, "form": {"kind": "new"}, "answers": {}, "materials": [{"key": "id_card", "in_person": true, "attachment_ids": []}], "supplements": 0, "asked_for": [], "supplement_until": null,
     "limit_days": 3, "submitted_on": "2026-11-23", "accepted_on": "2026-11-23", "decided_on": null, "granted": null, "documents": [], "delivery": null, "call_back": null, "due_on": "2026-11-26",
-    "provisional": false, "lamp": "green", "version": 3, "created_at": "2026-11-23T08:00:00+08:00", "updated_at": "2026-11-23T08:20:00+08:00"}))]
+    "provisional": false, "lamp": "green", "yellow_from": "2026-11-25", "red_from": "2026-11-27", "version": 3, "created_at": "2026-11-23T08:00:00+08:00", "updated_at": "2026-11-23T08:20:00+08:00"}))]
 pub struct ErrandView {
     pub id: Uuid,
     /// To read over the phone (受理编号).
@@ -99,8 +99,11 @@ pub struct ErrandView {
     pub due_on: Option<NaiveDate>,
     /// The calendar of a year on the way is not published yet; the day may still move.
     pub provisional: bool,
-    /// None while no limit runs.
+    /// On the day of the answer; none while no limit runs.
     pub lamp: Option<Lamp>,
+    /// The days from which the lamp is yellow, and red: a phone without a network turns it by itself.
+    pub yellow_from: Option<NaiveDate>,
+    pub red_from: Option<NaiveDate>,
     pub version: i64,
     pub created_at: DateTime<FixedOffset>,
     pub updated_at: DateTime<FixedOffset>,
@@ -157,6 +160,8 @@ impl ErrandView {
             due_on: row.due_on,
             provisional: row.provisional,
             lamp: lamp(row.yellow_from, row.red_from, today),
+            yellow_from: row.yellow_from,
+            red_from: row.red_from,
             version: row.version,
             created_at: local(row.created_at),
             updated_at: local(row.updated_at),

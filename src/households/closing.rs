@@ -86,7 +86,7 @@ pub async fn close_household(
 ) -> Result<Answer> {
     let once = Once::new(&caller, "close_household", key, body.digest);
     let entry = Audit::new("close", "household", id.0).because(Some(body.value.reason));
-    let (sight, who) = (Sight::new(&caller, caller.scope), Caller::clone(&caller));
+    let (sight, who) = (Sight::new(&caller, caller.scope, app.clock.now()), Caller::clone(&caller));
     let command = Command { who, sight, id: id.0, seen, lang };
     turn(app, once, command, (HouseholdState::Active, HouseholdState::Closed, entry)).await
 }
@@ -109,9 +109,14 @@ pub async fn reopen_household(
 ) -> Result<Answer> {
     let once = Once::new(&caller, "reopen_household", key, body.digest);
     let entry = Audit::new("reopen", "household", id.0).because(Some(body.value.reason));
-    let (sight, who) = (Sight::new(&caller, caller.scope), Caller::clone(&caller));
+    let (sight, who) = (Sight::new(&caller, caller.scope, app.clock.now()), Caller::clone(&caller));
     let command = Command { who, sight, id: id.0, seen, lang };
     turn(app, once, command, (HouseholdState::Closed, HouseholdState::Active, entry)).await
+}
+
+/// Households that somebody sees in plain though they do not answer for them: at most 30 a minute, also by making themselves answer for them.
+pub async fn take_look(app: &App, who: &Caller) -> Result<()> {
+    limits::take(app, "reveals", &format!("{}:{}", who.county, who.subject), 30).await
 }
 
 /// What is needed to go there.
@@ -138,10 +143,11 @@ pub async fn reveal_household(
     app: Data<App>,
     body: Valid<HouseholdReason>,
 ) -> Result<HttpResponse> {
-    limits::take(&app, "reveals", &format!("{}:{}", caller.county, caller.subject), 30).await?;
+    take_look(&app, &caller).await?;
     let looked = Audit::new("reveal", "household", id.0).fields(vec!["name", "address", "note", "point"]);
     let looked = looked.because(Some(body.value.reason));
-    let (who, sight, now) = (Caller::clone(&caller), Sight::new(&caller, caller.scope), app.clock.now());
+    let (who, sight, now) =
+        (Caller::clone(&caller), Sight::new(&caller, caller.scope, app.clock.now()), app.clock.now());
     let write = app.db.write("reveal_household", move |conn| {
         let row = store::find(conn, sight, id.0)?.ok_or(Code::NotFound)?;
         audit::record(conn, &who, now, &looked.of(row.id))?;

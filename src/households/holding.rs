@@ -12,6 +12,7 @@ use uuid::Uuid;
 use validator::Validate;
 
 use super::{
+    closing::take_look,
     members::second_id,
     model::{Household, Partner},
     routes::answer,
@@ -42,14 +43,31 @@ use crate::{
 pub struct HandOverHousehold {
     /// An active member of staff.
     holder_id: Uuid,
+    /// 2 to 200 characters, kept in the audit log. Needed by whoever takes a household over themselves: they see it in plain from then on.
+    #[validate(length(min = 2, max = 200))]
+    #[schema(min_length = 2, max_length = 200)]
+    reason: Option<String>,
+}
+
+/// Whoever gives a household to themselves sees it in plain: that takes a reason and counts as a look, as by `reveal`.
+async fn check_taking(app: &App, who: &Caller, to: Uuid, reason: Option<&str>) -> Result<()> {
+    if to != who.subject {
+        return Ok(());
+    }
+    if reason.is_none() {
+        let (zh, en) = ("由本人接手须写明原因", "say why you take it over yourself");
+        return Err(Error::field("/reason", "required", zh, en));
+    }
+    take_look(app, who).await
 }
 
 /// Hand a household over
 ///
 /// Somebody else answers for its visits from now on, its open task included. When a member of staff leaves, everything they hold goes to another at once.
+/// Taking one over oneself needs a reason, at most 30 a minute.
 #[utoipa::path(tag = "households", security(("token" = ["households:write"])), params(("id" = Uuid, Path, description = "The household"), IdempotencyHeader, IfMatchHeader),
     request_body = HandOverHousehold, responses((status = 200, description = "With its new holder", body = HouseholdView)),
-    extensions(("x-errors" = json!(["household_state"]))))]
+    extensions(("x-errors" = json!(["household_state", "too_many_requests"]))))]
 #[post("/v1/households/{id}/hand_over")]
 pub async fn hand_over_household(
     caller: Can<WriteHouseholds>,
@@ -62,8 +80,10 @@ pub async fn hand_over_household(
 ) -> Result<Answer> {
     let once = Once::new(&caller, "hand_over_household", key, body.digest);
     let (who, sight, inner, now) =
-        (Caller::clone(&caller), Sight::new(&caller, caller.scope), app.clone(), app.clock.now());
-    let (to, entry) = (body.value.holder_id, Audit::new("hand_over", "household", id.0));
+        (Caller::clone(&caller), Sight::new(&caller, caller.scope, app.clock.now()), app.clone(), app.clock.now());
+    let HandOverHousehold { holder_id: to, reason } = body.value;
+    check_taking(&app, &who, to, reason.as_deref()).await?;
+    let entry = Audit::new("hand_over", "household", id.0).because(reason);
     app.once(once, move |conn| {
         let row = store::lock_active(conn, sight, id.0)?;
         seen.check(row.version)?;
@@ -101,7 +121,7 @@ pub struct VisitPartners {
     responses((status = 200, description = "Every partner", body = VisitPartners)))]
 #[get("/v1/households/{id}/partners")]
 pub async fn list_visit_partners(caller: Can<ReadHouseholds>, id: Id, app: Data<App>) -> Result<HttpResponse> {
-    let sight = Sight::new(&caller, caller.scope);
+    let sight = Sight::new(&caller, caller.scope, app.clock.now());
     let read = app.db.read("list_visit_partners", move |conn| {
         let row = store::find(conn, sight, id.0)?.ok_or(Code::NotFound)?;
         let of = visit_partners::table.filter(visit_partners::county_id.eq(row.county_id));
@@ -128,6 +148,10 @@ pub struct NewVisitPartner {
     from_on: Option<NaiveDate>,
     /// The first day on which they are not the partner any more, after today; until further notice by default.
     until_on: Option<NaiveDate>,
+    /// 2 to 200 characters, kept in the audit log. Needed by whoever makes themselves the partner.
+    #[validate(length(min = 2, max = 200))]
+    #[schema(min_length = 2, max_length = 200)]
+    reason: Option<String>,
 }
 
 /// Somebody as a partner, from a day on and perhaps until another.
@@ -157,10 +181,10 @@ pub fn add_partner(
 
 /// Give a household a partner
 ///
-/// One at a time: the one before ends first.
+/// One at a time: the one before ends first. Making oneself the partner needs a reason, at most 30 a minute.
 #[utoipa::path(tag = "households", security(("token" = ["households:write"])), params(("id" = Uuid, Path, description = "The household"), IdempotencyHeader, IfMatchHeader),
     request_body = NewVisitPartner, responses((status = 200, description = "With the partner", body = HouseholdView)),
-    extensions(("x-errors" = json!(["household_state", "has_partner"]))))]
+    extensions(("x-errors" = json!(["household_state", "has_partner", "too_many_requests"]))))]
 #[post("/v1/households/{id}/partners")]
 pub async fn add_visit_partner(
     caller: Can<WriteHouseholds>,
@@ -173,8 +197,9 @@ pub async fn add_visit_partner(
 ) -> Result<Answer> {
     let once = Once::new(&caller, "add_visit_partner", key, body.digest);
     let (who, sight, inner, now) =
-        (Caller::clone(&caller), Sight::new(&caller, caller.scope), app.clone(), app.clock.now());
-    let (new, entry) = (body.value, Audit::new("add_partner", "household", id.0));
+        (Caller::clone(&caller), Sight::new(&caller, caller.scope, app.clock.now()), app.clone(), app.clock.now());
+    let new = body.value;
+    let entry = Audit::new("add_partner", "household", id.0).because(new.reason.clone());
     let (today, planned_until) = (local_date(now), new.until_on);
     let from_on = new.from_on.unwrap_or(today);
     if from_on > today {
@@ -183,6 +208,7 @@ pub async fn add_visit_partner(
     if planned_until.is_some_and(|until| until <= today) {
         return Err(Error::field("/until_on", "range", "须晚于今天", "must be after today"));
     }
+    check_taking(&app, &who, new.staff_id, new.reason.as_deref()).await?;
     app.once(once, move |conn| {
         let row = store::lock_active(conn, sight, id.0)?;
         seen.check(row.version)?;
@@ -203,11 +229,14 @@ pub async fn add_visit_partner(
 pub struct EndVisitPartner {
     /// The first day on which they are not the partner any more, not before today, the default.
     on: Option<NaiveDate>,
+    /// Lifts the end that was planned instead: they stay until further notice.
+    #[serde(default)]
+    lift: bool,
 }
 
 /// End a partnership
 ///
-/// At once, or planned for a later day, in place of what was planned before.
+/// At once, or planned for a later day, in place of what was planned before; or what was planned is lifted.
 #[utoipa::path(tag = "households", security(("token" = ["households:write"])), params(("id" = Uuid, Path, description = "The household"),
     ("partner_id" = Uuid, Path, description = "The partnership"), IdempotencyHeader, IfMatchHeader),
     request_body = EndVisitPartner, responses((status = 200, description = "Without the partner; with them where it ends later", body = HouseholdView)),
@@ -224,10 +253,14 @@ pub async fn end_visit_partner(
 ) -> Result<Answer> {
     let once = Once::new(&caller, "end_visit_partner", key, body.digest);
     let (who, sight, inner, now) =
-        (Caller::clone(&caller), Sight::new(&caller, caller.scope), app.clone(), app.clock.now());
+        (Caller::clone(&caller), Sight::new(&caller, caller.scope, app.clock.now()), app.clone(), app.clock.now());
     let (partner, entry) = (second_id(&request, "partner_id")?, Audit::new("end_partner", "household", id.0));
     let today = local_date(now);
-    let on = body.value.on.unwrap_or(today);
+    let EndVisitPartner { on, lift } = body.value;
+    if lift && on.is_some() {
+        return Err(Error::field("/on", "not_both", "取消计划时不能再写日期", "there is no day with `lift`"));
+    }
+    let on = on.unwrap_or(today);
     if on < today {
         return Err(Error::field("/on", "range", "不得早于今天", "must not be before today"));
     }
@@ -236,9 +269,9 @@ pub async fn end_visit_partner(
         seen.check(row.version)?;
         let of = visit_partners::table.find((row.county_id, partner));
         let of = of.filter(visit_partners::household_id.eq(row.id)).filter(visit_partners::until_on.is_null());
-        let planned = (on > today).then_some(on);
-        let ends =
-            (visit_partners::planned_until.eq(planned), visit_partners::until_on.eq(planned.is_none().then_some(on)));
+        let (planned, now_on) =
+            if lift { (None, None) } else { ((on > today).then_some(on), (on == today).then_some(on)) };
+        let ends = (visit_partners::planned_until.eq(planned), visit_partners::until_on.eq(now_on));
         if diesel::update(of).set(ends).execute(conn)? == 0 {
             return Err(Code::NotFound.into());
         }

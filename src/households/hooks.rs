@@ -184,7 +184,8 @@ fn erase(conn: &mut PgConnection, _: &App, person: Person) -> Result<usize> {
             .set((
                 (households::name.eq(&none), households::name_index.eq(&none), households::address.eq(&none)),
                 (households::note.eq(&none), households::code.eq(None::<String>)),
-                households::state.eq(HouseholdState::Closed),
+                (households::state.eq(HouseholdState::Closed), households::closed_on.eq(local_date(now))),
+                households::updated_at.eq(now),
             ))
             .execute(conn)?;
     }

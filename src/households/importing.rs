@@ -157,8 +157,9 @@ statement! {
 
 type Row = (Uuid, Option<Uuid>, String, String);
 
-/// Villages within reach, active categories, and the households that the lines may be about; those stay as they are until the transaction ends.
-fn facts(conn: &mut PgConnection, app: &App, sight: Sight, file: &[Line]) -> Result<Facts> {
+/// Villages within reach, active categories, and the households that the lines may be about. Those of an import stay as they are until the transaction
+/// ends; a preview keeps nobody waiting.
+fn facts(conn: &mut PgConnection, app: &App, sight: Sight, (file, preview): (&[Line], bool)) -> Result<Facts> {
     let county = sight.scope.county;
     let level = |level: Level| units::table.filter(units::county_id.eq(county)).filter(units::level.eq(level));
     let above: HashMap<Uuid, String> =
@@ -178,13 +179,12 @@ fn facts(conn: &mut PgConnection, app: &App, sight: Sight, file: &[Line]) -> Res
         file.iter().filter_map(|line| line.name.as_ref()).flat_map(|name| name.blinds(&app.keys, county)).collect();
     let of: HashSet<Uuid> = villages.iter().map(|village| village.id).collect();
     let namesakes = households::name_index.eq_any(names).and(households::unit_id.eq_any(&of));
-    let rows: Vec<Household> = households::table
+    let rows = households::table
         .filter(households::county_id.eq(county))
         .filter(households::code.eq_any(codes).or(namesakes))
         .order(households::id)
-        .select(Household::as_select())
-        .for_no_key_update()
-        .load(conn)?;
+        .select(Household::as_select());
+    let rows: Vec<Household> = if preview { rows.load(conn)? } else { rows.for_no_key_update().load(conn)? };
     let (here, elsewhere): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| of.contains(&row.unit_id));
     let unplaced = points::unplaced(conn, county, here.iter().map(|row| row.id).collect())?;
     let category =
@@ -233,7 +233,8 @@ pub async fn import_households(
     query: Query<ImportHouseholdsQuery>,
     body: Table,
 ) -> Result<Answer> {
-    let (who, sight, now) = (Caller::clone(&caller), Sight::new(&caller, caller.scope), app.clock.now());
+    let (who, sight, now) =
+        (Caller::clone(&caller), Sight::new(&caller, caller.scope, app.clock.now()), app.clock.now());
     let rows = body.rows(&plan::COLUMNS, plan::LINES).await?;
     let (file, inner): (Vec<Line>, _) = (rows.into_iter().map(plan::line).collect(), app.clone());
     let once = Once::new(&caller, "import_households", key, body.digest);
@@ -243,7 +244,7 @@ pub async fn import_households(
         let looked =
             Audit::new("preview_import", "household", Uuid::nil()).fields(vec!["name", "address", "note", "point"]);
         let seen = app.db.write("preview_households", move |conn| {
-            let planned = plan::plan(file.clone(), &facts(conn, &inner, sight, &file)?);
+            let planned = plan::plan(file.clone(), &facts(conn, &inner, sight, (&file, true))?);
             // Trying names out leaves a trace, as looking them up does.
             let known = planned.iter().filter_map(|plan| plan.known.as_ref());
             let looks: Vec<_> = known.map(|known| looked.of(known.id)).chain([looked.clone()]).collect();
@@ -256,7 +257,7 @@ pub async fn import_households(
     let (entry, whole) = (Audit::new("import", "household", id), Audit::new("import", "household_import", id));
     app.once(once, move |conn| {
         Alone { county: who.county }.execute(conn)?;
-        let facts = facts(conn, &inner, sight, &file)?;
+        let facts = facts(conn, &inner, sight, (&file, false))?;
         let mut planned = plan::plan(file.clone(), &facts);
         let faults = sheet::refusal(planned.iter().map(|plan| (plan.line.line, &*plan.line.faults)));
         if !faults.is_empty() {

@@ -86,14 +86,15 @@ fn visit_categories(conn: &mut PgConnection, _: &App, phone: &Phone, ids: &[Uuid
 }
 
 fn sight(phone: &Phone) -> Result<Option<Sight>> {
-    Ok(phone.caller.scope_of::<ReadHouseholds>()?.map(|scope| Sight::new(&phone.caller, scope)))
+    // Those of whom one stands in for are looked at with a network: nobody tells a phone when an absence begins and ends.
+    Ok(phone.caller.scope_of::<ReadHouseholds>()?.map(|scope| Sight { scope, me: phone.caller.subject, on: None }))
 }
 
 fn households(conn: &mut PgConnection, app: &App, phone: &Phone, ids: &[Uuid]) -> Result<Vec<Kept>> {
     let Some(sight) = sight(phone)? else { return Ok(Vec::new()) };
     let mut rows = store::by_ids(conn, sight, ids)?;
     rows.retain(|row| row.state == HouseholdState::Active);
-    let eyes = Eyes { lang: phone.lang, me: phone.caller.subject, plain: true };
+    let eyes = Eyes { lang: phone.lang, me: phone.caller.subject, on: None, plain: true };
     let (views, plain) = views::many(conn, app, eyes, rows)?;
     let plain: HashSet<_> = plain.into_iter().collect();
     let kept = |mut view: views::HouseholdView| {

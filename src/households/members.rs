@@ -10,6 +10,7 @@ use validator::Validate;
 
 use super::{
     model::{Household, Member, Relation},
+    points,
     routes::answer,
     store::{self, Sight},
     views::{HouseholdMemberView, HouseholdView},
@@ -42,7 +43,7 @@ pub struct NewMember {
     pub relation: Relation,
 }
 
-/// Adds a member to a locked household; the household's version is the caller's to raise.
+/// Adds a member to a locked household; the household's version is the caller's to raise. Where they do not agree to it, its point goes.
 pub fn add(
     conn: &mut PgConnection,
     (who, sight): (&Caller, Sight),
@@ -65,7 +66,7 @@ pub fn add(
             (household_members::added_by.eq(who.subject), household_members::created_at.eq(now)),
         ))
         .execute(conn)?;
-    Ok(())
+    points::forget_if_refused(conn, row.county_id, row.id, now)
 }
 
 /// Everybody who ever belonged to a household.
@@ -82,7 +83,7 @@ pub struct HouseholdMembers {
     responses((status = 200, description = "Everybody who ever belonged to it", body = HouseholdMembers)))]
 #[get("/v1/households/{id}/members")]
 pub async fn list_household_members(caller: Can<ReadHouseholds>, id: Id, app: Data<App>) -> Result<HttpResponse> {
-    let (sight, inner) = (Sight::new(&caller, caller.scope), app.clone());
+    let (sight, inner) = (Sight::new(&caller, caller.scope, app.clock.now()), app.clone());
     let read = app.db.read("list_household_members", move |conn| {
         let row = store::find(conn, sight, id.0)?.ok_or(Code::NotFound)?;
         let of = household_members::table.filter(household_members::county_id.eq(row.county_id));
@@ -103,7 +104,7 @@ pub async fn list_household_members(caller: Can<ReadHouseholds>, id: Id, app: Da
 
 /// Add a member to a household
 ///
-/// Whoever belongs to another one leaves that first.
+/// Whoever belongs to another one leaves that first. The home point goes where they do not agree to their whereabouts being kept (consent `position`).
 #[utoipa::path(tag = "households", security(("token" = ["households:write"])), params(("id" = Uuid, Path, description = "The household"), IdempotencyHeader, IfMatchHeader),
     request_body = NewMember, responses((status = 200, description = "With the member", body = HouseholdView)),
     extensions(("x-errors" = json!(["household_state", "member_elsewhere", "head_taken"]))))]
@@ -119,7 +120,7 @@ pub async fn add_household_member(
 ) -> Result<Answer> {
     let once = Once::new(&caller, "add_household_member", key, body.digest);
     let (who, sight, inner, now) =
-        (Caller::clone(&caller), Sight::new(&caller, caller.scope), app.clone(), app.clock.now());
+        (Caller::clone(&caller), Sight::new(&caller, caller.scope, app.clock.now()), app.clone(), app.clock.now());
     let (new, entry) = (body.value, Audit::new("add_member", "household", id.0));
     app.once(once, move |conn| {
         let row = store::lock_active(conn, sight, id.0)?;
@@ -163,7 +164,7 @@ pub async fn end_household_member(
 ) -> Result<Answer> {
     let once = Once::new(&caller, "end_household_member", key, body.digest);
     let (who, sight, inner, now) =
-        (Caller::clone(&caller), Sight::new(&caller, caller.scope), app.clone(), app.clock.now());
+        (Caller::clone(&caller), Sight::new(&caller, caller.scope, app.clock.now()), app.clone(), app.clock.now());
     let (member, entry) = (second_id(&request, "member_id")?, Audit::new("end_member", "household", id.0));
     app.once(once, move |conn| {
         let row = store::lock_active(conn, sight, id.0)?;

@@ -16,6 +16,7 @@ use validator::Validate;
 use super::{
     holding::{Partnership, add_partner},
     model::{Household, Relation, place},
+    points,
     routes::answer,
     store::{self, Sight},
     views::HouseholdView,
@@ -138,7 +139,7 @@ fn fill(conn: &mut PgConnection, app: &App, from: &Household, into: &Household, 
 /// Merge two households
 ///
 /// The one in the path stays. What it lacks it takes from the other: address, note, category, home point, partner. Members, tags, points and visits are
-/// those of both. The other's id leads to it from then on.
+/// those of both. The other's id leads to it from then on. The home point goes where a member of either does not agree to it.
 #[utoipa::path(tag = "households", security(("token" = ["households:write"])), params(("id" = Uuid, Path, description = "The household that stays"), IdempotencyHeader, IfMatchHeader),
     request_body = MergeHousehold, responses((status = 200, description = "Both in one", body = HouseholdView)),
     extensions(("x-errors" = json!(["household_state"]))))]
@@ -155,7 +156,7 @@ pub async fn merge_household(
     let MergeHousehold { duplicate_id, reason } = body.value;
     let once = Once::new(&caller, "merge_household", key, body.digest);
     let (who, sight, inner, now) =
-        (Caller::clone(&caller), Sight::new(&caller, caller.scope), app.clone(), app.clock.now());
+        (Caller::clone(&caller), Sight::new(&caller, caller.scope, app.clock.now()), app.clone(), app.clock.now());
     let entry = Audit::new("merge", "household", id.0).because(Some(reason));
     app.once(once, move |conn| {
         let into = store::find(conn, sight, id.0)?.ok_or(Code::NotFound)?.id;
@@ -169,6 +170,7 @@ pub async fn merge_household(
         partner(conn, &from, &into, who.subject, now)?;
         Vanish { county: who.county, from: from.id, into: into.id, now }.execute(conn)?;
         fill(conn, &inner, &from, &into, now)?;
+        points::forget_if_refused(conn, who.county, into.id, now)?;
         if from.last_visit_on > into.last_visit_on && into.category_id.is_some() {
             Plan { county: who.county, household: into.id, now }.execute(conn)?;
         }

@@ -11,6 +11,12 @@ use crate::{
     text_enum,
 };
 
+/// What is said of a category that no household is put into, at the desk and in a table.
+pub const UNKNOWN_CATEGORY: (&str, &str) = ("没有这个走访类别，或已停用", "there is no such category, or it is closed");
+/// What is said of a home point that may not be kept.
+pub const POSITION_REFUSED: (&str, &str) =
+    ("有成员不同意记录住址位置", "a member does not agree to the whereabouts of the home being kept");
+
 text_enum! {
     /// Where a household stands.
     pub enum HouseholdState {

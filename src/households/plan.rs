@@ -4,9 +4,10 @@ use std::collections::{HashMap, HashSet};
 
 use uuid::Uuid;
 
+use super::model::{POSITION_REFUSED, UNKNOWN_CATEGORY};
 use crate::{
     error::Text,
-    geo::{CoordinateSystem, Point},
+    geo::{self, CoordinateSystem, Point},
     people::{PersonName, searched_name},
     sheet::{Fault, Row, fault},
     text_enum,
@@ -134,15 +135,15 @@ fn point(lng: Option<String>, lat: Option<String>, system: Option<String>) -> Re
             return Err(fault("lat", "required", "经纬度须同时填写", "longitude and latitude go together"));
         }
     };
-    let number = |text: &str, most: f64| text.parse::<f64>().ok().filter(|number| number.abs() <= most);
-    let lng = number(&lng, 180.0).ok_or(fault(
-        "lng",
-        "range",
-        "须为 -180 至 180 的数",
-        "must be a number from -180 to 180",
-    ))?;
-    let lat =
-        number(&lat, 90.0).ok_or(fault("lat", "range", "须为 -90 至 90 的数", "must be a number from -90 to 90"))?;
+    let (lng, lat) = (lng.parse::<f64>().ok(), lat.parse::<f64>().ok());
+    if lng.zip(lat).is_some_and(|(lng, lat)| geo::swapped(lng, lat)) {
+        return Err(fault("lng", "swapped", geo::SWAPPED.0, geo::SWAPPED.1));
+    }
+    let within = |number: Option<f64>, most: f64| number.filter(|number| number.abs() <= most);
+    let (zh, en) = ("须为 -180 至 180 的数", "must be a number from -180 to 180");
+    let lng = within(lng, 180.0).ok_or(fault("lng", "range", zh, en))?;
+    let (zh, en) = ("须为 -90 至 90 的数", "must be a number from -90 to 90");
+    let lat = within(lat, 90.0).ok_or(fault("lat", "range", zh, en))?;
     let system = system.and_then(|text| text.to_lowercase().parse::<CoordinateSystem>().ok());
     let (zh, en) = ("须为 wgs84 或 gcj02", "must be wgs84 or gcj02");
     let coordinate_system = system.ok_or(fault("coordinate_system", "unknown_value", zh, en))?;
@@ -227,13 +228,12 @@ pub fn plan(lines: Vec<Line>, facts: &Facts) -> Vec<Planned> {
         let stays = |id| known.as_ref().is_some_and(|known| known.category == Some(id));
         let category = category.filter(|(id, active)| *active || stays(*id)).map(|(id, _)| *id);
         if line.category.is_some() && category.is_none() {
-            let (zh, en) = ("没有这个走访类别，或已停用", "there is no such category, or it is closed");
+            let (zh, en) = UNKNOWN_CATEGORY;
             line.faults.push(fault("category", "unknown_category", zh, en));
         }
         let columns = known.as_ref().map_or_else(Vec::new, |known| changed(known, &line, unit, category));
         if columns.contains(&"point") && known.as_ref().is_some_and(|known| known.unplaced) {
-            let (zh, en) =
-                ("有成员不同意记录住址位置", "a member does not agree to the whereabouts of the home being kept");
+            let (zh, en) = POSITION_REFUSED;
             line.faults.push(fault("lng", "consent_required", zh, en));
         }
         let action = match &known {
@@ -335,7 +335,8 @@ mod tests {
             (",上京村,周家,,,,,,", "create", "unit:ambiguous_unit"),
             (",没有村,周家,,没有,,,,", "create", "unit:unknown_unit category:unknown_category"),
             (",红星村,周家,,,117.8,,,", "create", "lat:required"),
-            (",红星村,周家,,,25.7,117.8,wgs84,", "create", "lat:range"),
+            (",红星村,周家,,,25.7,117.8,wgs84,", "create", "lng:swapped"),
+            (",红星村,周家,,,117.8,97,wgs84,", "create", "lat:range"),
             (",红星村,周家,,,117.8,25.7,,", "create", "coordinate_system:unknown_value"),
             (",红星村,,=1+1,,,,,", "create", "address:formula name:required"),
             (",红星村,=周家,,,,,,", "create", "name:formula"),

@@ -14,7 +14,7 @@ use uuid::Uuid;
 use validator::Validate;
 
 use super::{
-    model::{HomePoint, Household, PointSource},
+    model::{HomePoint, Household, POSITION_REFUSED, PointSource},
     routes::answer,
     store::{self, Sight},
     views::{self, Eyes, HouseholdView},
@@ -51,22 +51,19 @@ pub struct NewPoint {
 }
 
 #[derive(QueryableByName)]
-struct Refused {
+struct HouseholdId {
     #[diesel(sql_type = SqlUuid)]
     household_id: Uuid,
 }
 
 statement! {
-    /// Where the latest answer of a member says no to their whereabouts being kept.
     struct PositionRefused { county: i32 as Integer, households: Vec<Uuid> as Array<SqlUuid> }
-    "SELECT m.household_id FROM household_members m WHERE m.county_id = {county} AND m.household_id = ANY ({households}) AND m.until_on IS NULL \
-       AND coalesce((SELECT c.answer FROM consents c WHERE c.county_id = m.county_id AND c.resident_id = m.resident_id AND c.purpose = 'position' \
-         ORDER BY c.seq DESC LIMIT 1) <> 'given', false)"
+    "SELECT h.id AS household_id FROM unnest({households}) h (id) WHERE household_refuses({county}, h.id)"
 }
 
 /// Those of some households of which a member does not agree to the whereabouts of the home being kept.
 pub fn unplaced(conn: &mut PgConnection, county: i32, households: Vec<Uuid>) -> Result<HashSet<Uuid>> {
-    let rows: Vec<Refused> = PositionRefused { county, households }.load(conn)?;
+    let rows: Vec<HouseholdId> = PositionRefused { county, households }.load(conn)?;
     Ok(rows.into_iter().map(|row| row.household_id).collect())
 }
 
@@ -80,8 +77,7 @@ pub fn set(
 ) -> Result<Household> {
     let (county, household) = (row.county_id, row.id);
     if !unplaced(conn, county, vec![household])?.is_empty() {
-        let (zh, en) =
-            ("有成员不同意记录住址位置", "a member does not agree to the whereabouts of the home being kept");
+        let (zh, en) = POSITION_REFUSED;
         return Err(Error::new(Code::ConsentRequired).detail(zh, en));
     }
     let (given, point) = (new.point, new.point.to_wgs84());
@@ -104,39 +100,49 @@ pub fn set(
 }
 
 statement! {
-    /// Whoever sets a point meanwhile, at the desk or by an import, is waited for.
+    /// Whoever sets a point meanwhile, at the desk or by an import, is waited for; so is a check-in.
     struct LockHome { county: i32 as Integer, resident: Uuid as SqlUuid }
-    "SELECT h.id FROM households h WHERE h.county_id = {county} AND h.id IN (SELECT m.household_id FROM household_members m \
+    "SELECT h.id AS household_id FROM households h WHERE h.county_id = {county} AND h.id IN (SELECT m.household_id FROM household_members m \
        WHERE m.county_id = {county} AND m.resident_id = {resident} AND m.until_on IS NULL) ORDER BY h.id FOR NO KEY UPDATE"
 }
 
 statement! {
-    struct ForgetHistory { county: i32 as Integer, resident: Uuid as SqlUuid }
+    struct ForgetHistory { county: i32 as Integer, household: Uuid as SqlUuid }
     "UPDATE household_points p SET lng = NULL, lat = NULL, given_lng = NULL, given_lat = NULL, accuracy_m = NULL \
-     FROM household_members m CROSS JOIN LATERAL household_ids(m.county_id, m.household_id) h (id) \
-     WHERE m.county_id = {county} AND m.resident_id = {resident} AND m.until_on IS NULL AND p.county_id = m.county_id AND p.household_id = h.id"
+     WHERE p.county_id = {county} AND p.household_id IN (SELECT household_ids({county}, {household}))"
 }
 
 statement! {
-    struct ForgetPoint { county: i32 as Integer, resident: Uuid as SqlUuid, now: DateTime<Utc> as diesel::sql_types::Timestamptz }
-    "UPDATE households h SET lng = NULL, lat = NULL, point_set_at = NULL, version = h.version + 1, updated_at = {now} FROM household_members m \
-     WHERE m.county_id = {county} AND m.resident_id = {resident} AND m.until_on IS NULL AND h.county_id = m.county_id AND h.id = m.household_id AND h.lng IS NOT NULL"
+    struct ForgetPoint { county: i32 as Integer, household: Uuid as SqlUuid, now: DateTime<Utc> as diesel::sql_types::Timestamptz }
+    "UPDATE households SET lng = NULL, lat = NULL, point_set_at = NULL, version = version + 1, updated_at = {now} \
+     WHERE county_id = {county} AND id = {household} AND lng IS NOT NULL"
 }
 
 statement! {
-    struct ForgetLines { county: i32 as Integer, resident: Uuid as SqlUuid }
-    "UPDATE household_import_lines l SET before = NULL FROM household_members m CROSS JOIN LATERAL household_ids(m.county_id, m.household_id) h (id) \
-     WHERE m.county_id = {county} AND m.resident_id = {resident} AND m.until_on IS NULL AND l.county_id = m.county_id AND l.household_id = h.id"
+    struct ForgetLines { county: i32 as Integer, household: Uuid as SqlUuid }
+    "UPDATE household_import_lines l SET before = NULL WHERE l.county_id = {county} AND l.household_id IN (SELECT household_ids({county}, {household}))"
 }
 
-/// A member takes back, or refuses, that their whereabouts are kept: the point of the home goes, its history too, and what undoing an import would
-/// bring back.
-pub fn forget(conn: &mut PgConnection, county: i32, resident: Uuid, now: DateTime<Utc>) -> Result<()> {
-    LockHome { county, resident }.execute(conn)?;
-    ForgetHistory { county, resident }.execute(conn)?;
-    ForgetLines { county, resident }.execute(conn)?;
-    ForgetPoint { county, resident, now }.execute(conn)?;
+/// The point of a locked household goes, its history too, and what undoing an import would bring back.
+fn forget_at(conn: &mut PgConnection, county: i32, household: Uuid, now: DateTime<Utc>) -> Result<()> {
+    ForgetHistory { county, household }.execute(conn)?;
+    ForgetLines { county, household }.execute(conn)?;
+    ForgetPoint { county, household, now }.execute(conn)?;
     Ok(())
+}
+
+/// A member takes back, or refuses, that their whereabouts are kept: where they live is forgotten.
+pub fn forget(conn: &mut PgConnection, county: i32, resident: Uuid, now: DateTime<Utc>) -> Result<()> {
+    for HouseholdId { household_id } in (LockHome { county, resident }).load(conn)? {
+        forget_at(conn, county, household_id, now)?;
+    }
+    Ok(())
+}
+
+/// Whoever has come to a household may have refused it before.
+pub fn forget_if_refused(conn: &mut PgConnection, county: i32, household: Uuid, now: DateTime<Utc>) -> Result<()> {
+    store::lock_row(conn, county, household)?;
+    if unplaced(conn, county, vec![household])?.is_empty() { Ok(()) } else { forget_at(conn, county, household, now) }
 }
 
 /// Set or correct the home point
@@ -157,7 +163,7 @@ pub async fn set_household_point(
 ) -> Result<Answer> {
     let once = Once::new(&caller, "set_household_point", key, body.digest);
     let (who, sight, inner, now) =
-        (Caller::clone(&caller), Sight::new(&caller, caller.scope), app.clone(), app.clock.now());
+        (Caller::clone(&caller), Sight::new(&caller, caller.scope, app.clock.now()), app.clone(), app.clock.now());
     let (new, entry) = (body.value, Audit::new("set_point", "household", id.0));
     app.once(once, move |conn| {
         let row = store::lock_active(conn, sight, id.0)?;
@@ -208,12 +214,12 @@ pub async fn list_household_points(
     app: Data<App>,
 ) -> Result<HttpResponse> {
     let (who, sight, inner, now) =
-        (Caller::clone(&caller), Sight::new(&caller, caller.scope), app.clone(), app.clock.now());
+        (Caller::clone(&caller), Sight::new(&caller, caller.scope, app.clock.now()), app.clone(), app.clock.now());
     let looked = Audit::new("read_points", "household", id.0).fields(vec!["point"]);
     let write = app.db.write("list_household_points", move |conn| {
         let row = store::find(conn, sight, id.0)?.ok_or(Code::NotFound)?;
         let (county, id) = (row.county_id, row.id);
-        let plain = views::one(conn, &inner, Eyes { lang, me: who.subject, plain: true }, row)?.plain;
+        let plain = views::one(conn, &inner, Eyes::plain(lang, who.subject, now), row)?.plain;
         audit::record(conn, &who, now, &looked.of(id))?;
         let of = household_points::table.filter(household_points::county_id.eq(county));
         let of = of.filter(household_points::household_id.eq_any(store::with_merged(conn, county, id)?));

@@ -110,8 +110,9 @@ pub async fn list_households(
     let limit = page::limit(query.0.limit)?;
     let after = page::after(&app.keys, "households", query.0.cursor.as_deref())?;
     let wanted = Wanted { unit, state, category, holder, name: None };
-    let (sight, inner, count) = (Sight::new(&caller, caller.scope), app.clone(), query.0.count.unwrap_or(false));
-    let eyes = Eyes { lang, me: caller.subject, plain: false };
+    let (sight, inner, count) =
+        (Sight::new(&caller, caller.scope, app.clock.now()), app.clone(), query.0.count.unwrap_or(false));
+    let eyes = Eyes { lang, me: caller.subject, on: None, plain: false };
     let read = app.db.read("list_households", move |conn| {
         let total = if count { Some(store::count(conn, sight, &wanted)?) } else { None };
         let rows = store::list(conn, sight, &wanted, after, limit)?;
@@ -155,9 +156,9 @@ pub async fn look_up_household(
     let name = Some(body.value.name.blinds(&app.keys, caller.county));
     let wanted = Wanted { name, ..Wanted::default() };
     let (who, sight, inner, now) =
-        (Caller::clone(&caller), Sight::new(&caller, caller.scope), app.clone(), app.clock.now());
+        (Caller::clone(&caller), Sight::new(&caller, caller.scope, app.clock.now()), app.clone(), app.clock.now());
     let looked = Audit::new("lookup", "household", Uuid::nil()).fields(vec!["name"]);
-    let eyes = Eyes { lang, me: caller.subject, plain: false };
+    let eyes = Eyes { lang, me: caller.subject, on: None, plain: false };
     let write = app.db.write("look_up_household", move |conn| {
         let rows = store::list(conn, sight, &wanted, None, 19)?;
         for row in &rows {
@@ -226,7 +227,8 @@ pub async fn create_household(
 ) -> Result<Answer> {
     let once = Once::new(&caller, "create_household", key, body.digest);
     let (new, now, who) = (body.value, app.clock.now(), Caller::clone(&caller));
-    let (id, sight, inner) = (new.id.unwrap_or_else(Uuid::now_v7), Sight::new(&caller, caller.scope), app.clone());
+    let (id, sight, inner) =
+        (new.id.unwrap_or_else(Uuid::now_v7), Sight::new(&caller, caller.scope, app.clock.now()), app.clone());
     let entry = Audit::new("create", "household", id);
     app.once(once, move |conn| {
         check_unit(conn, sight, new.unit_id)?;
@@ -243,7 +245,7 @@ pub async fn create_household(
         }
         audit::record(conn, &who, now, &entry)?;
         let row = store::find(conn, sight, id)?.ok_or(Code::NotFound)?;
-        let view = views::one(conn, &inner, Eyes { lang, me: who.subject, plain: true }, row)?;
+        let view = views::one(conn, &inner, Eyes::plain(lang, who.subject, now), row)?;
         Answer::created(format!("/v1/households/{id}"), view.version, &view)
     })
     .await
@@ -251,7 +253,7 @@ pub async fn create_household(
 
 /// A household as the caller of a command sees it then, with its version.
 pub fn answer(conn: &mut PgConnection, app: &App, (who, lang): (&Caller, Lang), row: Household) -> Result<Answer> {
-    let view = views::one(conn, app, Eyes { lang, me: who.subject, plain: true }, row)?;
+    let view = views::one(conn, app, Eyes::plain(lang, who.subject, app.clock.now()), row)?;
     Answer::ok(view.version, &view)
 }
 
@@ -263,11 +265,11 @@ pub fn answer(conn: &mut PgConnection, app: &App, (who, lang): (&Caller, Lang), 
 #[get("/v1/households/{id}")]
 pub async fn get_household(caller: Can<ReadHouseholds>, id: Id, lang: Lang, app: Data<App>) -> Result<HttpResponse> {
     let (who, sight, inner, now) =
-        (Caller::clone(&caller), Sight::new(&caller, caller.scope), app.clone(), app.clock.now());
+        (Caller::clone(&caller), Sight::new(&caller, caller.scope, app.clock.now()), app.clone(), app.clock.now());
     let looked = Audit::new("read", "household", id.0);
     let write = app.db.write("get_household", move |conn| {
         let row = store::find(conn, sight, id.0)?.ok_or(Code::NotFound)?;
-        let view = views::one(conn, &inner, Eyes { lang, me: who.subject, plain: true }, row)?;
+        let view = views::one(conn, &inner, Eyes::plain(lang, who.subject, now), row)?;
         let fields = if view.plain { vec!["name", "address", "note", "point"] } else { Vec::new() };
         audit::record(conn, &who, now, &looked.of(view.id).fields(fields))?;
         Ok(view)
@@ -332,7 +334,7 @@ pub async fn update_household(
     body: Valid<UpdateHousehold>,
 ) -> Result<HttpResponse> {
     let (who, sight, inner, now) =
-        (Caller::clone(&caller), Sight::new(&caller, caller.scope), app.clone(), app.clock.now());
+        (Caller::clone(&caller), Sight::new(&caller, caller.scope, app.clock.now()), app.clone(), app.clock.now());
     let (new, entry) = (body.value, Audit::new("update", "household", id.0));
     let write = app.db.write("update_household", move |conn| {
         let row = store::lock_active(conn, sight, id.0)?;
@@ -352,7 +354,7 @@ pub async fn update_household(
         }
         let row = store::update(conn, &row, &set, now)?;
         audit::record(conn, &who, now, &entry.of(row.id))?;
-        views::one(conn, &inner, Eyes { lang, me: who.subject, plain: true }, row)
+        views::one(conn, &inner, Eyes::plain(lang, who.subject, now), row)
     });
     let view = write.await?;
     Ok(HttpResponse::Ok().insert_header((header::ETAG, etag(view.version))).json(view))

@@ -2,12 +2,17 @@
 
 use std::collections::HashMap;
 
-use chrono::{DateTime, Utc};
-use diesel::{dsl::exists, prelude::*};
+use chrono::{DateTime, NaiveDate, Utc};
+use diesel::{
+    dsl::{exists, sql},
+    prelude::*,
+    sql_types::{Bool, Date, Integer, Nullable, Uuid as SqlUuid},
+};
 use uuid::Uuid;
 
-use super::model::{Household, HouseholdState, Member, Partner, TaskState, Values, VisitTask};
+use super::model::{Household, HouseholdState, Member, Partner, TaskState, UNKNOWN_CATEGORY, Values, VisitTask};
 use crate::{
+    clock::local_date,
     db::{
         found,
         schema::{household_members, households, residents, staff, visit_categories, visit_partners, visit_tasks},
@@ -27,24 +32,42 @@ type Boxed = households::BoxedQuery<'static, diesel::pg::Pg>;
 pub struct Sight {
     pub scope: Scope,
     pub me: Uuid,
+    /// The day on which they stand in for absent colleagues (AB 岗); none: they look for themselves only.
+    pub on: Option<NaiveDate>,
 }
 
 impl Sight {
-    pub fn new(caller: &Caller, scope: Scope) -> Self {
-        Self { scope, me: caller.subject }
+    pub fn new(caller: &Caller, scope: Scope, now: DateTime<Utc>) -> Self {
+        Self { scope, me: caller.subject, on: Some(local_date(now)) }
     }
 }
 
-/// Those of a scope, and those that one holds or is the partner of, wherever they are.
+/// Whether a holder is the caller, or an absent colleague whom they stand in for: asked once, not of every row.
+macro_rules! answers {
+    ($sight:expr, $holder:literal) => {
+        sql::<Bool>(concat!("coalesce(", $holder, " = "))
+            .bind::<SqlUuid, _>($sight.me)
+            .sql(concat!(" OR ", $holder, " IN (SELECT covered_by("))
+            .bind::<Integer, _>($sight.scope.county)
+            .sql(", ")
+            .bind::<SqlUuid, _>($sight.me)
+            .sql(", ")
+            .bind::<Nullable<Date>, _>($sight.on)
+            .sql(")), false)")
+    };
+}
+pub(super) use answers;
+
+/// Those of a scope, and those that one holds, or a colleague whom one stands in for, or is the partner of, wherever they are.
 fn visible(sight: Sight) -> Boxed {
-    let Sight { scope, me } = sight;
+    let Sight { scope, me, .. } = sight;
     let here = households::table.filter(households::county_id.eq(scope.county)).into_boxed();
     let partner = visit_partners::table
         .filter(visit_partners::county_id.eq(scope.county))
         .filter(visit_partners::household_id.eq(households::id))
         .filter(visit_partners::staff_id.eq(me))
         .filter(visit_partners::until_on.is_null());
-    let own = households::holder_id.is_not_distinct_from(me).or(exists(partner));
+    let own = answers!(sight, "households.holder_id").or(exists(partner));
     match scope.reach {
         Reach::Own(_) => here.filter(own),
         Reach::Unit(unit) => here.filter(unit_within(scope.county, households::unit_id.nullable(), unit).or(own)),
@@ -133,7 +156,8 @@ pub fn lock(conn: &mut PgConnection, sight: Sight, id: Uuid) -> Result<Household
     find(conn, sight, row.id)?.ok_or(Code::NotFound.into())
 }
 
-fn lock_row(conn: &mut PgConnection, county: i32, id: Uuid) -> QueryResult<Uuid> {
+/// Nobody changes the row before the transaction ends, whoever sees it.
+pub fn lock_row(conn: &mut PgConnection, county: i32, id: Uuid) -> QueryResult<Uuid> {
     households::table.find((county, id)).select(households::id).for_no_key_update().first(conn)
 }
 
@@ -199,7 +223,8 @@ pub fn set_state(
     now: DateTime<Utc>,
 ) -> QueryResult<Household> {
     // What is due is planned from the day of the change.
-    let set = (households::state.eq(state), households::updated_at.eq(now));
+    let closed_on = (state == HouseholdState::Closed).then(|| local_date(now));
+    let set = (households::state.eq(state), households::closed_on.eq(closed_on), households::updated_at.eq(now));
     diesel::update(households::table.find((row.county_id, row.id))).set(set).execute(conn)?;
     touch(conn, (row.county_id, row.id), now)
 }
@@ -267,7 +292,7 @@ pub fn check_category(conn: &mut PgConnection, county: i32, wanted: Option<Uuid>
     if diesel::select(exists(open)).get_result(conn)? {
         return Ok(());
     }
-    let (zh, en) = ("没有这个走访类别，或已停用", "there is no such category, or it is closed");
+    let (zh, en) = UNKNOWN_CATEGORY;
     Err(Error::field("/category_id", "unknown_category", zh, en))
 }
 

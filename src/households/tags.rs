@@ -71,7 +71,8 @@ fn of(conn: &mut PgConnection, (county, household): (i32, Uuid), version: i64) -
     responses((status = 200, description = "Its tags", body = HouseholdTags)))]
 #[get("/v1/households/{id}/tags")]
 pub async fn list_household_tags(caller: Can<ReadHouseholdTags>, id: Id, app: Data<App>) -> Result<HttpResponse> {
-    let (who, sight, now) = (Caller::clone(&caller), Sight::new(&caller, caller.scope), app.clock.now());
+    let (who, sight, now) =
+        (Caller::clone(&caller), Sight::new(&caller, caller.scope, app.clock.now()), app.clock.now());
     let looked = Audit::new("read_tags", "household", id.0).fields(vec!["tags"]);
     let write = app.db.write("list_household_tags", move |conn| {
         let row = store::find(conn, sight, id.0)?.ok_or(Code::NotFound)?;
@@ -140,7 +141,8 @@ pub async fn add_household_tag(
     body: Valid<NewHouseholdTag>,
 ) -> Result<Answer> {
     let once = Once::new(&caller, "add_household_tag", key, body.digest);
-    let (who, sight, now) = (Caller::clone(&caller), Sight::new(&caller, caller.scope), app.clock.now());
+    let (who, sight, now) =
+        (Caller::clone(&caller), Sight::new(&caller, caller.scope, app.clock.now()), app.clock.now());
     let (new, entry) = (body.value, Audit::new("add_tag", "household", id.0).fields(vec!["tags"]));
     app.once(once, move |conn| {
         let row = store::lock_active(conn, sight, id.0)?;
@@ -184,7 +186,8 @@ pub async fn end_household_tag(
     body: Valid<EndHouseholdTag>,
 ) -> Result<Answer> {
     let once = Once::new(&caller, "end_household_tag", key, body.digest);
-    let (who, sight, now) = (Caller::clone(&caller), Sight::new(&caller, caller.scope), app.clock.now());
+    let (who, sight, now) =
+        (Caller::clone(&caller), Sight::new(&caller, caller.scope, app.clock.now()), app.clock.now());
     let (tag, entry) = (second_id(&request, "tag_id")?, Audit::new("end_tag", "household", id.0).fields(vec!["tags"]));
     app.once(once, move |conn| {
         let row = store::lock_active(conn, sight, id.0)?;

@@ -2,21 +2,25 @@
 
 use actix_web::{HttpResponse, get, web::Data};
 use chrono::NaiveDate;
-use diesel::{dsl::exists, prelude::*};
+use diesel::{
+    dsl::{exists, sql},
+    prelude::*,
+    sql_types::{Bool, Date, Integer, Nullable, Uuid as SqlUuid},
+};
 use serde::Deserialize;
 use utoipa::IntoParams;
 use uuid::Uuid;
 
 use super::{
     model::{TaskState, VisitTask},
-    store::Sight,
+    store::{Sight, answers},
     views::VisitTaskView,
 };
 use crate::{
     app::App,
     clock::{local_date, local_midnight},
     db::schema::{visit_partners, visit_tasks},
-    error::{Lang, Result},
+    error::{Error, FieldError, Lang, Result, Text},
     http::{
         caller::{Can, Reach},
         page::{self, After, Page},
@@ -30,14 +34,14 @@ type Boxed = visit_tasks::BoxedQuery<'static, diesel::pg::Pg>;
 
 /// Those of households that one sees.
 fn visible(sight: Sight) -> Boxed {
-    let Sight { scope, me } = sight;
+    let Sight { scope, me, .. } = sight;
     let here = visit_tasks::table.filter(visit_tasks::county_id.eq(scope.county)).into_boxed();
     let partner = visit_partners::table
         .filter(visit_partners::county_id.eq(scope.county))
         .filter(visit_partners::household_id.eq(visit_tasks::household_id))
         .filter(visit_partners::staff_id.eq(me))
         .filter(visit_partners::until_on.is_null());
-    let own = visit_tasks::holder_id.is_not_distinct_from(me).or(exists(partner));
+    let own = answers!(sight, "visit_tasks.holder_id").or(exists(partner));
     match scope.reach {
         Reach::Own(_) => here.filter(own),
         Reach::Unit(unit) => here.filter(unit_within(scope.county, visit_tasks::unit_id.nullable(), unit).or(own)),
@@ -56,7 +60,7 @@ pub fn by_ids(conn: &mut PgConnection, sight: Sight, ids: &[Uuid]) -> QueryResul
 struct VisitTasksQuery {
     /// Only those of this unit and the units below it.
     unit_id: Option<Uuid>,
-    /// Only those that this member of staff answers for.
+    /// Only those that this member of staff answers for: open ones, or one's own. Who has resolved how many is nobody's business.
     holder_id: Option<Uuid>,
     /// Only those of this household.
     household_id: Option<Uuid>,
@@ -109,8 +113,13 @@ pub async fn list_visit_tasks(
     app: Data<App>,
     query: Query<VisitTasksQuery>,
 ) -> Result<HttpResponse> {
-    let (query, sight) = (query.0, Sight::new(&caller, caller.scope));
+    let (query, sight) = (query.0, Sight::new(&caller, caller.scope, app.clock.now()));
     let limit = page::limit(query.limit)?;
+    let others = query.holder_id.is_some_and(|holder| holder != caller.subject);
+    if others && query.state.is_some_and(|state| state != TaskState::Open) {
+        let text = Text::fixed("他人的任务只能按待走访筛选", "of somebody else only open tasks are listed");
+        return Err(Error::invalid(vec![FieldError::query("holder_id", "open_only", text)]));
+    }
     let after = page::after(&app.keys, "visit_tasks", query.cursor.as_deref())?;
     let read = app.db.read("list_visit_tasks", move |conn| {
         let count = query.count.unwrap_or(false);

@@ -119,7 +119,7 @@ pub async fn list_household_imports(
     app: Data<App>,
     query: Query<HouseholdImportsQuery>,
 ) -> Result<HttpResponse> {
-    let (query, sight) = (query.0, Sight::new(&caller, caller.scope));
+    let (query, sight) = (query.0, Sight::new(&caller, caller.scope, app.clock.now()));
     let limit = page::limit(query.limit)?;
     let after = page::after(&app.keys, "household_imports", query.cursor.as_deref())?;
     let read = app.db.read("list_household_imports", move |conn| {
@@ -195,7 +195,7 @@ pub async fn undo_household_import(
 ) -> Result<Answer> {
     let once = Once::new(&caller, "undo_household_import", key, body.digest);
     let (who, sight, inner, now) =
-        (Caller::clone(&caller), Sight::new(&caller, caller.scope), app.clone(), app.clock.now());
+        (Caller::clone(&caller), Sight::new(&caller, caller.scope, app.clock.now()), app.clone(), app.clock.now());
     let entry = Audit::new("undo_import", "household", id.0);
     let whole = Audit::new("undo_import", "household_import", id.0);
     app.once(once, move |conn| {

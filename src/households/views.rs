@@ -1,6 +1,6 @@
 //! How households are shown: masked, and plain to whoever answers for them.
 
-use chrono::{DateTime, FixedOffset, NaiveDate};
+use chrono::{DateTime, FixedOffset, NaiveDate, Utc};
 use diesel::PgConnection;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -12,10 +12,11 @@ use super::{
 };
 use crate::{
     app::App,
-    clock::CST,
+    clock::{CST, local_date},
     error::{Code, Lang, Result},
     geo::Point,
     people::{self, PersonName, Personal},
+    staff,
 };
 
 /// Somebody who belongs to a household.
@@ -99,7 +100,7 @@ pub struct HouseholdView {
     pub code: Option<String>,
     /// How it is called, usually after its head. Masked, unless `plain`.
     pub name: Option<String>,
-    /// The caller answers for it, and sees name, address, note and point; others see that there is something, or `reveal` it.
+    /// The caller answers for it, or for an absent colleague who does, and sees name, address, note and point; others see that there is something, or `reveal` it.
     pub plain: bool,
     pub address: Option<String>,
     pub note: Option<String>,
@@ -141,7 +142,25 @@ pub fn name(app: &App, row: &Household, plain: bool) -> Result<Option<String>> {
 pub struct Eyes {
     pub lang: Lang,
     pub me: Uuid,
+    /// The day on which they stand in for absent colleagues.
+    pub on: Option<NaiveDate>,
     pub plain: bool,
+}
+
+impl Eyes {
+    pub fn plain(lang: Lang, me: Uuid, now: DateTime<Utc>) -> Self {
+        Self { lang, me, on: Some(local_date(now)), plain: true }
+    }
+
+    /// Whose households are shown plain: the caller's, and those of absent colleagues whom they stand in for.
+    fn answers_for(self, conn: &mut PgConnection, county: i32, rows: &[Household]) -> Result<Vec<Uuid>> {
+        let mut staff = vec![self.me];
+        let others = rows.iter().any(|row| row.holder_id.is_some_and(|holder| holder != self.me));
+        if let Some(on) = self.on.filter(|_| self.plain && others) {
+            staff.extend(staff::covered_by(conn, county, self.me, on)?);
+        }
+        Ok(staff)
+    }
 }
 
 /// Views of some households, and the ids of those that were shown plain.
@@ -157,11 +176,13 @@ pub fn many(
     let residents: Vec<_> =
         around.values().flat_map(|around| &around.members).map(|member| member.resident_id).collect();
     let names = people::masked_names(conn, app, county, &residents)?;
+    let answering = eyes.answers_for(conn, county, &rows)?;
     let (mut views, mut plain) = (Vec::with_capacity(rows.len()), Vec::new());
     for row in rows {
         let Around { members, partner, task } = around.remove(&row.id).unwrap_or_default();
         let partner_id = partner.map(|partner| partner.staff_id);
-        let shown = eyes.plain && (row.holder_id == Some(eyes.me) || partner_id == Some(eyes.me));
+        let shown = eyes.plain
+            && (row.holder_id.is_some_and(|holder| answering.contains(&holder)) || partner_id == Some(eyes.me));
         if shown {
             plain.push(row.id);
         }

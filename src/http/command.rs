@@ -9,8 +9,8 @@ use validator::Validate;
 use super::{idempotency::IdempotencyKey, valid::Valid};
 use crate::{app::App, error::Lang};
 
-/// The key under which it runs once, the language of the answer, the body. Checked in this order, like handler arguments.
-pub struct Command<T> {
+/// The key under which it runs once, the language of the answer, the body ([`Valid`]). Checked in this order, like handler arguments.
+pub struct Command<T, const BATCH: bool = false> {
     pub key: IdempotencyKey,
     pub lang: Lang,
     pub app: Data<App>,
@@ -19,7 +19,7 @@ pub struct Command<T> {
     pub digest: [u8; 32],
 }
 
-impl<T> FromRequest for Command<T>
+impl<T, const BATCH: bool> FromRequest for Command<T, BATCH>
 where
     T: DeserializeOwned + Validate + ToSchema + 'static,
 {
@@ -27,7 +27,7 @@ where
     type Future = LocalBoxFuture<'static, Result<Self, Self::Error>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let parts = <(IdempotencyKey, Lang, Data<App>, Valid<T>)>::from_request(request, payload);
+        let parts = <(IdempotencyKey, Lang, Data<App>, Valid<T, BATCH>)>::from_request(request, payload);
         Box::pin(async move {
             let (key, lang, app, Valid { value: body, digest }) = parts.await?;
             Ok(Self { key, lang, app, body, digest })

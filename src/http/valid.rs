@@ -19,14 +19,17 @@ use crate::{
 
 /// Bodies of JSON, in bytes.
 pub const BODY_LIMIT: usize = 256 * 1024;
+/// Of those whose parts are each looked at by themselves.
+pub const BATCH_LIMIT: usize = 1024 * 1024;
 
-/// A body that is right in every field, and the digest of its bytes for idempotency.
-pub struct Valid<T> {
+/// A body that is right in every field, and the digest of its bytes for idempotency. Of a `BATCH` each part is checked with [`part`], so that one that
+/// is wrong does not spoil the others; it may be longer.
+pub struct Valid<T, const BATCH: bool = false> {
     pub value: T,
     pub digest: [u8; 32],
 }
 
-impl<T> FromRequest for Valid<T>
+impl<T, const BATCH: bool> FromRequest for Valid<T, BATCH>
 where
     T: DeserializeOwned + Validate + ToSchema + 'static,
 {
@@ -41,15 +44,16 @@ where
         let typed = request.headers().contains_key(header::CONTENT_TYPE);
         let path = request.path().to_owned();
         let mut payload = payload.take();
+        let limit = if BATCH { BATCH_LIMIT } else { BODY_LIMIT };
         Box::pin(async move {
-            if announced > BODY_LIMIT {
-                return Err(too_large());
+            if announced > limit {
+                return Err(too_large(limit));
             }
             let mut body = web::BytesMut::with_capacity(announced);
             while let Some(chunk) = payload.next().await {
                 let chunk = chunk.map_err(|error| Error::new(Code::MalformedRequest).cause(error))?;
-                if body.len() + chunk.len() > BODY_LIMIT {
-                    return Err(too_large());
+                if body.len() + chunk.len() > limit {
+                    return Err(too_large(limit));
                 }
                 body.extend_from_slice(&chunk);
             }
@@ -57,22 +61,22 @@ where
                 return Err(Code::UnsupportedMediaType.into());
             }
             let bytes: &[u8] = if body.is_empty() { b"{}" } else { &body };
-            Ok(Self { value: parse(bytes)?, digest: crypto::digest(&[path.as_bytes(), &[0], bytes].concat()) })
+            Ok(Self { value: parse(bytes, BATCH)?, digest: crypto::digest(&[path.as_bytes(), &[0], bytes].concat()) })
         })
     }
 }
 
-fn too_large() -> Error {
-    Error::new(Code::BodyTooLarge).detail(
-        format!("请求体不得超过 {} KiB", BODY_LIMIT / 1024),
-        format!("A body may have up to {} KiB", BODY_LIMIT / 1024),
-    )
+fn too_large(limit: usize) -> Error {
+    let limit = limit / 1024;
+    Error::new(Code::BodyTooLarge)
+        .detail(format!("请求体不得超过 {limit} KiB"), format!("A body may have up to {limit} KiB"))
 }
 
 /// Parses and checks a JSON body.
-fn parse<T: DeserializeOwned + Validate + ToSchema>(bytes: &[u8]) -> Result<T> {
+fn parse<T: DeserializeOwned + Validate + ToSchema>(bytes: &[u8], batch: bool) -> Result<T> {
     // PostgreSQL's text cannot hold U+0000.
-    if bytes.windows(6).any(|window| window == b"\\u0000")
+    if !batch
+        && bytes.windows(6).any(|window| window == b"\\u0000")
         && let Ok(value) = serde_json::from_slice::<Value>(bytes)
     {
         let found = faults::nul_characters(&value);

@@ -3,7 +3,7 @@
 use actix_web::post;
 use chrono::{DateTime, FixedOffset, Utc};
 use diesel::{
-    PgConnection, QueryResult, QueryableByName, RunQueryDsl,
+    PgConnection, QueryableByName, RunQueryDsl,
     sql_types::{Binary, Integer, Nullable, Text, Timestamptz, Uuid as SqlUuid},
 };
 use serde::{Deserialize, Serialize};
@@ -64,14 +64,20 @@ pub struct Added {
     pub conflict: Option<Uuid>,
 }
 
-/// Adds it; what follows is the trigger's.
+/// Amendments of one visit: more are no corrections any more.
+const MOST: i64 = 50;
+
+/// Adds it to a locked visit; what follows is the trigger's.
 pub fn add(
     conn: &mut PgConnection,
     app: &App,
     (visit, by): (&Visit, Uuid),
     added: &Added,
     now: DateTime<Utc>,
-) -> QueryResult<AmendmentView> {
+) -> Result<AmendmentView> {
+    if visit.amendments >= MOST {
+        return Err(Code::TooManyAmendments.into());
+    }
     let (county, id) = (visit.county_id, Uuid::now_v7());
     let Added { outcome, place: at_place, note, conflict } = added.clone();
     let seal = |note: &String| app.keys.seal(county, &place("visit_amendments", "note", id), note.as_bytes());
@@ -83,7 +89,7 @@ pub fn add(
 
 statement! {
     struct All { county: i32 as Integer, visit: Uuid as SqlUuid }
-    "SELECT a.id, a.outcome, a.place, a.note, a.conflict_id, a.by_id, a.at FROM visit_amendments a WHERE a.county_id = {county} AND a.visit_id = {visit} ORDER BY a.at, a.id LIMIT 200"
+    "SELECT a.id, a.outcome, a.place, a.note, a.conflict_id, a.by_id, a.at FROM visit_amendments a WHERE a.county_id = {county} AND a.visit_id = {visit} ORDER BY a.at, a.id"
 }
 
 #[derive(QueryableByName)]
@@ -141,9 +147,9 @@ pub struct AmendVisit {
 /// Amend a visit
 ///
 /// A further entry; what was said first stays. An outcome counts instead of the one before: `seen` resolves the household's task of that day, anything else opens it
-/// again unless another visit met somebody. By whoever made the visit, or the township.
+/// again unless another visit met somebody. So does a place: what was not at home is not far from it. At most 50. By whoever made the visit, or the township.
 #[utoipa::path(tag = "visits", security(("token" = ["visits:amend"])), params(("id" = Uuid, Path, description = "The visit"), IdempotencyHeader),
-    request_body = AmendVisit, responses((status = 201, description = "The entry", body = AmendmentView)), extensions(("x-errors" = json!(["not_visitor"]))))]
+    request_body = AmendVisit, responses((status = 201, description = "The entry", body = AmendmentView)), extensions(("x-errors" = json!(["not_visitor", "too_many_amendments"]))))]
 #[post("/v1/visits/{id}/amendments")]
 pub async fn amend_visit(caller: Can<AmendVisits>, id: Id, command: Command<AmendVisit>) -> Result<Answer> {
     let Command { key, app, body, digest, .. } = command;

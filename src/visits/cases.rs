@@ -10,11 +10,12 @@ use uuid::Uuid;
 use validator::Validate;
 
 use super::{
-    finding_routes::{FindingView, words},
+    finding_routes::FindingView,
     findings::{self, CaseKind, Finding},
 };
 use crate::{
     app::App,
+    audit::{self, Audit},
     errands::{self, Draft, Filing, Provided},
     error::{Code, Error, Lang, Result, Text},
     geo::Point,
@@ -46,14 +47,18 @@ fn find(conn: &mut PgConnection, who: &Caller, seen: Seen, id: Uuid) -> Result<F
     findings::find(conn, who.county, seen, id)?.ok_or(Code::NotFound.into())
 }
 
-/// Links the case, and answers the finding with where the case is.
+/// Links the case, and answers the finding with where the case is; whoever has not written it down looks at it.
 fn made(
     conn: &mut PgConnection,
     app: &App,
     (who, seen, lang): (&Caller, Seen, Lang),
     (finding, kind, case): (&Finding, CaseKind, Uuid),
 ) -> Result<Answer> {
-    findings::link(conn, finding, (kind, case), who.subject, app.clock.now())?;
+    let now = app.clock.now();
+    findings::link(conn, finding, (kind, case), who.subject, now)?;
+    if finding.by_id != who.subject {
+        audit::record(conn, who, now, &Audit::new("read_finding", "finding", finding.id).fields(vec!["words"]))?;
+    }
     let row = findings::find(conn, who.county, seen, finding.id)?.ok_or(Code::NotFound)?;
     Answer::created(kind.path(case), row.version, &FindingView::of(app, lang, &row)?)
 }
@@ -126,7 +131,7 @@ pub struct MakeOrder {
     /// Whom to call; the resident's phone by default.
     #[schema(inline)]
     pub phone: Option<Phone>,
-    /// Up to 1,000 characters; what the finding says by default, as far as that goes.
+    /// Up to 1,000 characters, for whoever comes; what the finding says stays with those who may see it.
     #[validate(length(min = 1, max = 1000))]
     #[schema(min_length = 1, max_length = 1000)]
     pub words: Option<String>,
@@ -143,21 +148,17 @@ pub struct MakeOrder {
 }
 
 impl MakeOrder {
-    fn wish(&self, app: &App, finding: &Finding) -> Result<Wish> {
-        let said = match &self.words {
-            Some(words) => Some(words.clone()),
-            None => words(app, finding)?.map(|words| words.chars().take(1000).collect()),
-        };
-        Ok(Wish {
+    fn wish(&self, finding: &Finding) -> Wish {
+        Wish {
             kind: self.kind_id,
             resident: self.resident_id.or(finding.resident_id),
             address: self.address.clone(),
             phone: self.phone.as_ref().map(|phone| phone.as_ref().to_owned()),
-            words: said,
+            words: self.words.clone(),
             form: self.form.clone(),
             language: self.language.clone(),
             point: self.place,
-        })
+        }
     }
 }
 
@@ -177,7 +178,7 @@ pub async fn make_order(caller: Can<CheckInVisits>, id: Id, command: Command<Mak
     let wanted = (body.wanted_from.map(|at| at.to_utc()), body.wanted_until.map(|at| at.to_utc()));
     app.once(once, move |conn| {
         let finding = find(conn, &who, seen, id.0)?;
-        let wish = body.wish(&inner, &finding)?;
+        let wish = body.wish(&finding);
         orders::order(conn, &inner, (&who, scope), (order, &wish, wanted), &frame)?;
         made(conn, &inner, (&who, seen, lang), (&finding, CaseKind::Order, order))
     })

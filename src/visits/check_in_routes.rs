@@ -222,7 +222,7 @@ struct Checking {
 
 impl Checking {
     async fn new(app: &Data<App>, caller: &Can<CheckInVisits>, sent_at: DateTime<FixedOffset>) -> Result<Self> {
-        let clocks = Clocks { sent_at, now: app.clock.now() };
+        let clocks = Clocks::new(sent_at, app.clock.now());
         if let Some(fault) = rules::sent_at_fault(clocks) {
             return Err(Error::invalid(vec![fault]));
         }
@@ -236,7 +236,7 @@ impl Checking {
         let Self { app, who, scope, clocks, settings } = self;
         let fine: Vec<&CheckIn> = check_ins.iter().filter_map(|one| one.as_ref().ok()).collect();
         let of = (who.county, Seen::by(who, *scope));
-        let known = facts::read(conn, app, of, (&fine, who.unit), clocks.now)?;
+        let known = facts::read(conn, app, of, (&fine, who.unit), *clocks)?;
         let around =
             Around { keys: &app.keys, county: who.county, me: who.subject, unit: who.unit, clocks: *clocks, settings };
         Plan::of(check_ins, known, around)
@@ -315,10 +315,11 @@ async fn keep_conflict(checking: Checking, check_in: CheckIn) -> Result<()> {
 ///
 /// What a phone collected without a network, with the households that it met for the first time. Each is answered by itself, in the order of the batch: `created`, `same`
 /// (it was there already), `conflict` (something else is there under its id, or somebody else's) or `refused` with every wrong field. Sending all of it again changes nothing.
+/// The body may have up to 1 MiB, which 50 of the longest notes fit into.
 #[utoipa::path(tag = "visits", security(("token" = ["visits:check_in"])), params(IdempotencyHeader), request_body = CheckInBatch,
     responses((status = 200, description = "What became of each", body = CheckedInBatch)), extensions(("x-errors" = json!(["too_many_conflicts"]))))]
 #[post("/v1/visits/batch")]
-pub async fn check_in_visits(caller: Can<CheckInVisits>, command: Command<CheckInBatch>) -> Result<Answer> {
+pub async fn check_in_visits(caller: Can<CheckInVisits>, command: Command<CheckInBatch, true>) -> Result<Answer> {
     let Command { key, lang, app, body, digest } = command;
     let once = Once::new(&caller, "check_in_visits", key, digest);
     let checking = Checking::new(&app, &caller, body.sent_at).await?;

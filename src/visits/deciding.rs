@@ -1,5 +1,6 @@
 //! What becomes of each of several check-ins: pure but for ids and seals. One that is wrong never spoils the others.
 
+use chrono::NaiveDate;
 use uuid::Uuid;
 
 use super::{
@@ -9,6 +10,7 @@ use super::{
     rules::{self, Home, Weighed},
 };
 use crate::{
+    clock::local_date,
     crypto::Keyring,
     error::{Code, Error, FieldError, Result, Text},
     geo::Point,
@@ -29,6 +31,13 @@ pub struct Around<'a> {
     pub unit: Option<Uuid>,
     pub clocks: Clocks,
     pub settings: &'a Settings,
+}
+
+impl Around<'_> {
+    /// The local day of a visit.
+    fn day(&self, check_in: &CheckIn) -> NaiveDate {
+        local_date(self.clocks.occurred(check_in.device_at()))
+    }
 }
 
 /// A visit to be written.
@@ -114,7 +123,8 @@ impl Plan {
             return Ok(Became::Refused(Error::invalid(faults)));
         }
         // Of a household that the caller does not reach nothing is known, not even who agrees.
-        let household = household.filter(|household| household.reached);
+        let day = around.day(check_in);
+        let household = household.filter(|household| household.reached_on(day));
         let home = household.map_or(Home::default(), |household| household.home);
         let weighed = rules::weigh(said, home, around.clocks, around.settings);
         let shown = before.reached.then(|| before.brief.clone());
@@ -153,7 +163,7 @@ impl Plan {
             let NewOnTheSpot { name, address, home, .. } = new.clone();
             let (id, unit) = (household.id, household.unit);
             self.households.push(OnTheSpot { id, unit, name, address, home });
-            known.households.insert(id, household);
+            known.households.insert(id, household.clone());
         }
         let weighed = rules::weigh(check_in.said(), household.home, around.clocks, around.settings);
         let kept = weighed.kept()?;
@@ -188,12 +198,14 @@ impl Plan {
             );
             fault("/household_id", "unknown_household", zh, en)
         };
+        let day = around.day(check_in);
         match (known.households.get(&check_in.household_id), &check_in.household) {
-            (Some(there), _) if !there.reached => Err(unknown()),
-            (Some(there), _) if !there.active => {
-                Err(fault("/household_id", "household_closed", "该户已注销", "the household is closed"))
+            (Some(there), _) if !there.reached_on(day) => Err(unknown()),
+            (Some(there), _) if !there.there_on(day) => {
+                let (zh, en) = ("走访之日该户已注销", "the household was closed before that day");
+                Err(fault("/household_id", "household_closed", zh, en))
             }
-            (Some(there), _) => Ok(*there),
+            (Some(there), _) => Ok(there.clone()),
             (None, None) => Err(unknown()),
             (None, Some(new)) => {
                 let unit = new.unit_id.or(around.unit).filter(|unit| known.villages.contains(unit));
@@ -202,7 +214,8 @@ impl Plan {
                     fault("/household/unit_id", "unknown_unit", zh, en)
                 })?;
                 let home = Home { point: new.home.map(Point::to_wgs84), agrees: known.nobody_asked };
-                Ok(Household { id: check_in.household_id, unit, reached: true, active: true, home })
+                let (id, days, closed_on) = (check_in.household_id, Vec::new(), None);
+                Ok(Household { id, unit, reached: true, days, active: true, closed_on, home })
             }
         }
     }

@@ -96,7 +96,7 @@ impl FindingView {
 }
 
 /// What was said, opened; none once it has been erased.
-pub fn words(app: &App, row: &Finding) -> Result<Option<String>> {
+fn words(app: &App, row: &Finding) -> Result<Option<String>> {
     let open = |sealed: &Vec<u8>| app.keys.open_text(row.county_id, &place("visit_findings", "words", row.id), sealed);
     Ok(row.words.as_ref().map(open).transpose()?)
 }

@@ -82,12 +82,19 @@ fn merge(conn: &mut PgConnection, merge: &Merge) -> Result<usize> {
     Ok(MergeFindings { county, from, into }.execute(conn)?)
 }
 
-/// Visits to the households that somebody belonged to on that day; also under the ids of households that turned out to be these.
+/// The households that somebody belonged to `m`, and those `h` that turned out to be these.
+macro_rules! homes {
+    () => {
+        "household_members m CROSS JOIN LATERAL household_ids(m.county_id, m.household_id) h (id) "
+    };
+}
+
+/// Visits to them, until they left. Whoever was written down first was there before: on the spot a household has no members yet.
 macro_rules! theirs {
     () => {
-        "(SELECT x.id FROM household_members m CROSS JOIN LATERAL household_ids(m.county_id, m.household_id) h (id) \
-           JOIN visits x ON x.county_id = m.county_id AND x.household_id = h.id AND x.on_date >= m.since_on AND (m.until_on IS NULL OR x.on_date < m.until_on) \
-           WHERE m.county_id = {county} AND m.resident_id = {resident})"
+        concat!("(SELECT x.id FROM ", homes!(), "JOIN visits x ON x.county_id = m.county_id AND x.household_id = h.id AND (m.until_on IS NULL OR x.on_date <= m.until_on) \
+             AND (x.on_date >= m.since_on OR NOT EXISTS (SELECT FROM household_members e WHERE e.county_id = m.county_id AND e.household_id = m.household_id AND e.since_on < m.since_on)) \
+           WHERE m.county_id = {county} AND m.resident_id = {resident})")
     };
 }
 
@@ -152,13 +159,25 @@ fn export(conn: &mut PgConnection, app: &App, person: Person) -> Result<Value> {
     Ok(json!({"visits": visits, "findings": findings}))
 }
 
-/// Of these visits `v` those to households in which nobody else is left whose record is open.
+/// Nobody else is left in a household of [`homes`] whose record is open.
+macro_rules! deserted {
+    () => {
+        "m.county_id = {county} AND m.resident_id = {resident} AND NOT EXISTS (SELECT FROM household_members o JOIN residents r ON r.county_id = o.county_id AND r.id = o.resident_id \
+           WHERE o.county_id = m.county_id AND o.household_id = m.household_id AND o.until_on IS NULL AND o.resident_id <> m.resident_id AND r.closed_at IS NULL)"
+    };
+}
+
+/// Visits `v` to such a household until they left it, also from before they came: nobody is left whom they speak of.
 macro_rules! alone {
     () => {
-        concat!("v.county_id = {county} AND v.id IN ", theirs!(), " \
-           AND NOT EXISTS (SELECT FROM households g JOIN household_members m ON m.county_id = g.county_id AND m.household_id = coalesce(g.merged_into, g.id) AND m.until_on IS NULL \
-             JOIN residents r ON r.county_id = m.county_id AND r.id = m.resident_id AND r.closed_at IS NULL \
-             WHERE g.county_id = {county} AND g.id = v.household_id AND m.resident_id <> {resident})")
+        concat!(
+            "v.county_id = {county} AND v.id IN (SELECT x.id FROM ",
+            homes!(),
+            "JOIN visits x ON x.county_id = m.county_id AND x.household_id = h.id \
+             AND (m.until_on IS NULL OR x.on_date <= m.until_on) WHERE ",
+            deserted!(),
+            ")"
+        )
     };
 }
 
@@ -173,8 +192,10 @@ statement! {
 }
 
 statement! {
+    /// Also what was said of them under the id of a visit to somebody else.
     struct EraseConflicts { county: i32 as Integer, resident: Uuid as SqlUuid }
-    concat!("UPDATE visit_conflicts c SET said = NULL, coordinate_system = NULL, raw_lng = NULL, raw_lat = NULL, accuracy_m = NULL, mocked = false FROM visits v WHERE c.county_id = {county} AND c.visit_id = v.id AND c.said IS NOT NULL AND ", alone!())
+    concat!("UPDATE visit_conflicts c SET said = NULL, coordinate_system = NULL, raw_lng = NULL, raw_lat = NULL, accuracy_m = NULL, mocked = false WHERE c.county_id = {county} AND c.said IS NOT NULL \
+       AND (c.household_id IN (SELECT h.id FROM ", homes!(), "WHERE ", deserted!(), ") OR c.visit_id IN (SELECT v.id FROM visits v WHERE ", alone!(), "))")
 }
 
 statement! {
@@ -210,7 +231,8 @@ statement! {
     struct ForgetOthers { county: i32 as Integer, resident: Uuid as SqlUuid }
     concat!("UPDATE visit_conflicts c SET coordinate_system = NULL, raw_lng = NULL, raw_lat = NULL, accuracy_m = NULL, mocked = false, \
          left_out = c.left_out || ARRAY['position_withdrawn'] \
-       WHERE c.county_id = {county} AND c.raw_lng IS NOT NULL AND c.visit_id IN ", theirs!())
+       WHERE c.county_id = {county} AND c.raw_lng IS NOT NULL AND (c.visit_id IN ", theirs!(), " \
+         OR c.household_id IN (SELECT h.id FROM ", homes!(), "WHERE m.county_id = {county} AND m.resident_id = {resident} AND m.until_on IS NULL))")
 }
 
 statement! {

@@ -1,8 +1,6 @@
 //! What is said of a visit, what the service finds out itself, and the row that holds both.
 
-use std::ops::RangeInclusive;
-
-use chrono::{DateTime, FixedOffset, NaiveDate, Utc};
+use chrono::{DateTime, FixedOffset, NaiveDate, TimeDelta, Utc};
 use diesel::{
     QueryableByName,
     sql_types::{Array, BigInt, Binary, Bool, Date, Double, Integer, Nullable, Text, Timestamptz, Uuid as SqlUuid},
@@ -13,8 +11,9 @@ use uuid::Uuid;
 use validator::{Validate, ValidationError};
 
 use crate::{
+    clock::whole_micros,
     error::Text as Words,
-    geo::{CoordinateSystem, Point},
+    geo::{CoordinateSystem, Point, check_swapped},
     text_enum,
 };
 
@@ -118,22 +117,23 @@ pub struct Reading {
     pub mocked: bool,
 }
 
-/// About China, in degrees east and north: what lies within only when they change places was swapped.
-const CHINA: (RangeInclusive<f64>, RangeInclusive<f64>) = (73.0..=136.0, 3.0..=54.0);
-
 impl Reading {
     fn check(&self) -> Result<(), ValidationError> {
-        let lies = |lng, lat| CHINA.0.contains(&lng) && CHINA.1.contains(&lat);
-        if lies(self.lng, self.lat) || !lies(self.lat, self.lng) {
-            return Ok(());
-        }
-        let words =
-            "经纬度颠倒：lng 是经度，lat 是纬度|east and north are swapped: lng is degrees east, lat degrees north";
-        Err(ValidationError::new("swapped").with_message(words.into()))
+        check_swapped(self.lng, self.lat)
     }
 
     pub fn point(&self) -> Point {
         Point { lng: self.lng, lat: self.lat, coordinate_system: self.coordinate_system }
+    }
+
+    /// As it is stored, if it is.
+    pub fn stored(
+        system: Option<CoordinateSystem>,
+        (lng, lat): (Option<f64>, Option<f64>),
+        accuracy_m: Option<f64>,
+        mocked: bool,
+    ) -> Option<Self> {
+        Some(Self { lng: lng?, lat: lat?, coordinate_system: system?, accuracy_m: accuracy_m?, mocked })
     }
 }
 
@@ -195,6 +195,9 @@ pub struct Visit {
     pub amended_outcome: Option<VisitOutcome>,
     #[diesel(sql_type = Text)]
     pub place: VisitPlace,
+    /// Where it was instead, by the last amendment.
+    #[diesel(sql_type = Nullable<Text>)]
+    pub amended_place: Option<VisitPlace>,
     #[diesel(sql_type = Timestamptz)]
     pub device_at: DateTime<Utc>,
     #[diesel(sql_type = Timestamptz)]
@@ -209,6 +212,13 @@ pub struct Visit {
     pub recorded_at: DateTime<Utc>,
     #[diesel(sql_type = Nullable<Text>)]
     pub coordinate_system: Option<CoordinateSystem>,
+    /// As the phone measured it; `lng` and `lat` are WGS 84.
+    #[diesel(sql_type = Nullable<Double>)]
+    pub raw_lng: Option<f64>,
+    #[diesel(sql_type = Nullable<Double>)]
+    pub raw_lat: Option<f64>,
+    #[diesel(sql_type = Bool)]
+    pub mocked: bool,
     #[diesel(sql_type = Nullable<Double>)]
     pub lng: Option<f64>,
     #[diesel(sql_type = Nullable<Double>)]
@@ -245,41 +255,40 @@ impl Visit {
     pub fn outcome_now(&self) -> VisitOutcome {
         self.amended_outcome.unwrap_or(self.outcome)
     }
+
+    /// As the phone measured it.
+    pub fn reading(&self) -> Option<Reading> {
+        Reading::stored(self.coordinate_system, (self.raw_lng, self.raw_lat), self.accuracy_m, self.mocked)
+    }
 }
 
 /// When something happened, as a phone tells it.
 #[derive(Clone, Copy, Debug)]
 pub struct Clocks {
     /// The phone's clock when it sent this.
-    pub sent_at: DateTime<FixedOffset>,
+    pub sent_at: DateTime<Utc>,
     /// The server's when it came.
     pub now: DateTime<Utc>,
+}
+
+impl Clocks {
+    /// As they are kept.
+    pub fn new(sent_at: DateTime<FixedOffset>, now: DateTime<Utc>) -> Self {
+        Self { sent_at: whole_micros(sent_at.to_utc()), now }
+    }
+
+    /// How much later the server's clock is than the phone's.
+    pub fn skew(self) -> TimeDelta {
+        self.now - self.sent_at
+    }
+
+    /// When something happened by the server's clock.
+    pub fn occurred(self, device_at: DateTime<Utc>) -> DateTime<Utc> {
+        device_at + self.skew()
+    }
 }
 
 /// What a sealed column of a row of this room is bound to.
 pub fn place(table: &str, column: &str, id: Uuid) -> String {
     format!("{table}.{column}/{id}")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn east_and_north_that_changed_places_are_told() {
-        let reading =
-            |lng, lat| Reading { lng, lat, coordinate_system: CoordinateSystem::Wgs84, accuracy_m: 5.0, mocked: false };
-        for (lng, lat, right) in [
-            (117.85, 25.69, true),
-            (25.69, 117.85, false),
-            (25.69, 87.0, false),
-            (0.0, 0.0, true),
-            (-70.0, -30.0, true),
-        ] {
-            assert_eq!(reading(lng, lat).check().is_ok(), right, "{lng} {lat}");
-        }
-        // Told beside the range, not instead of it.
-        let both = reading(25.69, 117.85).validate().expect_err("swapped");
-        assert_eq!(both.errors().len(), 2, "{both:?}");
-    }
 }

@@ -23,6 +23,7 @@ use crate::{
         permissions::CheckInVisits,
         valid::Id,
     },
+    settings::Evidence,
     statement,
 };
 
@@ -111,9 +112,24 @@ fn new_ones(visit: &Visit, there: &[Is], said: &[ArrivedPhoto]) -> Result<Vec<(u
     if faults.is_empty() { Ok(new) } else { Err(Error::invalid(faults)) }
 }
 
+/// No photo comes to a visit whose words have been erased, or where the county keeps none any more.
+fn check_wanted(visit: &Visit, wanted: Evidence) -> Result<()> {
+    if visit.said.is_none() {
+        let (zh, en) =
+            ("该走访内容已按法律要求删除，不再接收照片", "what the visit said has been erased: no photos any more");
+        return Err(Error::field("/photos", "erased", zh, en));
+    }
+    if wanted == Evidence::Off {
+        let (zh, en) = ("本县不再保存走访照片", "the county keeps no photos of visits");
+        return Err(Error::field("/photos", "photos_off", zh, en));
+    }
+    Ok(())
+}
+
 /// Add photos to a visit
 ///
-/// Files that were uploaded, each as one of the photos that the visit named. Sending them again changes nothing. By whoever made the visit.
+/// Files that were uploaded, each as one of the photos that the visit named. Sending them again changes nothing. By whoever made the visit. Refused once what
+/// the visit said has been erased, and while the county keeps no photos (`visits.photo` is `off`).
 #[utoipa::path(tag = "visits", security(("token" = ["visits:check_in"])), params(("id" = Uuid, Path, description = "The visit"), IdempotencyHeader),
     request_body = AddPhotos, responses((status = 200, description = "The visit", body = VisitView)), extensions(("x-errors" = json!(["not_visitor"]))))]
 #[post("/v1/visits/{id}/photos")]
@@ -121,7 +137,7 @@ pub async fn add_visit_photos(caller: Can<CheckInVisits>, id: Id, command: Comma
     let Command { key, lang, app, body, digest } = command;
     let once = Once::new(&caller, "add_visit_photos", key, digest);
     let (who, seen, now) = (Caller::clone(&caller), Seen::by(&caller, caller.scope), app.clock.now());
-    let inner = app.clone();
+    let (inner, wanted) = (app.clone(), app.counties.public(&app, &caller.county_key).await?.settings.visits_photo);
     app.once(once, move |conn| {
         store::lock(conn, who.county, id.0)?;
         let row = store::find(conn, who.county, seen, id.0)?.ok_or(Code::NotFound)?;
@@ -130,6 +146,9 @@ pub async fn add_visit_photos(caller: Can<CheckInVisits>, id: Id, command: Comma
         }
         let there: Vec<Is> = There { county: who.county, visit: row.id }.load(conn)?;
         let new = new_ones(&row, &there, &body.photos)?;
+        if !new.is_empty() {
+            check_wanted(&row, wanted)?;
+        }
         let placed: Vec<_> =
             new.iter().map(|(index, photo)| (photo.attachment_id, format!("/photos/{index}/attachment_id"))).collect();
         // Of the household, not of one person: closing one record does not take them away.

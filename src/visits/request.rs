@@ -1,13 +1,13 @@
 //! What a phone sends of a visit.
 
-use chrono::{DateTime, FixedOffset};
+use chrono::{DateTime, FixedOffset, Utc};
 use serde::Deserialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 use validator::Validate;
 
 use super::model::{NoPosition, Reading, Said, VisitOutcome, VisitPlace};
-use crate::{geo::Point, people::PersonName};
+use crate::{clock::whole_micros, geo::Point, people::PersonName};
 
 /// A household that the phone has met for the first time; who lives there is added later.
 #[derive(Clone, Debug, Deserialize, Validate, ToSchema)]
@@ -41,7 +41,8 @@ pub struct CheckIn {
     /// What a new household is called; of one that is there already it is ignored.
     #[validate(nested)]
     pub household: Option<NewOnTheSpot>,
-    /// When it happened by the phone's clock, however wrong that is; not after `sent_at`.
+    /// When it happened by the phone's clock, however wrong that is; not after `sent_at`. Where the phone's clock was set in between, add what it was
+    /// moved by before sending: both must be of one clock.
     pub device_at: DateTime<FixedOffset>,
     pub outcome: VisitOutcome,
     pub place: VisitPlace,
@@ -62,11 +63,16 @@ pub struct CheckIn {
 }
 
 impl CheckIn {
+    /// When it happened by the phone's clock, as it is kept.
+    pub fn device_at(&self) -> DateTime<Utc> {
+        whole_micros(self.device_at.to_utc())
+    }
+
     /// What is kept and compared. The household is looked at apart: it may be there when the same comes again.
     pub fn said(&self) -> Said {
         Said {
             household_id: self.household_id,
-            device_at: self.device_at.to_utc(),
+            device_at: self.device_at(),
             outcome: self.outcome,
             place: self.place,
             position: self.position,

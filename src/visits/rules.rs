@@ -30,17 +30,7 @@ fn fault(pointer: &str, code: &'static str, zh: &'static str, en: &'static str) 
 /// What is wrong with the time of sending.
 pub fn sent_at_fault(clocks: Clocks) -> Option<FieldError> {
     let (zh, en) = ("须在 1970 年至 2099 年之间", "must be a time from 1970 to 2099");
-    (!shows(clocks.sent_at.to_utc())).then(|| fault("/sent_at", "range", zh, en))
-}
-
-/// How much later the server's clock is than the phone's.
-pub fn skew(clocks: Clocks) -> TimeDelta {
-    clocks.now - clocks.sent_at.to_utc()
-}
-
-/// When it happened by the server's clock.
-pub fn occurred(device_at: DateTime<Utc>, clocks: Clocks) -> DateTime<Utc> {
-    device_at + skew(clocks)
+    (!shows(clocks.sent_at)).then(|| fault("/sent_at", "range", zh, en))
 }
 
 fn position_faults(check_in: &CheckIn, policy: Evidence) -> Vec<FieldError> {
@@ -60,15 +50,21 @@ fn position_faults(check_in: &CheckIn, policy: Evidence) -> Vec<FieldError> {
 /// Everything that is wrong with a check-in besides what its fields say of themselves.
 pub fn faults(check_in: &CheckIn, clocks: Clocks, settings: &Settings) -> Vec<FieldError> {
     let mut faults = position_faults(check_in, settings.visits_position);
-    let device_at = check_in.device_at.to_utc();
+    let device_at = check_in.device_at();
     if !shows(device_at) {
         let (zh, en) = ("须在 1970 年至 2099 年之间", "must be a time from 1970 to 2099");
         faults.push(fault("/device_at", "range", zh, en));
-    } else if device_at > clocks.sent_at.to_utc() {
-        let (zh, en) = ("不能晚于发送时间 sent_at", "must not be after sent_at, by the same clock");
+    } else if device_at > clocks.sent_at {
+        let (zh, en) = (
+            "不能晚于发送时间 sent_at；手机校准过时间的，请按校准的差值更正后重发",
+            "must not be after sent_at, by the same clock; where the phone's clock was set in between, add what it was moved by and send it again",
+        );
         faults.push(fault("/device_at", "after_sent_at", zh, en));
-    } else if clocks.now - occurred(device_at, clocks) > OLDEST {
-        let (zh, en) = ("超过一年前的走访不能签到", "is more than a year ago");
+    } else if clocks.now - clocks.occurred(device_at) > OLDEST {
+        let (zh, en) = (
+            "超过一年前的走访不能签到；手机校准过时间的，请按校准的差值更正后重发",
+            "is more than a year ago; where the phone's clock was set in between, add what it was moved by and send it again",
+        );
         faults.push(fault("/device_at", "too_old", zh, en));
     }
     if settings.visits_photo == Evidence::Required && check_in.photos.is_empty() {
@@ -140,7 +136,7 @@ pub fn weigh(said: Said, home: Home, clocks: Clocks, settings: &Settings) -> Wei
         flags.extend((reading.accuracy_m > settings.visits_vague_m as f64).then_some(VisitFlag::Vague));
         flags.extend(reading.mocked.then_some(VisitFlag::Mocked));
     }
-    let (skew, occurred_at) = (skew(clocks), occurred(said.device_at, clocks));
+    let (skew, occurred_at) = (clocks.skew(), clocks.occurred(said.device_at));
     flags.extend((skew.abs() > CLOCK).then_some(VisitFlag::ClockOff));
     let late = clocks.now - occurred_at > TimeDelta::days(settings.visits_late_days);
     flags.extend(late.then_some(VisitFlag::Late));
@@ -177,7 +173,7 @@ mod tests {
     }
 
     fn clocks(sent_at: &str) -> Clocks {
-        Clocks { sent_at: at(sent_at), now: at("2026-11-23T18:00:00+08:00").to_utc() }
+        Clocks::new(at(sent_at), at("2026-11-23T18:00:00+08:00").to_utc())
     }
 
     const RIGHT: &str = "2026-11-23T18:00:00+08:00";
@@ -205,7 +201,7 @@ mod tests {
             ("2031-02-01T00:00:00+08:00", "2031-02-01T00:00:01+08:00", "2026-11-23T17:59:59+08:00"),
         ];
         for (device, sent, expected) in cases {
-            assert_eq!(occurred(at(device).to_utc(), clocks(sent)), at(expected).to_utc(), "{device} {sent}");
+            assert_eq!(clocks(sent).occurred(at(device).to_utc()), at(expected).to_utc(), "{device} {sent}");
         }
     }
 
@@ -310,10 +306,10 @@ mod tests {
         #[test]
         fn the_time_in_between_stays(sent in 0i64..4_102_444_800, before in 0i64..31_000_000) {
             let sent_at = DateTime::from_timestamp(sent, 0).expect("a time").fixed_offset();
-            let clocks = Clocks { sent_at, now: at(RIGHT).to_utc() };
+            let clocks = Clocks::new(sent_at, at(RIGHT).to_utc());
             let device_at = (sent_at - TimeDelta::seconds(before)).to_utc();
-            prop_assert_eq!(clocks.now - occurred(device_at, clocks), TimeDelta::seconds(before));
-            prop_assert!(occurred(device_at, clocks) <= clocks.now);
+            prop_assert_eq!(clocks.now - clocks.occurred(device_at), TimeDelta::seconds(before));
+            prop_assert!(clocks.occurred(device_at) <= clocks.now);
         }
     }
 }

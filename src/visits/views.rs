@@ -36,7 +36,7 @@ pub struct VisitPhoto {
 /// A visit to a household (入户走访).
 #[derive(Serialize, ToSchema)]
 #[schema(example = json!({"id": "0199a0c0-0000-7000-8000-0000000000d1", "household_id": "0199a0c0-0000-7000-8000-0000000000d0", "unit_id": "0199a0c0-0000-7000-8000-000000000002",
-    "unit_name": "红星村委会", "staff_id": "0199a0c0-0000-7000-8000-0000000000a1", "staff_name": "红星村特派员", "outcome": "seen", "outcome_name": "见到", "outcome_said": "seen", "place": "home",
+    "unit_name": "红星村委会", "staff_id": "0199a0c0-0000-7000-8000-0000000000a1", "staff_name": "红星村特派员", "outcome": "seen", "outcome_name": "见到", "outcome_said": "seen", "place": "home", "place_said": "home",
     "device_at": "2026-11-23T09:12:30+08:00", "sent_at": "2026-11-23T17:40:02+08:00", "skew_seconds": 0, "occurred_at": "2026-11-23T09:12:30+08:00", "on_date": "2026-11-23",
     "recorded_at": "2026-11-23T17:40:02+08:00", "position": null, "measured_in": null, "accuracy_m": null, "no_position_reason": "no_signal", "distance_m": null, "flags": [], "left_out": [],
     "note": "身体还好", "photos": [], "amendments": [], "amendment_count": 0, "photos_missing": 0, "open_conflicts": 0, "own": true, "version": 1}))]
@@ -54,7 +54,10 @@ pub struct VisitView {
     pub outcome_name: String,
     /// What was said at first.
     pub outcome_said: VisitOutcome,
+    /// Where it was, by the last amendment that says so.
     pub place: VisitPlace,
+    /// What was said at first.
+    pub place_said: VisitPlace,
     /// By the phone's clock, as it was sent.
     pub device_at: DateTime<FixedOffset>,
     pub sent_at: DateTime<FixedOffset>,
@@ -131,7 +134,8 @@ impl VisitView {
             outcome: row.outcome_now(),
             outcome_name: row.outcome_now().words().get(lang).to_owned(),
             outcome_said: row.outcome,
-            place: row.place,
+            place: row.amended_place.unwrap_or(row.place),
+            place_said: row.place,
             device_at: local(row.device_at),
             sent_at: local(row.sent_at),
             skew_seconds: row.skew_seconds,

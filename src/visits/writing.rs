@@ -111,7 +111,7 @@ pub fn write(
     let write = Write {
         county,
         staff,
-        sent_at: clocks.sent_at.to_utc(),
+        sent_at: clocks.sent_at,
         visits: plan.visits.iter().map(visit).collect(),
         conflicts: plan.conflicts.iter().map(conflict).collect(),
         caller,

@@ -52,7 +52,7 @@ async fn a_file_is_seen_first_then_imported_and_undone_where_nothing_has_happene
     assert_eq!(again["unchanged"], 3, "the same again changes nothing");
 
     // Something happens to one of them.
-    tell(&t, &cadre, &two, "hand_over", json!({"holder_id": cadre.subject})).await.ok();
+    tell(&t, &cadre, &two, "hand_over", json!({"holder_id": cadre.subject, "reason": "就近照看"})).await.ok();
     let undo = format!("/v1/household-imports/{}/undo", id(&done));
     t.post(&undo).by(&cadre).json(json!({})).send().await.problem(403, "forbidden");
     let undone = t.post(&undo).by(&junxi).json(json!({})).send().await.ok();
@@ -208,7 +208,7 @@ async fn with_any_fault_nothing_is_imported_and_every_line_is_told() {
     let rows = ",红星村委会,好人家,,,,,,\n,上京镇,周家,,没有,,,,\n,红星村委会,=A1,,,25.7,117.8,wgs84,\n,红星村委会\n";
     let faults = import(&t, &junxi, rows, false).await.problem(422, "invalid").faults();
     for fault in
-        ["/3/category:unknown_category", "/3/unit:unknown_unit", "/4/lat:range", "/4/name:formula", "/5/:fields"]
+        ["/3/category:unknown_category", "/3/unit:unknown_unit", "/4/lng:swapped", "/4/name:formula", "/5/:fields"]
     {
         assert!(faults.contains(&fault.to_owned()), "{fault} in {faults:?}");
     }

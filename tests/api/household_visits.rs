@@ -107,7 +107,7 @@ async fn partners_have_dates_and_whoever_leaves_hands_everything_over() {
     let with = tell(&t, &cadre, &household, "partners", json!({"staff_id": chen.subject})).await.ok();
     assert_eq!(with["partner_id"], json!(chen.subject));
     assert_eq!(seen(&t, &chen, &household).await["address"], "1号", "a partner sees it plain, of whatever unit");
-    let again = json!({"staff_id": cadre.subject});
+    let again = json!({"staff_id": cadre.subject, "reason": "就近照看"});
     tell(&t, &cadre, &household, "partners", again.clone()).await.problem(409, "has_partner");
     let later = json!({"staff_id": chen.subject, "from_on": "2026-12-01"});
     let later = tell(&t, &cadre, &household, "partners", later).await.problem(422, "invalid");
@@ -180,7 +180,7 @@ async fn a_partnership_ends_when_it_was_planned_to() {
     assert_eq!(after["version"].as_i64(), before["version"].as_i64().map(|version| version + 1), "once");
     let all = t.get(&path).by(&cadre).send().await.ok();
     assert_eq!(all["items"][0]["until_on"], "2026-11-25");
-    tell(&t, &cadre, &household, "partners", json!({"staff_id": cadre.subject})).await.ok();
+    tell(&t, &cadre, &household, "partners", json!({"staff_id": cadre.subject, "reason": "就近照看"})).await.ok();
 }
 
 #[actix_web::test]

@@ -178,7 +178,7 @@ async fn a_home_point_is_corrected_and_its_history_kept_until_a_member_says_no()
     assert_eq!((&set["point"]["lng"], &set["point"]["lat"]), (&json!(117.86), &json!(25.69)));
     let swapped = json!({"point": {"lng": 25.69, "lat": 117.86, "coordinate_system": "wgs84"}, "accuracy_m": -1.0});
     let faults = tell(&t, &specialist, &made, "points", swapped).await.problem(422, "invalid").faults();
-    assert_eq!(faults, ["/accuracy_m:range", "/point/lat:range"]);
+    assert_eq!(faults, ["/accuracy_m:range", "/point/lat:range", "/point:swapped"]);
     let history = t.get(&format!("/v1/households/{}/points", id(&made))).by(&specialist).send().await.ok();
     let sources: Vec<_> = history["items"].as_array().expect("items").iter().map(|point| &point["source"]).collect();
     assert_eq!(sources, ["created", "corrected"]);

@@ -264,8 +264,8 @@ async fn findings_go_with_the_record_that_stays() {
     let other = t.resident("lin").await;
     let body = json!({"name": "林某", "unit_id": t.unit("红星村委会").await});
     t.put(&format!("/v1/residents/{}", other.subject)).by(&other).header("if-match", "*").json(body).send().await.ok();
-    t.database.run("UPDATE household_members SET relation = 'spouse'");
-    live_in(&t, said["household_id"].as_str().and_then(|id| id.parse().ok()).expect("an id"), other.subject);
+    let home = said["household_id"].as_str().and_then(|id| id.parse().ok()).expect("an id");
+    live_in(&t, home, other.subject, "spouse").await;
     let ask = format!("/v1/residents/{}/data_requests", who.subject);
     t.post(&ask).by(&who).json(json!({"kind": "close"})).send().await.is(202);
     t.run_jobs().await;

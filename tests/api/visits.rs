@@ -53,18 +53,17 @@ pub async fn household(t: &TestApp, by: &Session) -> Uuid {
     id
 }
 
-/// They live there, since long ago.
-pub fn live_in(t: &TestApp, household: Uuid, resident: Uuid) {
-    t.database.run(&format!(
-        "INSERT INTO household_members (county_id, id, household_id, resident_id, relation, since_on, created_at) \
-         VALUES (1, gen_random_uuid(), '{household}', '{resident}', 'head', '2020-01-01', '2020-01-01')"
-    ));
+/// They are written down as somebody who lives there.
+pub async fn live_in(t: &TestApp, household: Uuid, resident: Uuid, relation: &str) {
+    let (cadre, body) = (t.staff("cadre").await, json!({"resident_id": resident, "relation": relation}));
+    let path = format!("/v1/households/{household}/members");
+    t.post(&path).by(&cadre).header("if-match", "*").json(body).send().await.ok();
 }
 
 /// Somebody of 红星村 who lives there and has agreed that positions are kept.
 pub async fn agreeing_member(t: &TestApp, household: Uuid) -> Session {
     let who = villager(t, "chen").await;
-    live_in(t, household, who.subject);
+    live_in(t, household, who.subject, "head").await;
     let body = json!({"purpose": "position", "version": 1, "answer": "given"});
     t.post(&format!("/v1/residents/{}/consents", who.subject)).by(&who).json(body).send().await.created();
     who
