@@ -15,6 +15,7 @@ mod line;
 mod office;
 mod papers;
 mod people;
+mod phone;
 mod print;
 mod proxy;
 mod resident;
@@ -157,9 +158,11 @@ const CHAPTERS: &[Chapter] = &[
     Chapter {
         title: "走访 · Going round",
         happens: &[
-            "特派员一天没有网络，手机的钟慢了三年，还遇到一户没登记过的；傍晚一次发出，发了两遍，每次走访只有一条；走访发现的诉求一步转成代办件。",
-            "The specialist goes round without a network, by a clock three years slow, and meets a household that nobody knew; in the \
-             evening all of it is sent, twice, and each visit is there once; what a visit found becomes an errand in one call.",
+            "特派员出门前手机取下所需的一切；一天没有网络，手机的钟慢了三年，还遇到一户没登记过的；傍晚一次发出，发了两遍，每次走访只有一条；照片随后补传；\
+             有了走访，任务自己完成；走访发现的诉求一步转成代办件；手机再取一次变化；督查员只看到数字。",
+            "The specialist's phone fetches what it needs; no network on the round, a clock three years slow, a household that nobody knew; in \
+             the evening all of it is sent, twice, and each visit is there once; a photo follows; a task is resolved because a visit is there; \
+             what a visit found becomes an errand in one call; the phone fetches what has changed; a supervisor sees numbers only.",
         ],
         play: |story| Box::pin(rounds::play(story)),
     },

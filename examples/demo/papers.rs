@@ -32,7 +32,7 @@ pub async fn play(story: &mut Story) -> Result<()> {
 }
 
 /// A photo as a phone takes it, a little smaller.
-fn photo() -> Result<Vec<u8>> {
+pub fn photo() -> Result<Vec<u8>> {
     let mut jpeg = Cursor::new(Vec::new());
     let sheet = |x: u32, y: u32| if y % 24 < 3 && x > 20 && x < 220 { Rgb([40, 40, 60]) } else { Rgb([250, 248, 240]) };
     RgbImage::from_fn(240, 320, sheet).write_to(&mut jpeg, ImageFormat::Jpeg)?;

@@ -38,6 +38,14 @@ pub fn header(value: &str) -> String {
     value.split(' ').map(shortened).collect::<Vec<_>>().join(" ")
 }
 
+/// A path with its query.
+pub fn path(path: &str) -> String {
+    match path.split_once("cursor=") {
+        Some((before, cursor)) => format!("{before}cursor={}", shortened(cursor)),
+        None => path.to_owned(),
+    }
+}
+
 /// Tokens and cursors say nothing to a reader; paths and addresses do.
 fn shortened(word: &str) -> String {
     let token = word.len() > LONG_WORD && word.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'/');

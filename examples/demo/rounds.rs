@@ -1,7 +1,7 @@
 //! The township brings its list of households, and the specialist goes round without a network, by a clock that is years off: what the phone sends twice is there once, and what a visit found becomes an errand.
 
-use anyhow::{Context, Result};
-use chrono::{DateTime, TimeDelta, Utc};
+use anyhow::{Context, Result, ensure};
+use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
 use lianxin::{
     clock::{CST, Clock},
     sample::COUNTY,
@@ -10,9 +10,9 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::{
-    people,
+    people, phone,
     stage::{Session, Stage, nonce, say},
-    story::Story,
+    story::{Place, Story},
 };
 
 const MATTER: &str = "残疾人证申领";
@@ -25,9 +25,15 @@ fn slow(now: DateTime<Utc>, minutes_ago: i64) -> String {
 pub async fn play(story: &mut Story) -> Result<()> {
     let (stage, specialist, granny) = (&story.stage, story.specialist()?, story.granny()?);
     list(stage).await?;
-    let day = morning(stage, specialist).await?;
+    let home = phone::due(stage, specialist, story.place()?, story.old_man()?).await?;
+    let cursor = phone::fetch(stage, specialist, &home).await?;
+    let day = morning(stage, specialist, home.id).await?;
     again(stage, specialist, &day).await?;
-    find(stage, specialist, granny, &day).await
+    phone::photo(stage, specialist, &day.last, day.photo).await?;
+    phone::resolved(stage, specialist, &home, &day.last).await?;
+    find(stage, specialist, granny, &day).await?;
+    phone::changed(stage, specialist, &home, &cursor).await?;
+    numbers(stage, story.place()?, home.due_on).await
 }
 
 /// A table of households: seen first, imported, and taken back.
@@ -56,12 +62,16 @@ async fn list(stage: &Stage) -> Result<()> {
 struct Day {
     batch: Value,
     first: String,
+    /// Where somebody had to be seen.
+    last: String,
+    /// Named by the last one, and still on the phone only.
+    photo: Uuid,
 }
 
-/// Three doors, one of them new to everybody, and one visit that cannot be.
-async fn morning(stage: &Stage, specialist: &Session) -> Result<Day> {
+/// Two households that nobody knew, one visit that cannot be, and at last the household that is due.
+async fn morning(stage: &Stage, specialist: &Session, due: Uuid) -> Result<Day> {
     let now = Clock::System.now();
-    let (known, new) = (Uuid::now_v7(), Uuid::now_v7());
+    let (known, new, photo) = (Uuid::now_v7(), Uuid::now_v7(), Uuid::now_v7());
     let visit = |household: Uuid, ago: i64, more: Value| {
         let mut visit = json!({"id": Uuid::now_v7(), "household_id": household, "device_at": slow(now, ago), "outcome": "seen", "place": "home",
             "no_position_reason": "no_signal", "note": "身体还好"});
@@ -76,26 +86,29 @@ async fn morning(stage: &Stage, specialist: &Session) -> Result<Day> {
         visit(new, 240, json!({"household": spot("新来的郑家"), "outcome": "not_found", "note": "门锁着"})),
         visit(known, 60, json!({"place": "elsewhere", "note": "在地里又遇到"})),
         visit(new, -30, json!({"note": "手机说这次走访还没有发生"})),
+        // Just now: of the day whatever the hour is.
+        visit(due, 0, json!({"note": "血压偏高，已提醒吃药", "photos": [photo]})),
     ];
-    let first = visits[0]["id"].as_str().context("an id")?.to_owned();
+    let id = |number: usize| visits[number]["id"].as_str().context("an id").map(str::to_owned);
+    let (first, last) = (id(0)?, id(4)?);
     let batch = json!({"sent_at": slow(now, 0), "visits": visits});
     say(
         "一整天没有网络，手机的钟慢了三年；傍晚一次发出，逐条答复：错的一条不影响其他 · no network all day, and a clock three years slow; in the evening all of it at once, each answered by itself",
     );
     let sent = stage.post("/v1/visits/batch", batch.clone()).by(specialist).key(&nonce()).send(200).await?;
-    for (item, result) in ["created", "created", "created", "refused"].iter().enumerate() {
+    for (item, result) in ["created", "created", "created", "refused", "created"].iter().enumerate() {
         sent.has(&format!("/items/{item}/result"), *result)?;
     }
     sent.has("/items/0/flags/0", "clock_off")?;
     sent.has("/items/3/refusal/errors/0/code", "after_sent_at")?;
-    Ok(Day { batch, first })
+    Ok(Day { batch, first, last, photo })
 }
 
 /// The answer was lost.
 async fn again(stage: &Stage, specialist: &Session, day: &Day) -> Result<()> {
     say("答复没收到，再发一遍：每次走访仍只有一条 · the answer was lost; sent again, each visit is there once");
     let again = stage.post("/v1/visits/batch", day.batch.clone()).by(specialist).key(&nonce()).send(200).await?;
-    for item in 0..3 {
+    for item in [0, 1, 2, 4] {
         again.has(&format!("/items/{item}/result"), "same")?;
     }
     let mut other = day.batch["visits"][0].clone();
@@ -130,4 +143,19 @@ async fn find(stage: &Stage, specialist: &Session, granny: &str, day: &Day) -> R
     draft.has("/state", "draft")?;
     let back = stage.get(&format!("/v1/findings?case_id={}", draft.str("/id")?)).by(specialist).send(200).await?;
     back.has("/items/0/visit_id", day.first.as_str())
+}
+
+/// Of units and the month up to the day when the task was due: nobody is counted or ranked.
+async fn numbers(stage: &Stage, place: &Place, to: NaiveDate) -> Result<()> {
+    let supervisor = people::staff(stage, "supervisor", "supervisor", "督查员").await?;
+    say(
+        "督查员看各村一个月的数字：应访、按期、见到、未见到，没有个人排名 · a supervisor sees a month by village: due, in time, seen, not found; nobody is ranked",
+    );
+    let month = format!("unit_id={}&from={}&to={to}", place.town, to - Days::new(30));
+    let numbers = stage.get(&format!("/v1/visits/numbers?{month}")).by(&supervisor).send(200).await?;
+    let village = numbers.items()?.iter().find(|of| of["unit_id"] == place.village).context("the village")?;
+    for (number, least) in [("due", 1), ("met", 1), ("seen", 2), ("not_found", 1), ("visits", 4)] {
+        ensure!(village[number].as_i64() >= Some(least), "at least {least} {number}: {village}");
+    }
+    Ok(())
 }

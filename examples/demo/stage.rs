@@ -196,7 +196,7 @@ impl Call<'_> {
             return;
         }
         let who = self.who.map(|who| format!("  （{who}）")).unwrap_or_default();
-        println!("\n→ {} {}{who}", self.method, self.path);
+        println!("\n→ {} {}{who}", self.method, print::path(&self.path));
         for (name, value) in &self.headers {
             println!("  {name}: {}", print::header(value));
         }

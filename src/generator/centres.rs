@@ -8,7 +8,9 @@ use super::{Dice, World, names};
 use crate::{
     consents::Purpose,
     crypto,
-    db::schema::{consent_texts, matters, opening_rules, staff, staff_posts, units, window_matters, windows},
+    db::schema::{
+        consent_texts, matters, opening_rules, staff, staff_posts, units, visit_categories, window_matters, windows,
+    },
     http::permissions::Role,
     sample,
     units::Level,
@@ -24,6 +26,8 @@ pub struct Facts {
     pub windows: Vec<(Uuid, String)>,
     /// The text about ID numbers that people agree to, if the county has one.
     pub consent: Option<i64>,
+    /// Those of visits that households are put into.
+    pub categories: Vec<Uuid>,
     pub generated: bool,
 }
 
@@ -48,6 +52,8 @@ pub fn facts(conn: &mut PgConnection, county: i32) -> QueryResult<Facts> {
     let here = windows::table.filter(windows::county_id.eq(county)).select((windows::unit_id, windows::name));
     let text = consent_texts::table.filter(consent_texts::county_id.eq(county));
     let text = text.filter(consent_texts::purpose.eq(Purpose::IdNumber));
+    let categories = visit_categories::table.filter(visit_categories::county_id.eq(county));
+    let categories = categories.filter(visit_categories::state.eq("active"));
     let ours = staff::table.filter(staff::county_id.eq(county)).filter(staff::username.like(format!("{ACCOUNT}%")));
     Ok(Facts {
         townships: level(conn, Level::Township)?,
@@ -55,6 +61,7 @@ pub fn facts(conn: &mut PgConnection, county: i32) -> QueryResult<Facts> {
         matters: active.order(matters::name).select(matters::id).load(conn)?,
         windows: here.load(conn)?,
         consent: text.select(diesel::dsl::max(consent_texts::version)).first(conn)?,
+        categories: categories.order(visit_categories::name).select(visit_categories::id).load(conn)?,
         generated: diesel::select(diesel::dsl::exists(ours)).get_result(conn)?,
     })
 }

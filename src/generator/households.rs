@@ -1,13 +1,13 @@
-//! Households of three with a home point, and visits to them in the past two years; in the way of a phone that had no position.
+//! Households of three with a home point, a category and so a task, and visits to them in the past two years; in the way of a phone that had no position.
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use diesel::{
     prelude::*,
-    sql_types::{Array, Binary, Date, Double, Integer, Text, Timestamptz, Uuid as SqlUuid},
+    sql_types::{Array, Binary, Date, Double, Integer, Nullable, Text, Timestamptz, Uuid as SqlUuid},
 };
 use uuid::Uuid;
 
-use super::{BATCH, Dice, World, centres::Centre, names, orders::village};
+use super::{BATCH, Dice, LIVE_BATCH, World, centres::Centre, names, orders::village};
 use crate::{
     clock::{local_date, local_midnight},
     people::searched_name,
@@ -18,6 +18,8 @@ use crate::{
 const TOGETHER: usize = 3;
 /// How far a door is from the middle of its village, in millionths of a degree.
 const DOORS: i64 = 15_000;
+/// Days ago, at most, that a household came into its category: some tasks are overdue, most are not.
+const PLANNED: i64 = 30;
 
 struct Drawn {
     county: i32,
@@ -30,18 +32,24 @@ struct Drawn {
     lng: f64,
     lat: f64,
     members: Vec<Uuid>,
+    /// None where the county has none.
+    category: Option<Uuid>,
     at: DateTime<Utc>,
+    /// When it came into its category.
+    planned: DateTime<Utc>,
 }
 
 statement! {
     struct Write {
         county: i32 as Integer, ids: Vec<Uuid> as Array<SqlUuid>, units: Vec<Uuid> as Array<SqlUuid>, holders: Vec<Uuid> as Array<SqlUuid>, names: Vec<Vec<u8>> as Array<Binary>,
         indexes: Vec<Vec<u8>> as Array<Binary>, addresses: Vec<Vec<u8>> as Array<Binary>, lngs: Vec<f64> as Array<Double>, lats: Vec<f64> as Array<Double>,
-        times: Vec<DateTime<Utc>> as Array<Timestamptz>,
+        categories: Vec<Option<Uuid>> as Array<Nullable<SqlUuid>>, times: Vec<DateTime<Utc>> as Array<Timestamptz>, planned: Vec<DateTime<Utc>> as Array<Timestamptz>,
     }
-    "WITH drawn AS (SELECT * FROM unnest({ids}, {units}, {holders}, {names}, {indexes}, {addresses}, {lngs}, {lats}, {times}) d (id, unit, holder, name, name_index, address, lng, lat, at)), \
-     made AS (INSERT INTO households (county_id, id, unit_id, holder_id, name, name_index, address, lng, lat, point_set_at, created_by, created_at, updated_at) \
-       SELECT {county}, d.id, d.unit, d.holder, d.name, d.name_index, d.address, d.lng, d.lat, d.at, d.holder, d.at, d.at FROM drawn d RETURNING id) \
+    // The task of each is the trigger's (`households_follow`), as of any household.
+    "WITH drawn AS (SELECT * FROM unnest({ids}, {units}, {holders}, {names}, {indexes}, {addresses}, {lngs}, {lats}, {categories}, {times}, {planned}) \
+         d (id, unit, holder, name, name_index, address, lng, lat, category, at, planned)), \
+     made AS (INSERT INTO households (county_id, id, unit_id, holder_id, name, name_index, address, lng, lat, category_id, point_set_at, created_by, created_at, updated_at) \
+       SELECT {county}, d.id, d.unit, d.holder, d.name, d.name_index, d.address, d.lng, d.lat, d.category, d.at, d.holder, d.at, d.planned FROM drawn d RETURNING id) \
      INSERT INTO household_points (county_id, id, household_id, source, lng, lat, given_lng, given_lat, coordinate_system, set_by, at) \
      SELECT {county}, d.id, d.id, 'created', d.lng, d.lat, d.lng, d.lat, 'wgs84', d.holder, d.at FROM drawn d"
 }
@@ -68,7 +76,9 @@ fn write(conn: &mut PgConnection, rows: &[Drawn]) -> QueryResult<usize> {
         addresses: rows.iter().map(|row| row.address.clone()).collect(),
         lngs: rows.iter().map(|row| row.lng).collect(),
         lats: rows.iter().map(|row| row.lat).collect(),
+        categories: rows.iter().map(|row| row.category).collect(),
         times: rows.iter().map(|row| row.at).collect(),
+        planned: rows.iter().map(|row| row.planned).collect(),
     };
     write.execute(conn)?;
     let members =
@@ -118,6 +128,7 @@ fn draw(world: &World, (number, place, centre, first): (usize, usize, &Centre, u
     let address = format!("{}组{}号", dice.between(1, 12), dice.between(1, 300));
     let seal = |column: &str, text: &str| keys.seal(county, &format!("households.{column}/{id}"), text.as_bytes());
     let last = (first + TOGETHER).min(centre.people.1);
+    let (mut plan, categories) = (world.dice("household.category", number), &world.facts.categories);
     Drawn {
         county,
         id,
@@ -129,7 +140,9 @@ fn draw(world: &World, (number, place, centre, first): (usize, usize, &Centre, u
         lng,
         lat,
         members: (first..last).map(|resident| world.resident(resident)).collect(),
+        category: (!categories.is_empty()).then(|| *plan.pick(categories)),
         at: world.registered(last),
+        planned: world.now - TimeDelta::days(plan.between(0, PLANNED)),
     }
 }
 
@@ -138,10 +151,10 @@ pub async fn make(world: &World) -> anyhow::Result<usize> {
     for home in homes(world) {
         rows.push(draw(world, home));
         if rows.len() >= BATCH {
-            made += world.put(std::mem::take(&mut rows), write).await?;
+            made += world.put_by(LIVE_BATCH, std::mem::take(&mut rows), write).await?;
         }
     }
-    Ok(made + world.put(rows, write).await?)
+    Ok(made + world.put_by(LIVE_BATCH, rows, write).await?)
 }
 
 struct Visit {

@@ -1,10 +1,10 @@
 //! A realistic county that never was: centres with windows and staff, residents, appointments of two years and the next days,
-//! errands with their ledgers, volunteers, orders with their moves, ratings of orders, households with their home points, visits.
+//! errands with their ledgers, volunteers, orders with their moves, ratings of orders, households with their home points and tasks, visits.
 //!
 //! For demonstrations, measurements and front ends that want to see a full list. Everything is written by COPY in batches, so
 //! that memory does not grow with the county, and everything is drawn from the seed: the same seed and size on the same day give
-//! the same ids and plain values. Two things differ from one installation to the next: the ids of units and matters, which were
-//! there before, and sealed bytes, whose nonces are random.
+//! the same ids and plain values. Three things differ from one installation to the next: the ids of units, matters and categories of
+//! visits, which were there before; those of tasks of visits, which the database makes; and sealed bytes, whose nonces are random.
 //!
 //! A later room joins in two steps: a file with `pub async fn make(world: &World) -> Result<usize>` that draws from
 //! `Dice::of` under a name of its own (what others draw stays as it was), and a line in `MAKERS`.
@@ -189,8 +189,7 @@ pub async fn run(app: &Arc<App>, order: &Order) -> Result<Made> {
 /// What was made in bulk is not known to the planner until its tables are looked at, which only their owner may.
 async fn analyse(app: &App) -> Result<()> {
     let Some(url) = app.config.database_owner_url.as_ref() else { return Ok(()) };
-    let tables =
-        "residents, appointments, errands, errand_ledger, orders, order_moves, households, household_members, visits";
+    let tables = "residents, appointments, errands, errand_ledger, orders, order_moves, households, household_members, visit_tasks, visits";
     let analyse = Db::new(url.expose_secret(), 1);
     analyse.read("analyse", move |conn| Ok(conn.batch_execute(&format!("ANALYZE {tables}"))?)).await?;
     Ok(())
