@@ -182,14 +182,14 @@ pub async fn run(app: &Arc<App>, order: &Order) -> Result<Made> {
     });
     noted.await?;
     world.app.rendered.forget();
-    analyse(&world.app).await?;
+    let tables = "residents, appointments, errands, errand_ledger, orders, order_moves, households, household_members, visit_tasks, visits";
+    analyse(&world.app, tables).await?;
     Ok(Made::Rows(rows))
 }
 
 /// What was made in bulk is not known to the planner until its tables are looked at, which only their owner may.
-async fn analyse(app: &App) -> Result<()> {
+async fn analyse(app: &App, tables: &'static str) -> Result<()> {
     let Some(url) = app.config.database_owner_url.as_ref() else { return Ok(()) };
-    let tables = "residents, appointments, errands, errand_ledger, orders, order_moves, households, household_members, visit_tasks, visits";
     let analyse = Db::new(url.expose_secret(), 1);
     analyse.read("analyse", move |conn| Ok(conn.batch_execute(&format!("ANALYZE {tables}"))?)).await?;
     Ok(())

@@ -60,7 +60,7 @@ fn plain(t: &TestApp) -> Vec<String> {
         ("helper_decisions", "*"),
         ("ratings", "*"),
         ("rating_entries", "id, rating_id, seq, grade, reasons, given_how, given_by, at"),
-        ("households", "id, unit_id, holder_id, name_index, lng, lat, created_at"),
+        ("households", "id, unit_id, holder_id, category_id, name_index, lng, lat, created_at"),
         ("household_members", "*"),
         ("household_points", "*"),
         ("visits", "*"),
@@ -131,6 +131,7 @@ async fn it_is_full_once_and_fits() {
     );
     // Seen now and then, each where they live.
     assert_eq!((count("households"), count("visits"), count("visits WHERE outcome <> 'seen'") < 25), (20, 90, true));
+    assert_eq!(count("visit_tasks WHERE state = 'open'"), 20, "each is due");
     let elsewhere = "visits v JOIN households h ON h.id = v.household_id WHERE h.unit_id <> v.unit_id OR v.occurred_at > v.recorded_at";
     assert_eq!((count(elsewhere), count("changes WHERE entity = 'visit'")), (0, 0));
     // Nobody is told.
