@@ -54,21 +54,21 @@ fn commands() -> impl Strategy<Value = Vec<Command>> {
 }
 
 /// A connection, and what its open transaction has written.
-struct Writer {
-    conn: PgConnection,
-    open: bool,
-    touched: BTreeMap<Uuid, i64>,
+pub struct Writer {
+    pub conn: PgConnection,
+    pub open: bool,
+    pub touched: BTreeMap<Uuid, i64>,
 }
 
 impl Writer {
-    fn begin(&mut self) {
+    pub fn begin(&mut self) {
         if !self.open {
             self.conn.batch_execute("BEGIN").expect("begun");
             self.open = true;
         }
     }
 
-    fn end(&mut self, how: &str) -> BTreeMap<Uuid, i64> {
+    pub fn end(&mut self, how: &str) -> BTreeMap<Uuid, i64> {
         if self.open {
             self.conn.batch_execute(how).expect(how);
             self.open = false;
@@ -174,23 +174,25 @@ async fn play(t: &TestApp, world: &mut World, sessions: &[crate::harness::Sessio
         world.end(writer, "COMMIT");
     }
     for phone in &mut phones {
-        let mut anew = Phone::new(&phone.session);
-        anew.follow(t).await;
-        // Transactions of other tests on the same server hold the feed back for a while; they end.
-        let asked = Instant::now();
-        while phone.kept != anew.kept && asked.elapsed() < Duration::from_secs(30) {
-            phone.follow(t).await;
-        }
+        agree(t, phone).await;
         world.check(phone);
-        let differs = |one: &Phone, other: &Phone| -> Vec<Value> {
-            one.kept
-                .iter()
-                .filter(|(key, value)| other.kept.get(*key) != Some(*value))
-                .map(|(_, value)| value.clone())
-                .collect()
-        };
-        assert!(phone.kept == anew.kept, "the phone: {:#?}\nanew: {:#?}", differs(phone, &anew), differs(&anew, phone));
     }
+}
+
+/// A phone that has followed has what one has that begins anew, once nobody writes any more.
+pub async fn agree(t: &TestApp, phone: &mut Phone) {
+    let mut anew = Phone::new(&phone.session);
+    anew.follow(t).await;
+    // Transactions of other tests on the same server hold the feed back for a while; they end.
+    let asked = Instant::now();
+    while phone.kept != anew.kept && asked.elapsed() < Duration::from_secs(30) {
+        phone.follow(t).await;
+    }
+    let differs = |one: &Phone, other: &Phone| -> Vec<Value> {
+        let other = |(key, value): &(&(String, String), &Value)| other.kept.get(*key) != Some(*value);
+        one.kept.iter().filter(other).map(|(_, value)| value.clone()).collect()
+    };
+    assert!(phone.kept == anew.kept, "the phone: {:#?}\nanew: {:#?}", differs(phone, &anew), differs(&anew, phone));
 }
 
 /// A phone that follows, in pages of any size, while transactions overlap and end in any order, has in the end what one has that begins anew.
