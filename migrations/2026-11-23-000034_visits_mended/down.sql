@@ -1,3 +1,4 @@
+UPDATE todos SET state = 'dropped', done_at = now(), version = version + 1, updated_at = now() WHERE about = 'visit' AND kind = 'decide' AND state IN ('open', 'taken');
 DROP FUNCTION covered_by;
 CREATE OR REPLACE FUNCTION visit_conflicts_follow() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -29,6 +30,9 @@ DROP TRIGGER visits_agreed ON visits;
 DROP FUNCTION positions_still_agreed;
 DROP FUNCTION household_refuses;
 ALTER TABLE visits DROP COLUMN amended_place;
+DROP TRIGGER household_members_first ON household_members;
+DROP FUNCTION household_members_first;
+ALTER TABLE household_members DROP COLUMN first;
 ALTER TABLE households DROP COLUMN closed_on;
 DROP INDEX visit_conflicts_household;
 DROP INDEX visit_tasks_late;

@@ -502,6 +502,7 @@ diesel::table! {
         until_on -> Nullable<Date>,
         added_by -> Nullable<Uuid>,
         created_at -> Timestamptz,
+        first -> Bool,
     }
 }
 

@@ -159,7 +159,7 @@ codes! {
     VisitConflict 409 "visit_conflict" "该编号已有内容不同的走访记录" "Something else is there under the id of this visit";
     NotVisitor 409 "not_visitor" "由走访人本人操作；补正和处理版本也可由乡镇" "Whoever made the visit does this; amending and settling the township may too";
     TooManyConflicts 409 "too_many_conflicts" "该编号的不同版本过多，请使用新的编号" "There are too many versions under this id; use a new one";
-    TooManyAmendments 409 "too_many_amendments" "补正已达上限" "The visit has as many amendments as is possible";
+    TooManyAmendments 409 "too_many_amendments" "补正已达上限，请另写民情登记" "The visit has as many amendments as is possible; write a finding instead";
     ConflictSettled 409 "conflict_settled" "该版本已处理" "This version has been settled already";
     TodoWaits 409 "todo_waits" "同类待办尚未完成" "Such a todo is waiting already";
     NotServed 409 "not_served" "服务尚未完成，不能评价" "It is not finished; there is nothing to rate yet";

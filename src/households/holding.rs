@@ -50,15 +50,25 @@ pub struct HandOverHousehold {
 }
 
 /// Whoever gives a household to themselves sees it in plain: that takes a reason and counts as a look, as by `reveal`.
-async fn check_taking(app: &App, who: &Caller, to: Uuid, reason: Option<&str>) -> Result<()> {
+/// What was answered before costs none.
+async fn taken(
+    app: &Data<App>,
+    (who, once): (&Caller, &Once),
+    to: Uuid,
+    reason: Option<&str>,
+) -> Result<Option<Answer>> {
     if to != who.subject {
-        return Ok(());
+        return Ok(None);
     }
     if reason.is_none() {
         let (zh, en) = ("由本人接手须写明原因", "say why you take it over yourself");
         return Err(Error::field("/reason", "required", zh, en));
     }
-    take_look(app, who).await
+    let answered = app.answered(once.clone()).await?;
+    if answered.is_none() {
+        take_look(app, who).await?;
+    }
+    Ok(answered)
 }
 
 /// Hand a household over
@@ -82,7 +92,9 @@ pub async fn hand_over_household(
     let (who, sight, inner, now) =
         (Caller::clone(&caller), Sight::new(&caller, caller.scope, app.clock.now()), app.clone(), app.clock.now());
     let HandOverHousehold { holder_id: to, reason } = body.value;
-    check_taking(&app, &who, to, reason.as_deref()).await?;
+    if let Some(answer) = taken(&app, (&who, &once), to, reason.as_deref()).await? {
+        return Ok(answer);
+    }
     let entry = Audit::new("hand_over", "household", id.0).because(reason);
     app.once(once, move |conn| {
         let row = store::lock_active(conn, sight, id.0)?;
@@ -208,7 +220,9 @@ pub async fn add_visit_partner(
     if planned_until.is_some_and(|until| until <= today) {
         return Err(Error::field("/until_on", "range", "须晚于今天", "must be after today"));
     }
-    check_taking(&app, &who, new.staff_id, new.reason.as_deref()).await?;
+    if let Some(answer) = taken(&app, (&who, &once), new.staff_id, new.reason.as_deref()).await? {
+        return Ok(answer);
+    }
     app.once(once, move |conn| {
         let row = store::lock_active(conn, sight, id.0)?;
         seen.check(row.version)?;

@@ -37,7 +37,7 @@ pub mod views;
 pub use categories::{WriteVisitCategory, all as categories, insert as insert_category};
 pub use for_visits::{OnTheSpot, create_on_the_spot};
 pub use hooks::ROOM;
-pub use points::forget as forget_point;
+pub use points::{forget as forget_point, lock_homes};
 pub use tag_kinds::{PutHouseholdTagKind, TagKindState, TagPurpose, write as write_tag_kind};
 pub use tags::{forget_health, forget_under_14};
 pub use tasks::by_ids as tasks_by_ids;

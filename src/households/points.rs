@@ -131,10 +131,16 @@ fn forget_at(conn: &mut PgConnection, county: i32, household: Uuid, now: DateTim
     Ok(())
 }
 
+/// Where somebody belongs, locked.
+pub fn lock_homes(conn: &mut PgConnection, county: i32, resident: Uuid) -> Result<Vec<Uuid>> {
+    let homes: Vec<HouseholdId> = LockHome { county, resident }.load(conn)?;
+    Ok(homes.into_iter().map(|home| home.household_id).collect())
+}
+
 /// A member takes back, or refuses, that their whereabouts are kept: where they live is forgotten.
 pub fn forget(conn: &mut PgConnection, county: i32, resident: Uuid, now: DateTime<Utc>) -> Result<()> {
-    for HouseholdId { household_id } in (LockHome { county, resident }).load(conn)? {
-        forget_at(conn, county, household_id, now)?;
+    for household in lock_homes(conn, county, resident)? {
+        forget_at(conn, county, household, now)?;
     }
     Ok(())
 }

@@ -22,6 +22,7 @@ use crate::{
         caller::{Caller, Reach, Scope},
         page::After,
     },
+    statement,
     units::store::unit_within,
 };
 
@@ -40,6 +41,23 @@ impl Sight {
     pub fn new(caller: &Caller, scope: Scope, now: DateTime<Utc>) -> Self {
         Self { scope, me: caller.subject, on: Some(local_date(now)) }
     }
+}
+
+statement! {
+    struct Covered { county: i32 as Integer, me: Uuid as SqlUuid, on: NaiveDate as Date }
+    "SELECT covered_by({county}, {me}, {on}) AS id"
+}
+
+#[derive(QueryableByName)]
+struct Id {
+    #[diesel(sql_type = SqlUuid)]
+    id: Uuid,
+}
+
+/// Whom somebody stands in for on a day, as [`answers`] asks it.
+pub fn covered(conn: &mut PgConnection, county: i32, me: Uuid, on: NaiveDate) -> QueryResult<Vec<Uuid>> {
+    let ids: Vec<Id> = Covered { county, me, on }.load(conn)?;
+    Ok(ids.into_iter().map(|one| one.id).collect())
 }
 
 /// Whether a holder is the caller, or an absent colleague whom they stand in for: asked once, not of every row.

@@ -16,7 +16,6 @@ use crate::{
     error::{Code, Lang, Result},
     geo::Point,
     people::{self, PersonName, Personal},
-    staff,
 };
 
 /// Somebody who belongs to a household.
@@ -157,7 +156,7 @@ impl Eyes {
         let mut staff = vec![self.me];
         let others = rows.iter().any(|row| row.holder_id.is_some_and(|holder| holder != self.me));
         if let Some(on) = self.on.filter(|_| self.plain && others) {
-            staff.extend(staff::covered_by(conn, county, self.me, on)?);
+            staff.extend(store::covered(conn, county, self.me, on)?);
         }
         Ok(staff)
     }

@@ -78,6 +78,11 @@ pub fn add(
     if visit.amendments >= MOST {
         return Err(Code::TooManyAmendments.into());
     }
+    if visit.said.is_none() && added.note.is_some() {
+        let (zh, en) =
+            ("该走访内容已按法律要求删除，不再接收文字", "what the visit said has been erased: no words any more");
+        return Err(Error::field("/note", "erased", zh, en));
+    }
     let (county, id) = (visit.county_id, Uuid::now_v7());
     let Added { outcome, place: at_place, note, conflict } = added.clone();
     let seal = |note: &String| app.keys.seal(county, &place("visit_amendments", "note", id), note.as_bytes());

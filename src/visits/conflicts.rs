@@ -202,7 +202,7 @@ impl Row {
             place: None,
             position: reading.filter(|_| reached),
             no_position_reason: None,
-            left_out: self.left_out,
+            left_out: if reached { self.left_out } else { Vec::new() },
             note: None,
             photos: Vec::new(),
             settled_at: self.settled_at.map(local),
@@ -241,14 +241,14 @@ fn others(conn: &mut PgConnection, county: i32, seen: Seen, visit: Uuid) -> Quer
 
 /// The versions of a visit
 ///
-/// What is there, and what came under its id later with other content or from somebody else; of what came from beyond the caller's reach, only that it
-/// is there. For whoever sees the visit, and whoever sent one of them; looks at somebody else's are recorded.
+/// What is there, and what came under its id later with other content or from somebody else; of what came from beyond the caller's reach, only when it
+/// was and whether it is settled. Whoever sent one of them and does not see the visit sees those within their reach; looks at somebody else's are recorded.
 #[utoipa::path(tag = "visits", security(("token" = ["visits:read"])), params(("id" = Uuid, Path, description = "The visit")),
     responses((status = 200, description = "The versions", body = VisitVersions)))]
 #[get("/v1/visits/{id}/conflicts")]
 pub async fn list_visit_conflicts(caller: Can<ReadVisits>, id: Id, app: Data<App>) -> Result<HttpResponse> {
     let (who, seen, now) = (Caller::clone(&caller), Seen::by(&caller, caller.scope), app.clock.now());
-    let (looked, inner) = (Audit::new("read_conflicts", "visit", id.0).fields(vec!["note"]), app.clone());
+    let (looked, inner) = (Audit::new("read_conflicts", "visit", id.0).fields(vec!["note", "position"]), app.clone());
     let show = app.db.write("list_visit_conflicts", move |conn| {
         let row = store::find(conn, who.county, seen, id.0)?;
         let mut others = others(conn, who.county, seen, id.0)?;

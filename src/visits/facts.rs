@@ -17,15 +17,15 @@ use super::{
 use crate::{
     app::App,
     clock::local_date,
-    error::Result,
+    error::{Code, Error, Result, Retry},
     geo::{CoordinateSystem, Point},
     http::caller::Seen,
     statement,
 };
 
 statement! {
-    /// Everything that is known of ids of visits, households and villages, and on which of some days the caller reached a household that they do not
-    /// reach now: somebody who was its partner in the morning, or of its village, tells it in the evening. Households are locked, in the order of their ids: whatever else becomes of
+    /// Everything that is known of ids of visits, households and villages, and on which of its days the caller reached a household that they do not
+    /// reach now: somebody who was its partner in the morning, or of its village, tells it in the evening. One that was erased is there no more on any day. Households are locked, in the order of their ids: whatever else becomes of
     /// them meanwhile waits, and nobody waits for somebody who waits for them.
     pub struct Facts {
         county: i32 as Integer, visits: Vec<Uuid> as Array<SqlUuid>, households: Vec<Uuid> as Array<SqlUuid>, units: Vec<Uuid> as Array<SqlUuid>,
@@ -34,7 +34,7 @@ statement! {
     "WITH asked AS (SELECT t.version FROM consent_texts t WHERE t.county_id = {county} AND t.purpose = 'position' AND t.effective_from <= {now} \
          ORDER BY t.effective_from DESC, t.version DESC LIMIT 1), \
        named AS (SELECT g.id AS said, coalesce(g.merged_into, g.id) AS id FROM households g WHERE g.county_id = {county} AND g.id = ANY ({households})), \
-       homes AS (SELECT h.id, h.unit_id, h.state, h.lng, h.lat, h.holder_id, h.closed_on FROM households h WHERE h.county_id = {county} AND h.id IN (SELECT n.id FROM named n) \
+       homes AS (SELECT h.id, h.unit_id, h.state, h.lng, h.lat, h.holder_id, CASE WHEN h.name IS NOT NULL THEN h.closed_on END AS closed_on FROM households h WHERE h.county_id = {county} AND h.id IN (SELECT n.id FROM named n) \
          ORDER BY h.id FOR NO KEY UPDATE) \
      SELECT 'visit' AS what, v.id AS said, v.household_id AS id, v.unit_id, v.staff_id, v.said AS words, v.coordinate_system, v.raw_lng, v.raw_lat, v.accuracy_m, v.mocked, v.left_out, v.flags, v.occurred_at, v.skew_seconds, v.distance_m, v.version, \
          v.staff_id = {staff} OR {whole} OR EXISTS (SELECT FROM units u LEFT JOIN units p ON p.county_id = u.county_id AND p.id = u.parent_id \
@@ -50,12 +50,12 @@ statement! {
          NOT EXISTS (SELECT FROM asked) OR coalesce((SELECT bool_or(l.answer = 'given' AND l.version = (SELECT version FROM asked)) AND bool_and(l.answer = 'given') \
            FROM household_members m CROSS JOIN LATERAL (SELECT c.answer, c.version FROM consents c WHERE c.county_id = m.county_id AND c.resident_id = m.resident_id \
              AND c.purpose = 'position' ORDER BY c.at DESC, c.seq DESC LIMIT 1) l WHERE m.county_id = {county} AND m.household_id = h.id AND m.until_on IS NULL), false), \
-         h.closed_on, CASE WHEN NOT r.reached THEN ARRAY(SELECT d.day FROM unnest({days}) d (day) WHERE \
+         h.closed_on, CASE WHEN NOT r.reached THEN ARRAY(SELECT DISTINCT d.day FROM unnest({households}, {days}) d (household, day) WHERE d.household = n.said AND ( \
            EXISTS (SELECT FROM household_ids({county}, h.id) i (id) JOIN visit_partners p ON p.county_id = {county} AND p.household_id = i.id AND p.staff_id = {staff} \
              WHERE d.day >= p.from_on AND (d.day <= p.until_on OR p.until_on IS NULL)) \
            OR EXISTS (SELECT FROM staff_posts a WHERE a.county_id = {county} AND a.staff_id = {staff} AND a.role IN ('specialist', 'village_cadre', 'township_staff') \
              AND d.day >= (a.since AT TIME ZONE 'Asia/Shanghai')::date AND d.day <= (a.ended_at AT TIME ZONE 'Asia/Shanghai')::date AND unit_within({county}, h.unit_id, a.unit_id)) \
-           OR coalesce(staff_covers({county}, {staff}, h.holder_id, d.day), false)) END \
+           OR coalesce(staff_covers({county}, {staff}, h.holder_id, d.day), false))) END \
        FROM named n JOIN homes h ON h.id = n.id CROSS JOIN LATERAL (SELECT {whole} OR coalesce(h.holder_id = {staff}, false) \
          OR EXISTS (SELECT FROM units u LEFT JOIN units p ON p.county_id = u.county_id AND p.id = u.parent_id \
            WHERE u.county_id = {county} AND u.id = h.unit_id AND {within} IN (u.id, u.parent_id, p.parent_id)) AS reached OFFSET 0) r \
@@ -197,7 +197,6 @@ pub fn read(
 ) -> Result<Known> {
     let villages = check_ins.iter().filter_map(|one| one.household.as_ref()).filter_map(|new| new.unit_id);
     let (Seen { staff, within, whole, .. }, now) = (seen, clocks.now);
-    let days: BTreeSet<_> = check_ins.iter().map(|one| local_date(clocks.occurred(one.device_at()))).collect();
     let facts = Facts {
         county,
         visits: check_ins.iter().map(|one| one.id).collect(),
@@ -206,7 +205,7 @@ pub fn read(
         staff,
         within,
         whole,
-        days: days.into_iter().collect(),
+        days: check_ins.iter().map(|one| local_date(clocks.occurred(one.device_at()))).collect(),
         now,
     };
     let mut known = Known::default();
@@ -224,6 +223,10 @@ pub fn read(
                 others.push((row.said, Other { id: row.id, staff, kept }));
             }
             ("household", Some(unit), _) => {
+                // It was merged while we waited for it: its id leads on.
+                if row.state.as_deref() == Some("merged") {
+                    return Err(Error { retry: Retry::Again, ..Code::IdempotencyInProgress.into() });
+                }
                 let point = row.lng.zip(row.lat).map(|(lng, lat)| Point::wgs84(lng, lat));
                 let home = Home { point, agrees: row.agrees.unwrap_or(false) };
                 let active = row.state.as_deref() == Some("active");

@@ -20,6 +20,7 @@ use crate::{
     attachments,
     clock::CST,
     error::Result,
+    households,
     rooms::{Entry, Merge, Person, Room, Sealed},
     statement,
 };
@@ -89,19 +90,26 @@ macro_rules! homes {
     };
 }
 
-/// Visits to them, until they left. Whoever was written down first was there before: on the spot a household has no members yet.
+/// Visits to them of the days on which they belonged to it, the one on which they left included or not. Whoever was written down first was there before: on
+/// the spot a household has no members yet.
 macro_rules! theirs {
-    () => {
-        concat!("(SELECT x.id FROM ", homes!(), "JOIN visits x ON x.county_id = m.county_id AND x.household_id = h.id AND (m.until_on IS NULL OR x.on_date <= m.until_on) \
-             AND (x.on_date >= m.since_on OR NOT EXISTS (SELECT FROM household_members e WHERE e.county_id = m.county_id AND e.household_id = m.household_id AND e.since_on < m.since_on)) \
-           WHERE m.county_id = {county} AND m.resident_id = {resident})")
+    ($until:literal) => {
+        concat!(
+            "(SELECT x.id FROM ",
+            homes!(),
+            "JOIN visits x ON x.county_id = m.county_id AND x.household_id = h.id \
+             AND (x.on_date >= m.since_on OR m.first) AND (m.until_on IS NULL OR x.on_date ",
+            $until,
+            " m.until_on) \
+           WHERE m.county_id = {county} AND m.resident_id = {resident})"
+        )
     };
 }
 
 statement! {
     struct VisitsOf { county: i32 as Integer, resident: Uuid as SqlUuid }
     concat!("SELECT v.id, v.on_date, v.occurred_at, coalesce(v.amended_outcome, v.outcome) AS outcome, v.lng, v.lat, v.said FROM visits v \
-       WHERE v.county_id = {county} AND v.id IN ", theirs!(), " ORDER BY v.occurred_at, v.id LIMIT 10000")
+       WHERE v.county_id = {county} AND v.id IN ", theirs!("<"), " ORDER BY v.occurred_at, v.id LIMIT 10000")
 }
 
 #[derive(QueryableByName)]
@@ -167,17 +175,15 @@ macro_rules! deserted {
     };
 }
 
-/// Visits `v` to such a household until they left it, also from before they came: nobody is left whom they speak of.
+/// Visits `v` to such a household until they left it, also from before they came, unless somebody else whose record is open belonged to it then: nobody is
+/// left whom they speak of.
 macro_rules! alone {
     () => {
-        concat!(
-            "v.county_id = {county} AND v.id IN (SELECT x.id FROM ",
-            homes!(),
-            "JOIN visits x ON x.county_id = m.county_id AND x.household_id = h.id \
-             AND (m.until_on IS NULL OR x.on_date <= m.until_on) WHERE ",
-            deserted!(),
-            ")"
-        )
+        concat!("v.county_id = {county} AND v.id IN (SELECT x.id FROM ", homes!(), "JOIN visits x ON x.county_id = m.county_id AND x.household_id = h.id \
+             AND (m.until_on IS NULL OR x.on_date <= m.until_on) WHERE ", deserted!(), " \
+             AND NOT EXISTS (SELECT FROM household_members o JOIN residents r ON r.county_id = o.county_id AND r.id = o.resident_id AND r.closed_at IS NULL \
+               WHERE o.county_id = m.county_id AND o.household_id = m.household_id AND o.resident_id <> m.resident_id AND (x.on_date >= o.since_on OR o.first) \
+                 AND (o.until_on IS NULL OR x.on_date < o.until_on)))")
     };
 }
 
@@ -218,6 +224,8 @@ struct Id {
 /// What was found of somebody goes. What was said of visits is said of a household: it goes with its last member. That a visit was made stays.
 fn erase(conn: &mut PgConnection, _: &App, person: Person) -> Result<usize> {
     let Person { county, id: resident, now } = person;
+    // Whoever checks in meanwhile is waited for, or finds that nobody is there any more.
+    households::lock_homes(conn, county, resident)?;
     let findings = EraseFindings { county, resident }.execute(conn)?;
     for Id { id } in (ErasePhotos { county, resident }).load::<Id>(conn)? {
         attachments::let_go(conn, county, (VISIT, id), now)?;
@@ -231,7 +239,7 @@ statement! {
     struct ForgetOthers { county: i32 as Integer, resident: Uuid as SqlUuid }
     concat!("UPDATE visit_conflicts c SET coordinate_system = NULL, raw_lng = NULL, raw_lat = NULL, accuracy_m = NULL, mocked = false, \
          left_out = c.left_out || ARRAY['position_withdrawn'] \
-       WHERE c.county_id = {county} AND c.raw_lng IS NOT NULL AND (c.visit_id IN ", theirs!(), " \
+       WHERE c.county_id = {county} AND c.raw_lng IS NOT NULL AND (c.visit_id IN ", theirs!("<="), " \
          OR c.household_id IN (SELECT h.id FROM ", homes!(), "WHERE m.county_id = {county} AND m.resident_id = {resident} AND m.until_on IS NULL))")
 }
 
@@ -239,7 +247,7 @@ statement! {
     struct ForgetPoints { county: i32 as Integer, resident: Uuid as SqlUuid }
     concat!("UPDATE visits v SET coordinate_system = NULL, raw_lng = NULL, raw_lat = NULL, lng = NULL, lat = NULL, accuracy_m = NULL, mocked = false, distance_m = NULL, \
          flags = array_remove(array_remove(v.flags, 'far'), 'vague'), left_out = v.left_out || ARRAY['position_withdrawn'], version = v.version + 1 \
-       WHERE v.county_id = {county} AND v.lng IS NOT NULL AND v.id IN ", theirs!())
+       WHERE v.county_id = {county} AND v.lng IS NOT NULL AND v.id IN ", theirs!("<="))
 }
 
 /// Where a household was visited goes when one of it takes the consent back, of all the time that they belonged to it.

@@ -49,7 +49,7 @@ pub struct Asked {
 macro_rules! filtered {
     () => {
         " AND v.occurred_at >= coalesce({from}, '-infinity'::timestamptz) AND v.occurred_at < coalesce({until}, 'infinity'::timestamptz) \
-          AND ({outcome}::text IS NULL OR coalesce(v.amended_outcome, v.outcome) = {outcome}) AND ({flag}::text IS NULL OR {flag} = ANY (v.flags)) \
+          AND ({outcome}::text IS NULL OR coalesce(v.amended_outcome, v.outcome) = {outcome}) AND ({flag}::text IS NULL OR {flag} = ANY (v.flags) AND ({flag} <> 'far' OR coalesce(v.amended_place, v.place) = 'home')) \
           AND ({within}::uuid IS NULL OR coalesce(v.staff_id = {staff}, false) OR unit_within({county}, v.unit_id, {within})) "
     };
 }

@@ -256,6 +256,16 @@ impl Visit {
         self.amended_outcome.unwrap_or(self.outcome)
     }
 
+    pub fn place_now(&self) -> VisitPlace {
+        self.amended_place.unwrap_or(self.place)
+    }
+
+    /// What was found out, as far as it still holds: far is who says that they were at home, and was not.
+    pub fn flags_now(&self) -> Vec<VisitFlag> {
+        let away = self.place_now() == VisitPlace::Elsewhere;
+        self.flags.iter().copied().filter(|flag| !(away && *flag == VisitFlag::Far)).collect()
+    }
+
     /// As the phone measured it.
     pub fn reading(&self) -> Option<Reading> {
         Reading::stored(self.coordinate_system, (self.raw_lng, self.raw_lat), self.accuracy_m, self.mocked)

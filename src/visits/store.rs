@@ -53,7 +53,14 @@ statement! {
     "SELECT v.id FROM visits v WHERE v.county_id = {county} AND v.id = {id} FOR NO KEY UPDATE"
 }
 
-/// Nobody else amends or settles it meanwhile.
+statement! {
+    struct LockHome { county: i32 as Integer, id: Uuid as SqlUuid }
+    "SELECT h.id FROM households h WHERE h.county_id = {county} AND h.id = (SELECT coalesce(g.merged_into, g.id) FROM visits v \
+       JOIN households g ON g.county_id = v.county_id AND g.id = v.household_id WHERE v.county_id = {county} AND v.id = {id}) FOR NO KEY UPDATE"
+}
+
+/// Nobody else amends or settles it meanwhile. The household first, whose tasks may follow: as check-ins and withdrawn consents do.
 pub fn lock(conn: &mut PgConnection, county: i32, id: Uuid) -> QueryResult<usize> {
+    LockHome { county, id }.execute(conn)?;
     Lock { county, id }.execute(conn)
 }

@@ -106,6 +106,9 @@ pub fn write(
     keep: Option<Keep>,
 ) -> Result<()> {
     let now = clocks.now;
+    // Each raises the version of its visit: in one order, whatever the phones'.
+    let mut conflicts: Vec<_> = plan.conflicts.iter().collect();
+    conflicts.sort_by_key(|new| (new.visit, new.id));
     households::create_on_the_spot(conn, app, (county, staff), &plan.households, now)?;
     let (caller, operation, key, digest, status, location, etag, body) = Keep::binds(keep);
     let write = Write {
@@ -113,7 +116,7 @@ pub fn write(
         staff,
         sent_at: clocks.sent_at,
         visits: plan.visits.iter().map(visit).collect(),
-        conflicts: plan.conflicts.iter().map(conflict).collect(),
+        conflicts: conflicts.into_iter().map(conflict).collect(),
         caller,
         operation,
         key,

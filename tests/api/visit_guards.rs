@@ -204,6 +204,25 @@ async fn versions_are_told_apart_and_wait_for_whoever_made_the_visit() {
     t.run_jobs().await;
 }
 
+/// Whoever is away settles nothing: the township does.
+#[actix_web::test]
+async fn a_version_of_an_absent_visitors_visit_waits_for_the_township() {
+    let t = TestApp::new().await;
+    let (specialist, cadre, admin) = (t.staff("specialist").await, t.staff("cadre").await, t.staff("admin").await);
+    let home = household(&t, &specialist).await;
+    let first = visit(home, json!({}));
+    check_in(&t, &specialist, &first).await.created();
+    let absence = json!({"from_on": "2026-11-23", "until_on": "2026-11-24", "reason": "生病住院"});
+    t.post(&format!("/v1/staff/{}/absences", specialist.subject)).by(&admin).json(absence).send().await.created();
+    check_in(&t, &cadre, &first).await.problem(409, "visit_conflict");
+    assert_eq!(t.get("/v1/todos?count=true").by(&cadre).send().await.ok()["total"], 0);
+    let waiting = t.get("/v1/todos?count=true").by(&t.staff("junxi").await).send().await.ok();
+    let todo = &waiting["items"][0];
+    assert_eq!((&waiting["total"], &todo["state"], &todo["holder_id"]), (&json!(1), &json!("open"), &Value::Null));
+    assert_eq!((&todo["about_id"], &todo["unit_id"]), (&first["id"], &json!(t.unit("均溪镇").await)));
+    t.run_jobs().await;
+}
+
 #[actix_web::test]
 async fn an_amended_place_counts_and_there_is_an_end_of_amending() {
     let t = TestApp::new().await;
@@ -216,8 +235,13 @@ async fn an_amended_place_counts_and_there_is_an_end_of_amending() {
     amend(json!({"place": "elsewhere"})).await.created();
     let now = get(&t, &specialist, &said).await;
     assert_eq!((&now["place"], &now["place_said"], &now["flags"]), (&json!("elsewhere"), &json!("home"), &json!([])));
+    let far = async || t.get("/v1/visits?flag=far&count=true").by(&specialist).send().await.ok()["total"].clone();
+    assert_eq!(far().await, 0);
+    // It was found out, and comes back with the place.
+    amend(json!({"place": "home"})).await.created();
+    assert_eq!((get(&t, &specialist, &said).await["flags"].clone(), far().await), (json!(["far"]), json!(1)));
     t.database.run(&format!(
-        "INSERT INTO visit_amendments (county_id, id, visit_id, place, by_id, at) SELECT 1, gen_random_uuid(), {}, 'elsewhere', '{}', now() FROM generate_series(1, 49)",
+        "INSERT INTO visit_amendments (county_id, id, visit_id, place, by_id, at) SELECT 1, gen_random_uuid(), {}, 'elsewhere', '{}', now() FROM generate_series(1, 48)",
         said["id"].to_string().replace('"', "'"),
         specialist.subject
     ));
@@ -253,6 +277,12 @@ async fn no_photo_comes_to_what_is_erased_or_where_none_are_kept() {
     t.post(&ask).by(&who).json(json!({"kind": "close"})).send().await.is(202);
     settle(&t).await;
     assert_eq!(add(two, &second).await.problem(422, "invalid").faults(), ["/photos:erased"]);
+    // Nor words, nor what another phone collected on that day.
+    let amend = |body: Value| t.post(&format!("{}/amendments", path(&said))).by(&specialist).json(body).send();
+    assert_eq!(amend(json!({"note": "又想起来"})).await.problem(422, "invalid").faults(), ["/note:erased"]);
+    amend(json!({"outcome": "not_found"})).await.created();
+    let late = check_in(&t, &specialist, &visit(home, json!({}))).await.problem(422, "invalid");
+    assert_eq!(late.faults(), ["/visit/household_id:household_closed"]);
     t.run_jobs().await;
 }
 
@@ -290,5 +320,6 @@ async fn visits_from_before_somebody_was_written_down_are_theirs() {
         get(&t, &specialist, &before).await["note"].clone()
     };
     assert_eq!(close("chen").await, "从前说的话", "somebody is left");
+    assert!(!copy("lin").await.contains("从前说的话"), "of somebody who has been erased");
     assert_eq!(close("lin").await, Value::Null, "nobody is left, also of those days");
 }
