@@ -54,7 +54,7 @@ struct Id {
     id: Uuid,
 }
 
-/// Whom somebody stands in for on a day, as [`answers`] asks it.
+/// Whom somebody stands in for on a day: the same as lists ask for.
 pub fn covered(conn: &mut PgConnection, county: i32, me: Uuid, on: NaiveDate) -> QueryResult<Vec<Uuid>> {
     let ids: Vec<Id> = Covered { county, me, on }.load(conn)?;
     Ok(ids.into_iter().map(|one| one.id).collect())

@@ -11,10 +11,12 @@
 //! decided in memory from one statement ([`facts`], [`deciding`]) and written by one ([`writing`]): one that is wrong never spoils the others. Whoever
 //! was faster by an instant makes the whole batch be looked at anew.
 //!
-//! **When it was** follows from two readings of the phone's own clock: `occurred_at = device_at + (now − sent_at)`. The raw values stay.
+//! **When it was** follows from two readings of the phone's own clock: `occurred_at = device_at + (now − sent_at)`. The raw values stay. Whether the caller
+//! may visit the household, and whether it is there, is judged by that day: what somebody did in the morning they tell in the evening, from another post perhaps.
 //!
 //! **Where it was** is evidence attached to a service (国办函〔2026〕12号): one point per visit, off, optional or required as the county says; flagged when it is far,
-//! vague or made up, refused for none of these. It is not kept where nobody of the household has agreed (consent `position`), and goes when somebody takes that back.
+//! vague or made up, refused for none of these. It is not kept where nobody of the household has agreed (consent `position`), and goes when somebody takes that back;
+//! a check-in that waited for such a withdrawal is looked at anew (the trigger `visits_agreed`).
 //! Nobody can list what one person did, and no list shows points.
 //!
 //! **Append-only.** The service can change of a visit what counts by its amendments and what the law wants erased, nothing else. A household's task is
